@@ -1,0 +1,48 @@
+/**
+ * What brings a generation into force. Every call is idempotent, because recovery repeats it after
+ * a power cut, and reads the truth from the disk and the process table, never from intent.
+ * Adding a runtime: a file here, a line in catalogue.ts, the contract suite (test/contract/runtime).
+ */
+import type { Result } from '#errors/fault.ts';
+import type { Digest } from '#state/digest.ts';
+import type { Generation } from '#state/generation.ts';
+
+export interface Runtime {
+  /** the profile type of the documents it serves */
+  readonly type: string;
+  /**
+   * Stages everything on the target's own file system, verified and fsynced, with no visible
+   * effect (checks 16–19). Refuses what could not be activated: an occupied target, a missing user.
+   */
+  prepare(next: Generation): Promise<Result<void>>;
+  /**
+   * Makes `next` the one in force; `previous` is what may be in force now (null: nothing of ours).
+   * Re-checks digests first (check 18). In force already: changes and restarts nothing.
+   */
+  activate(next: Generation, previous: Generation | null): Promise<Result<void>>;
+  /** Stop and unlink; what stood there before our first activation comes back. Generations stay. */
+  deactivate(previous: Generation): Promise<Result<void>>;
+  /** Differences between `current` and the device; empty: in force as signed. */
+  inspect(current: Generation, depth: 'stat' | 'hash'): Promise<Result<readonly Deviation[]>>;
+  /** What the check `alive` and status read: from the process table and the disk. */
+  condition(current: Generation): Condition;
+  /**
+   * Removes generations of the deployment that are not in `keep` and that no live process uses.
+   * With `keep` empty (removed for good), also what deactivate left.
+   */
+  sweep(id: string, keep: ReadonlySet<Digest>): Promise<Result<void>>;
+}
+
+export interface Deviation {
+  /** path or component, for people */
+  readonly what: string;
+  readonly found: string;
+}
+
+export interface Condition {
+  readonly running: 'yes' | 'no' | 'starting' | 'not-applicable';
+  /** ms since the youngest program started, for `aliveFor`; 0 when not running */
+  readonly upMs: number;
+  readonly restarts: number;
+  readonly message: string;
+}

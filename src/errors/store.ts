@@ -1,0 +1,8 @@
+/** Faults with the prefix `store.`: the store on disk and its records. */
+export const storeFaults = {
+  'store.checksum': {
+    retry: 'never',
+    says: (d: { key: string }) => `the record ${d.key} does not match its checksum`,
+    remedy: 'The store is rebuilt from the signed statements kept beside it; check the disk.',
+  },
+} as const;

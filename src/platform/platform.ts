@@ -1,0 +1,27 @@
+/** Everything from outside, in one record: what the simulator replaces as a whole. */
+import type { Clock } from './clock.ts';
+import type { Files } from './files.ts';
+import type { Http } from './http.ts';
+import type { Inflate } from './inflate.ts';
+import type { Listener } from './listener.ts';
+import type { Log } from './log.ts';
+import type { Mqtt } from './mqtt.ts';
+import type { Processes } from './processes.ts';
+import type { Random } from './random.ts';
+import type { KeyFiles } from './signer.ts';
+import type { ParseCertificates, Sockets } from './tls.ts';
+
+export interface Platform {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly files: Files;
+  readonly processes: Processes;
+  readonly http: Http;
+  readonly sockets: Sockets;
+  readonly certificates: ParseCertificates;
+  readonly mqtt: Mqtt;
+  readonly inflate: Inflate;
+  readonly listener: Listener;
+  readonly keyFiles: KeyFiles;
+  readonly log: Log;
+}

@@ -1,0 +1,13 @@
+/** The person (or pipe) in front of a command. */
+export interface Terminal {
+  readonly interactive: boolean;
+  /** colours wanted: a terminal, and neither NO_COLOR nor TERM=dumb */
+  readonly colour: boolean;
+  readonly columns: number;
+  out(text: string): void;
+  err(text: string): void;
+  /** A line from the person; null when there is no terminal. */
+  ask(question: string): Promise<string | null>;
+  /** Without echo. */
+  askSecret(question: string): Promise<string | null>;
+}

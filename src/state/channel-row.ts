@@ -1,0 +1,94 @@
+/** What the store holds of one channel. Decoded records; `wire/records.ts` has their bytes. */
+import type { Code } from '#errors/fault.ts';
+import type { Digest } from './digest.ts';
+import type { Fleet } from './names.ts';
+import type { Freshness, Phase, StatusPoint, Via } from './status.ts';
+
+/** One small row a channel: each transition of the phase table is one put of it. */
+export interface ChannelRow {
+  readonly fleet: Fleet;
+  readonly channel: string;
+  /** the highest (epoch, sequence, digest) ever accepted: check 13. Only rises. */
+  readonly floor: StatusPoint | null;
+  /** the transaction that is under way, or null when idle */
+  readonly intent: Intent | null;
+  /** the last proven state: what runs, the base of plans and the target of undo */
+  readonly applied: StatusPoint | null;
+  readonly appliedVia: Via | null;
+  readonly appliedFreshness: Freshness;
+  /** proven before `applied`, newest first: what `rollback` may go to */
+  readonly previous: readonly StatusPoint[];
+  /** an operator went back: `applied` is held there until `resume` */
+  readonly hold: { readonly at: number; readonly reason: string } | null;
+  /** the last refusal, for status and explain; cleared by an acceptance */
+  readonly degraded: Code | null;
+}
+
+/** An accepted statement on its way to being applied (checks 19–21). */
+export interface Intent {
+  readonly kind: 'apply' | 'rollback';
+  readonly phase: Extract<Phase, 'activating' | 'proving' | 'undoing' | 'stuck'>;
+  readonly to: StatusPoint;
+  readonly via: Via;
+  readonly freshness: Freshness;
+  readonly tries: number;
+  readonly attemptsMax: number;
+  /** why it is being undone */
+  readonly failure: { readonly code: Code; readonly message: string; readonly deployment: string } | null;
+}
+
+/** One statement's deployments as they are on this device; key: its state digest. */
+export interface StateRow {
+  readonly stateDigest: Digest;
+  readonly generations: readonly GenerationRow[];
+}
+
+/** Enough to rebuild a `Generation` from the content store, without network. */
+export interface GenerationRow {
+  readonly id: string;
+  readonly digest: Digest;
+  readonly documentDigest: Digest;
+  readonly documentMediaType: string;
+  readonly blobs: readonly {
+    readonly name: string;
+    readonly digest: Digest;
+    readonly size: number;
+    readonly unpackedSize: number;
+    readonly tree: boolean;
+  }[];
+  readonly values: readonly { readonly name: string; readonly value: string }[];
+}
+
+export interface RejectedRow {
+  readonly point: StatusPoint;
+  readonly code: Code;
+  readonly message: string;
+  readonly deployment: string;
+}
+
+/** One line of `holdfast history`. */
+export interface HistoryRow {
+  readonly number: bigint;
+  readonly at: number;
+  readonly channel: string;
+  readonly outcome: 'applied' | 'rejected' | 'undone' | 'rolled-back' | 'refused';
+  readonly point: StatusPoint | null;
+  readonly via: Via | null;
+  readonly code: Code | null;
+  readonly message: string;
+  /** ms from wake to end */
+  readonly tookMs: number;
+}
+
+/** Counters and marks of this device. */
+export interface DeviceRow {
+  /** grows at each start of the agent (status.boot) */
+  readonly boot: bigint;
+  /** what identity is bound to (golden images) */
+  readonly machine: string;
+  /** starts in a row that ended in a crash; 0 after a clean stop or a commit */
+  readonly crashes: number;
+  readonly paused: { readonly at: number; readonly reason: string } | null;
+  /** Unix ms of the time floor, and how it was last raised (check 0) */
+  readonly timeFloorMs: number;
+}

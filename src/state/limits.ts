@@ -1,0 +1,51 @@
+/** Every bound of Holdfast in one table, with units. What passes a bound is refused, never cut. */
+export const LIMITS = {
+  /** bytes of a DSSE envelope (FORMATS: OCI artifact) */
+  envelopeBytes: 256 * 1024,
+  /** bytes of one root envelope */
+  rootBytes: 64 * 1024,
+  /** bytes of an OCI image manifest */
+  manifestBytes: 1024 * 1024,
+  /** bytes of an OCI image index (a bundle's index.json) */
+  indexBytes: 1024 * 1024,
+  layersMax: 2_000,
+  /** manifests read from one image layout */
+  layoutManifestsMax: 16,
+  /** bytes of the documents layer */
+  documentsBytes: 16 * 1024 * 1024,
+  /** bytes of one deployment document */
+  documentBytes: 256 * 1024,
+  deploymentsMax: 2_000,
+  /** bytes of one blob, as declared in the signed statement */
+  blobBytes: 16 * 1024 * 1024 * 1024,
+  jsonDepth: 16,
+  /** check 5 */
+  signaturesMax: 16,
+  /** check 8 */
+  verificationsMax: 16,
+  /** check 7 */
+  rootStepsMax: 64,
+  /** entries of one unpacked tree */
+  treeEntriesMax: 100_000,
+  /** unpacked bytes may be at most this many times the packed ones, above the first MiB */
+  unpackRatioMax: 200,
+  /** bytes of one path inside a tree; of one component */
+  treePathBytes: 1_024,
+  treeNameBytes: 255,
+  treeDepth: 32,
+  /** bytes of one MQTT message */
+  mqttMessageBytes: 128 * 1024,
+  /** bytes of an HTTP error body that is read for its message */
+  errorBodyBytes: 64 * 1024,
+  /** bytes of a bearer token */
+  tokenBytes: 64 * 1024,
+  /** ms: the most one time floor rises by one signed value (check 0) */
+  floorRiseMs: 400 * 24 * 3_600_000,
+  /** ms: a wall clock further than this above the floor is implausible (check 0) */
+  wallAheadMs: 10 * 365 * 24 * 3_600_000,
+  attemptsMaxDefault: 3,
+  /** refused digests remembered in memory */
+  refusedRemembered: 64,
+  eventsMax: 256,
+  historyMax: 256,
+} as const;

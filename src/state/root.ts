@@ -1,0 +1,49 @@
+/** The root document of a fleet, decoded: who may sign what, and each channel's epoch. */
+import type { Fleet } from './names.ts';
+
+export interface Root {
+  readonly fleet: Fleet;
+  readonly version: bigint;
+  /** Unix ms; 0 = unset */
+  readonly issuedAt: number;
+  readonly notAfter: number;
+  readonly keys: readonly RootKey[];
+  readonly roles: readonly Role[];
+  readonly channels: readonly RootChannel[];
+  readonly timeReset: { readonly notBefore: number } | null;
+  readonly demo: boolean;
+  readonly critical: readonly string[];
+}
+
+export type Scheme = 'ed25519' | 'ecdsa-p256-sha256' | 'unknown';
+
+export interface RootKey {
+  /** lowercase hex SHA-256 of the SPKI DER; a hint only (check 8) */
+  readonly keyid: string;
+  readonly scheme: Scheme;
+  /** SPKI DER */
+  readonly publicKey: Uint8Array;
+  /** Unix ms; 0 = unset */
+  readonly notAfter: number;
+  readonly comment: string;
+}
+
+export interface Role {
+  readonly name: string;
+  readonly threshold: number;
+  readonly keyids: readonly string[];
+}
+
+export interface RootChannel {
+  readonly name: string;
+  readonly role: string;
+  readonly epoch: bigint;
+}
+
+/** An exact name wins over `device.*`; null: signed by no one. */
+export function channelOf(root: Root, name: string): RootChannel | null {
+  const exact = root.channels.find((channel) => channel.name === name);
+  if (exact) return exact;
+  if (!name.startsWith('device.')) return null;
+  return root.channels.find((channel) => channel.name === 'device.*') ?? null;
+}

@@ -1,0 +1,29 @@
+/**
+ * What wakes the agent. A trigger is a hint: it never carries authority. Adding one: a file here,
+ * a line in catalogue.ts, the contract suite.
+ */
+import type { Digest } from '#state/digest.ts';
+
+export interface Trigger {
+  readonly name: string;
+  /** Calls `wake` until the returned function is called. */
+  start(wake: (wake: Wake) => void): () => void;
+}
+
+export type Wake =
+  | { readonly kind: 'schedule' }
+  | { readonly kind: 'reconnect' }
+  | { readonly kind: 'start' }
+  /** `holdfast apply`, or the end of a pause */
+  | { readonly kind: 'command' }
+  /** `holdfast apply <bundle>`: an image layout, directory or tar */
+  | { readonly kind: 'bundle'; readonly path: string }
+  | {
+      readonly kind: 'nudge';
+      readonly channel: string;
+      readonly epoch: bigint;
+      readonly sequence: bigint;
+      readonly stateDigest: Digest | null;
+      readonly manifestDigest: Digest | null;
+      readonly urgent: boolean;
+    };
