@@ -20,14 +20,15 @@ export interface ChannelRow {
   readonly previous: readonly StatusPoint[];
   /** an operator went back: `applied` is held there until `resume` */
   readonly hold: { readonly at: number; readonly reason: string } | null;
-  /** the last refusal, for status and explain; cleared by an acceptance */
+  /** why the channel is degraded (drift, stuck), for status and explain; cleared by a commit */
   readonly degraded: Code | null;
 }
 
 /** An accepted statement on its way to being applied (checks 19–21). */
 export interface Intent {
   readonly kind: 'apply' | 'rollback';
-  readonly phase: Extract<Phase, 'activating' | 'proving' | 'undoing' | 'stuck'>;
+  /** `waiting`: accepted and undone after a cut or a passing fault; the next try has not begun */
+  readonly phase: Extract<Phase, 'waiting' | 'activating' | 'proving' | 'undoing' | 'stuck'>;
   readonly to: StatusPoint;
   readonly via: Via;
   readonly freshness: Freshness;
