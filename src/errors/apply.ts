@@ -4,6 +4,7 @@ export const applyFaults = {
     retry: 'never',
     says: (d: { deployment: string; check: string; reason: string }) =>
       `${d.deployment}: health check ${d.check} failed: ${d.reason}`,
-    remedy: 'Read the program\'s log with `holdfast logs`, correct the deployment and publish again.',
+    remedy:
+      "Read the program's log with `holdfast logs`, correct the deployment and publish again.",
   },
 } as const;

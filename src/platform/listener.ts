@@ -2,12 +2,20 @@
 import type { Result } from '#errors/fault.ts';
 
 export interface Listener {
-  listen(on: ListenOn, handle: (request: ServedRequest) => Promise<ServedResponse>): Promise<Result<Listening>>;
+  listen(
+    on: ListenOn,
+    handle: (request: ServedRequest) => Promise<ServedResponse>,
+  ): Promise<Result<Listening>>;
 }
 
 export type ListenOn =
   /** a socket file of a dead process is replaced; group by name, null: unchanged */
-  | { readonly kind: 'unix'; readonly path: string; readonly mode: number; readonly group: string | null }
+  | {
+      readonly kind: 'unix';
+      readonly path: string;
+      readonly mode: number;
+      readonly group: string | null;
+    }
   /** port 0: any free one. tls: PEM texts */
   | {
       readonly kind: 'tcp';

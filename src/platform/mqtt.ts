@@ -18,7 +18,11 @@ export interface MqttOptions {
   readonly sessionExpirySeconds: number;
   readonly messageCap: number;
   readonly connectTimeoutMs: number;
-  readonly will?: { readonly topic: string; readonly payload: Uint8Array; readonly retain: boolean };
+  readonly will?: {
+    readonly topic: string;
+    readonly payload: Uint8Array;
+    readonly retain: boolean;
+  };
   onMessage(topic: string, payload: Uint8Array, retained: boolean): void;
   /** once, when the connection is gone; session-taken-over: another client has this id */
   onClosed(why: Result<void>): void;

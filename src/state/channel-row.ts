@@ -35,7 +35,11 @@ export interface Intent {
   readonly tries: number;
   readonly attemptsMax: number;
   /** why it is being undone */
-  readonly failure: { readonly code: Code; readonly message: string; readonly deployment: string } | null;
+  readonly failure: {
+    readonly code: Code;
+    readonly message: string;
+    readonly deployment: string;
+  } | null;
 }
 
 /** One statement's deployments as they are on this device; key: its state digest. */

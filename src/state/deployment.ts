@@ -17,7 +17,11 @@ export interface Deployment {
 }
 
 export type Profile =
-  | { readonly kind: 'files'; readonly components: readonly FilesComponent[]; readonly reload: Hook | null }
+  | {
+      readonly kind: 'files';
+      readonly components: readonly FilesComponent[];
+      readonly reload: Hook | null;
+    }
   | { readonly kind: 'process'; readonly components: readonly ProcessComponent[] }
   /** known to the format, not to this agent: refused as `plan.runtime-unknown` */
   | { readonly kind: 'other'; readonly type: string };

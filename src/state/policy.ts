@@ -21,4 +21,3 @@ export interface Window {
   /** IANA name */
   readonly timeZone: string;
 }
-

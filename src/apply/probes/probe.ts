@@ -7,4 +7,6 @@ export interface ProbeRunner {
   run(of: Generation, timeoutMs: number, signal: AbortSignal): Promise<ProbeResult>;
 }
 
-export type ProbeResult = { readonly healthy: true } | { readonly healthy: false; readonly reason: string };
+export type ProbeResult =
+  | { readonly healthy: true }
+  | { readonly healthy: false; readonly reason: string };
