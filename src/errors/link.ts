@@ -5,4 +5,90 @@ export const linkFaults = {
     says: (d: { peer: string; reason: string }) => `${d.peer} cannot be reached: ${d.reason}`,
     remedy: 'Check the network and the address; the agent tries again by itself.',
   },
+  'link.timeout': {
+    retry: 'later',
+    says: (d: { peer: string; ms: number }) => `${d.peer} sent nothing for ${d.ms} ms`,
+    remedy: 'Check the network; the agent goes on where it stopped, by itself.',
+  },
+  'link.cut': {
+    retry: 'later',
+    says: (d: { peer: string; reason: string }) => `the connection to ${d.peer} broke: ${d.reason}`,
+    remedy: 'Check the network; the agent goes on where it stopped, by itself.',
+  },
+  'link.tls': {
+    retry: 'later',
+    says: (d: { peer: string; reason: string }) => `${d.peer}: TLS failed: ${d.reason}`,
+    remedy: 'Check the certificate of the server, tls.ca in the configuration and the clock.',
+  },
+  'link.tls-untrusted': {
+    retry: 'later',
+    says: (d: { peer: string; reason: string }) =>
+      `${d.peer}: its certificate is not trusted: ${d.reason}`,
+    remedy:
+      'Give the server a certificate of the configured tls.ca that names the host, and renew it in time.',
+  },
+  'link.proxy': {
+    retry: 'later',
+    says: (d: { peer: string; proxy: string; reason: string }) =>
+      `the proxy ${d.proxy} does not lead to ${d.peer}: ${d.reason}`,
+    remedy: 'Check proxy in the configuration, and that the proxy may reach the host.',
+  },
+  'link.slow': {
+    retry: 'later',
+    says: (d: { peer: string; bytes: number; ms: number }) =>
+      `${d.peer} sent only ${d.bytes} bytes in ${d.ms} ms`,
+    remedy: 'Check the network or use another mirror; a download goes on where it stopped.',
+  },
+  'link.http-status': {
+    retry: 'later',
+    says: (d: { peer: string; status: number; message: string }) =>
+      `${d.peer} answered ${d.status}${d.message === '' ? '' : `: ${d.message}`}`,
+    remedy: 'Look at the log of the server; the agent tries again by itself.',
+  },
+  'link.unauthorized': {
+    retry: 'operator',
+    says: (d: { peer: string; reason: string }) => `${d.peer} wants other credentials: ${d.reason}`,
+    remedy: 'Correct auth in the configuration; its files are read again at each try.',
+  },
+  'link.forbidden': {
+    retry: 'operator',
+    says: (d: { peer: string; message: string }) =>
+      `${d.peer} forbids it${d.message === '' ? '' : `: ${d.message}`}`,
+    remedy: 'Give the account the right to pull (devices) or push (publishers) in this repository.',
+  },
+  'link.rate-limited': {
+    retry: 'later',
+    says: (d: { peer: string; status: number }) => `${d.peer} is busy (${d.status})`,
+    remedy: 'Wait; the agent tries again when the server said it may.',
+  },
+  'link.too-large': {
+    retry: 'never',
+    says: (d: { what: string; cap: number }) => `${d.what} is longer than ${d.cap} bytes`,
+    remedy:
+      'The server answers with more than this may be: check its address, or what was pushed there.',
+  },
+  'link.redirect-refused': {
+    retry: 'operator',
+    says: (d: { from: string; to: string; reason: string }) =>
+      `${d.from} redirects to ${d.to}: ${d.reason}`,
+    remedy: 'Configure the address that the server redirects to, or stop the redirect there.',
+  },
+  'link.encoding-refused': {
+    retry: 'operator',
+    says: (d: { peer: string; encoding: string }) =>
+      `${d.peer} sent content-encoding ${d.encoding}, which was not asked for`,
+    remedy: 'Turn compression off for this path in the server or proxy.',
+  },
+  'link.scheme-refused': {
+    retry: 'operator',
+    says: (d: { url: string; reason: string }) => `${d.url} is refused: ${d.reason}`,
+    remedy:
+      'Use https:// without user information, or add `insecure: true` beside a plain http:// URL.',
+  },
+  'link.bad-response': {
+    retry: 'later',
+    says: (d: { peer: string; reason: string }) =>
+      `${d.peer} does not answer as it must: ${d.reason}`,
+    remedy: 'Check that the URL is that of an OCI registry, and look at its log.',
+  },
 } as const;
