@@ -10,6 +10,7 @@ import type { Processes } from './processes.ts';
 import type { Random } from './random.ts';
 import type { KeyFiles } from './signer.ts';
 import type { ParseCertificates, Sockets } from './tls.ts';
+import type { Tunnels } from './tunnel.ts';
 
 export interface Platform {
   readonly clock: Clock;
@@ -18,6 +19,7 @@ export interface Platform {
   readonly processes: Processes;
   readonly http: Http;
   readonly sockets: Sockets;
+  readonly tunnels: Tunnels;
   readonly certificates: ParseCertificates;
   readonly mqtt: Mqtt;
   readonly inflate: Inflate;
