@@ -1,9 +1,68 @@
-/** Faults with the prefix `plan.`: turning a statement into steps. */
+/** Faults with the prefix `plan.`: turning a statement into steps (check 15). */
 export const planFaults = {
   'plan.target-outside-roots': {
     retry: 'never',
     says: (d: { deployment: string; target: string; roots: string }) =>
       `${d.deployment}: target ${d.target} is outside the roots this channel may write (${d.roots})`,
     remedy: 'Move the target, or let channels[].allow.roots in agent.yaml name its root.',
+  },
+  'plan.runtime-unknown': {
+    retry: 'never',
+    says: (d: { deployment: string; type: string }) =>
+      `${d.deployment}: this agent has no runtime "${d.type}"`,
+    remedy: 'Publish it to devices that have this runtime, or use files or process.',
+  },
+  'plan.runtime-not-allowed': {
+    retry: 'never',
+    says: (d: { deployment: string; type: string; allowed: string }) =>
+      `${d.deployment}: runtime "${d.type}" is not allowed to this channel (allowed: ${d.allowed})`,
+    remedy: 'Let channels[].allow.runtimes in agent.yaml name it, or publish without it.',
+  },
+  'plan.user-not-allowed': {
+    retry: 'never',
+    says: (d: { deployment: string; user: string; allowed: string }) =>
+      `${d.deployment}: user "${d.user}" is not allowed to this channel (allowed: ${d.allowed})`,
+    remedy: 'Let channels[].allow.users in agent.yaml name the user, or name another one.',
+  },
+  'plan.conflict': {
+    retry: 'never',
+    says: (d: { target: string; one: string; other: string }) =>
+      `${d.one} and ${d.other} both want ${d.target}`,
+    remedy: 'Give each deployment a target of its own, none inside another.',
+  },
+  'plan.unknown-dependency': {
+    retry: 'never',
+    says: (d: { deployment: string; needs: string }) =>
+      `${d.deployment} depends on ${d.needs}, which the state does not have`,
+    remedy: 'Add the deployment that is missing, or take it out of dependsOn.',
+  },
+  'plan.dependency-cycle': {
+    retry: 'never',
+    says: (d: { circle: string }) => `dependsOn goes in a circle: ${d.circle}`,
+    remedy: 'Take one of these dependencies away.',
+  },
+  'plan.blob-missing': {
+    retry: 'never',
+    says: (d: { deployment: string; blob: string }) =>
+      `${d.deployment} names the blob ${d.blob}, which the statement does not list`,
+    remedy: 'Publish again with this version of holdfast.',
+  },
+  'plan.document-missing': {
+    retry: 'later',
+    says: (d: { deployment: string; digest: string }) =>
+      `the document of ${d.deployment} (${d.digest}) is not in the documents layer`,
+    remedy: 'Publish again; the registry holds an incomplete artifact.',
+  },
+  'plan.value-missing': {
+    retry: 'operator',
+    says: (d: { deployment: string; parameter: string; label: string }) =>
+      `${d.deployment}: parameter ${d.parameter} wants the label "${d.label}", which this device lacks`,
+    remedy: 'Set device.labels in agent.yaml and send SIGHUP, or give the parameter a value.',
+  },
+  'plan.value-unsupported': {
+    retry: 'never',
+    says: (d: { deployment: string; parameter: string }) =>
+      `${d.deployment}: parameter ${d.parameter} names a value of the device's own channel, which this version does not follow`,
+    remedy: 'Give the parameter a value, or a fact of the device (device: id, deviceLabel).',
   },
 } as const;

@@ -1,0 +1,66 @@
+/**
+ * Generations from what the disk holds: the state row names them, the statement file has their
+ * documents. No network (I5). Documents are found by digest, so a damaged file is seen here.
+ */
+import { ok, type Result, refuse } from '#errors/fault.ts';
+import type { GenerationRow, StateRow } from '#state/channel-row.ts';
+import type { Digest } from '#state/digest.ts';
+import type { Generation } from '#state/generation.ts';
+import type { ContentStore } from '#store/content.ts';
+import { readDeployment } from '#wire/deployment.ts';
+import { readDocuments } from '#wire/documents.ts';
+
+export function loadState(content: ContentStore, row: StateRow): Result<readonly Generation[]> {
+  if (row.generations.length === 0) return ok([]);
+  const file = content.readStatement(row.stateDigest);
+  if (!file.ok) return file;
+  const documents = readDocuments(file.value.documents ?? new Uint8Array());
+  if (!documents.ok) return documents;
+  const generations: Generation[] = [];
+  for (const generation of row.generations) {
+    const loaded = loadGeneration(generation, documents.value);
+    if (!loaded.ok) return loaded;
+    generations.push(loaded.value);
+  }
+  return ok(generations);
+}
+
+function loadGeneration(
+  row: GenerationRow,
+  documents: ReadonlyMap<Digest, Uint8Array>,
+): Result<Generation> {
+  const bytes = documents.get(row.documentDigest);
+  if (!bytes) {
+    return refuse('plan.document-missing', { deployment: row.id, digest: row.documentDigest });
+  }
+  const where = { id: row.id, file: `${row.id}.yaml` };
+  const deployment = readDeployment(bytes, row.documentMediaType, where);
+  if (!deployment.ok) return deployment;
+  return ok({
+    id: row.id,
+    digest: row.digest,
+    documentDigest: row.documentDigest,
+    deployment: deployment.value,
+    blobs: new Map(row.blobs.map(({ name, ...blob }) => [name, blob])),
+    values: new Map(row.values.map(({ name, value }) => [name, value])),
+  });
+}
+
+/** The row that `loadState` reads back. */
+export function stateRowOf(
+  stateDigest: Digest,
+  generations: readonly Generation[],
+  mediaTypeOf: (id: string) => string,
+): StateRow {
+  return {
+    stateDigest,
+    generations: generations.map((generation) => ({
+      id: generation.id,
+      digest: generation.digest,
+      documentDigest: generation.documentDigest,
+      documentMediaType: mediaTypeOf(generation.id),
+      blobs: [...generation.blobs].map(([name, blob]) => ({ name, ...blob })),
+      values: [...generation.values].map(([name, value]) => ({ name, value })),
+    })),
+  };
+}

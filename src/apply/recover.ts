@@ -1,0 +1,119 @@
+/**
+ * At start, before anything else and without network: what a cut left open is ended by the last
+ * column of the phase table, so that the device is in the old or the new state (I1), in a bounded
+ * number of boots (I4). A cut counts as a failed try, whatever caused it (check 20).
+ */
+import { type Fault, fault, ok, type Result, refuse } from '#errors/fault.ts';
+import { stepsBetween } from '#plan/steps.ts';
+import type { ChannelRow, Intent } from '#state/channel-row.ts';
+import type { Digest } from '#state/digest.ts';
+import type { Generation } from '#state/generation.ts';
+import { counted } from './journal.ts';
+import { loadState } from './load.ts';
+import { type ApplyContext, type Change, doStep, type Outcome, undo } from './transaction.ts';
+
+export type Recovered =
+  /** nothing was open, or it is closed now */
+  | { readonly kind: 'closed'; readonly outcome: Outcome | null }
+  /** the whole new state is in force; its proof goes on */
+  | { readonly kind: 'proving'; readonly change: Change };
+
+export async function recover(
+  context: ApplyContext,
+  row: ChannelRow,
+  healthWindowMs: number,
+): Promise<Result<Recovered>> {
+  const { intent } = row;
+  if (!intent || intent.phase === 'waiting') return ok({ kind: 'closed', outcome: null });
+  const change = reopen(context, row, intent, healthWindowMs);
+  if (!change.ok) return change;
+  context.log.write('warn', 'recovery', { phase: intent.phase, tries: intent.tries });
+  if (intent.phase === 'undoing' || intent.phase === 'stuck') {
+    return closed(await undo(context, change.value, recordedFailure(intent), false));
+  }
+  if (intent.tries >= intent.attemptsMax) {
+    const loop = fault('apply.crash-loop', { tries: intent.tries });
+    return closed(await undo(context, change.value, loop, false));
+  }
+  if (intent.phase === 'activating') {
+    // The next try is counted by its acceptance (journal.ts), before it enters activating again.
+    const cut = fault('apply.interrupted', { phase: intent.phase, tries: intent.tries });
+    return closed(await undo(context, change.value, cut, false));
+  }
+  return proveAgain(context, row, change.value);
+}
+
+/** Check 20: counted before the proof begins again; the whole new state is in force first. */
+async function proveAgain(
+  context: ApplyContext,
+  row: ChannelRow,
+  change: Change,
+): Promise<Result<Recovered>> {
+  const next = counted(row);
+  const saved = context.store.transaction((tx) => tx.putChannel(next));
+  if (!saved.ok) return saved;
+  for (const step of change.steps) {
+    const done = await doStep(context, step);
+    if (!done.ok) return closed(await undo(context, change, done.fault, false));
+  }
+  return ok({ kind: 'proving', change });
+}
+
+function closed(outcome: Outcome): Result<Recovered> {
+  return ok({ kind: 'closed', outcome });
+}
+
+/** The failure that was being undone when the cut came; its class decides about another try. */
+function recordedFailure({ failure, tries }: Intent): Fault {
+  if (!failure) return fault('apply.interrupted', { phase: 'undoing', tries });
+  return {
+    code: failure.code,
+    message: failure.message,
+    remedy: '',
+    retry: failure.code === 'apply.interrupted' ? 'later' : 'never',
+  };
+}
+
+/** The change as it was accepted, from the rows and the statement files alone. */
+function reopen(
+  context: ApplyContext,
+  row: ChannelRow,
+  intent: Intent,
+  healthWindowMs: number,
+): Result<Change> {
+  const current = generationsOf(context, row, row.applied?.stateDigest ?? null);
+  if (!current.ok) return current;
+  const desired = generationsOf(context, row, intent.to.stateDigest);
+  if (!desired.ok) return desired;
+  const stateRow = context.store.state(row.fleet, row.channel, intent.to.stateDigest);
+  if (!stateRow.ok) return stateRow;
+  const { kind, to, via, freshness, attemptsMax } = intent;
+  return ok({
+    kind,
+    to,
+    via,
+    freshness,
+    attemptsMax,
+    fleet: row.fleet,
+    channel: row.channel,
+    steps: stepsBetween(current.value, desired.value),
+    stateRow: stateRow.value ?? { stateDigest: to.stateDigest, generations: [] },
+    statement: null,
+    healthWindowMs,
+    issuedAt: 0,
+    startedAt: context.clock.monotonicMs(),
+  });
+}
+
+/** The generations of a state that this device has accepted once; none for null. */
+export function generationsOf(
+  { store, content }: Pick<ApplyContext, 'store' | 'content'>,
+  { fleet, channel }: Pick<ChannelRow, 'fleet' | 'channel'>,
+  digest: Digest | null,
+): Result<readonly Generation[]> {
+  if (digest === null) return ok([]);
+  const row = store.state(fleet, channel, digest);
+  if (!row.ok) return row;
+  if (!row.value) return refuse('store.row-missing', { key: `state ${digest}` });
+  return loadState(content, row.value);
+}

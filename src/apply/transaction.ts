@@ -1,0 +1,355 @@
+/**
+ * One change as a journaled transaction (DESIGN section 6): prepare everything → accept → activate
+ * in order → prove → commit, or undo in reverse order. The rows are made by journal.ts, the order
+ * of phases is in phases.ts; recover.ts ends what a cut left open. At most one runs per device.
+ *
+ * Invariants: nothing visible changes before the acceptance is durable; after any failure either
+ * the whole old state is back or the phase is `stuck`; a commit is only ever made for a whole,
+ * proven new state.
+ */
+import { type Fault, fault, ok, type Result, refused } from '#errors/fault.ts';
+import type { Step } from '#plan/step.ts';
+import { stepText } from '#plan/steps.ts';
+import type { Clock } from '#platform/clock.ts';
+import type { Log } from '#platform/log.ts';
+import type { ChannelRow, HistoryRow, StateRow } from '#state/channel-row.ts';
+import type { Generation } from '#state/generation.ts';
+import type { Fleet } from '#state/names.ts';
+import { pointText } from '#state/point.ts';
+import type { Phase } from '#state/status.ts';
+import type { ContentStore, StatementFile } from '#store/content.ts';
+import type { Store, StoreWriter } from '#store/store.ts';
+import {
+  type Acceptance,
+  accepted,
+  committed,
+  emptyRow,
+  entered,
+  failureOf,
+  mayTryAgain,
+} from './journal.ts';
+import type { Runtime } from './runtimes/runtime.ts';
+
+export interface ApplyContext {
+  readonly store: Store;
+  readonly content: ContentStore;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly runtimes: ReadonlyMap<string, Runtime>;
+  /** Proven states kept for rollback beside the applied one. */
+  readonly keep: number;
+  /** Runs the health checks of these generations and watches the window; deadline inside. */
+  prove(
+    generations: readonly Generation[],
+    windowMs: number,
+    signal: AbortSignal,
+  ): Promise<Result<void>>;
+  /** In the same commit: what else is to be told or raised (events, time floor). */
+  readonly beside: (tx: StoreWriter, moment: Moment) => void;
+  /** After each durable transition. */
+  readonly onPhase: (phase: Phase, row: ChannelRow) => void;
+}
+
+export type Moment =
+  | { readonly kind: 'accepted'; readonly row: ChannelRow; readonly issuedAt: number }
+  | { readonly kind: 'applied'; readonly row: ChannelRow; readonly steps: readonly Step[] }
+  | {
+      readonly kind: 'undone';
+      readonly row: ChannelRow;
+      readonly fault: Fault;
+      readonly rejected: boolean;
+    };
+
+export interface Change extends Acceptance {
+  readonly fleet: Fleet;
+  readonly channel: string;
+  readonly steps: readonly Step[];
+  readonly stateRow: StateRow;
+  /** null for a rollback: the statement is on disk already */
+  readonly statement: StatementFile | null;
+  readonly healthWindowMs: number;
+  /** of the statement, for the time floor */
+  readonly issuedAt: number;
+  /** monotonic ms of the wake */
+  readonly startedAt: number;
+}
+
+export type Outcome =
+  | { readonly kind: 'applied'; readonly row: ChannelRow }
+  | { readonly kind: 'rejected'; readonly fault: Fault }
+  /** undone, or never accepted; worth another try */
+  | { readonly kind: 'waiting'; readonly fault: Fault }
+  | { readonly kind: 'superseded' }
+  | { readonly kind: 'stuck'; readonly fault: Fault };
+
+/** From prepare to commit. `signal` aborts when a newer state supersedes this one. */
+export async function runTransaction(
+  context: ApplyContext,
+  change: Change,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  const prepared = await prepareAll(context, change);
+  if (!prepared.ok) {
+    const { fault } = prepared;
+    return { kind: fault.retry === 'never' ? 'rejected' : 'waiting', fault };
+  }
+  if (signal.aborted) return { kind: 'superseded' };
+  const acceptance = accept(context, change);
+  if (!acceptance.ok) return { kind: 'waiting', fault: acceptance.fault };
+  const activated = await activateAll(context, change, signal);
+  if (!activated.ok) return undo(context, change, activated.fault, signal.aborted);
+  if (!needsProof(change)) return commit(context, change);
+  const proving = transition(context, change, (row) => entered(row, 'activated'));
+  if (!proving.ok) return undo(context, change, proving.fault, false);
+  return proveAndCommit(context, change, signal);
+}
+
+/** The second half, from phase `proving` on: recovery joins here. */
+export async function proveAndCommit(
+  context: ApplyContext,
+  change: Change,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  const proven = await context.prove(
+    changedGenerations(change.steps),
+    change.healthWindowMs,
+    signal,
+  );
+  if (!proven.ok) return undo(context, change, proven.fault, signal.aborted);
+  return commit(context, change);
+}
+
+async function prepareAll(context: ApplyContext, change: Change): Promise<Result<void>> {
+  for (const generation of changedGenerations(change.steps)) {
+    const runtime = runtimeOf(context, generation);
+    if (!runtime.ok) return runtime;
+    const prepared = await runtime.value.prepare(generation);
+    if (!prepared.ok) return prepared;
+  }
+  return ok(undefined);
+}
+
+/** Check 19. Content first (statement file, one fsync of its directory), then the commit. */
+function accept(context: ApplyContext, change: Change): Result<void> {
+  const { content, store } = context;
+  if (change.statement) {
+    const kept = content.putStatement(change.to.stateDigest, change.statement);
+    if (!kept.ok) return kept;
+    const synced = content.sync();
+    if (!synced.ok) return synced;
+  }
+  const row = readRow(store, change);
+  if (!row.ok) return row;
+  const next = accepted(row.value, change);
+  const done = store.transaction((tx) => {
+    tx.putState(change.fleet, change.channel, change.stateRow);
+    tx.putChannel(next);
+    context.beside(tx, { kind: 'accepted', row: next, issuedAt: change.issuedAt });
+  });
+  if (!done.ok) return done;
+  context.onPhase('activating', next);
+  return ok(undefined);
+}
+
+async function activateAll(
+  context: ApplyContext,
+  change: Change,
+  signal: AbortSignal,
+): Promise<Result<void>> {
+  for (const step of change.steps) {
+    if (signal.aborted) return refused(fault('apply.superseded', { point: pointText(change.to) }));
+    const done = await doStep(context, step);
+    if (!done.ok) {
+      context.log.write('warn', 'step.failed', { step: stepText(step), code: done.fault.code });
+      return done;
+    }
+  }
+  return ok(undefined);
+}
+
+/** Brings `next` into force, or takes `previous` out of it. */
+export async function doStep(context: ApplyContext, step: Step): Promise<Result<void>> {
+  const generation = step.kind === 'remove' ? step.previous : step.next;
+  const runtime = runtimeOf(context, generation);
+  if (!runtime.ok) return runtime;
+  if (step.kind === 'remove') return runtime.value.deactivate(step.previous);
+  const { previous } = step;
+  if (previous && previous.deployment.profile.kind !== step.next.deployment.profile.kind) {
+    const other = runtimeOf(context, previous);
+    const ended = other.ok ? await other.value.deactivate(previous) : other;
+    if (!ended.ok) return ended;
+    return runtime.value.activate(step.next, null);
+  }
+  return runtime.value.activate(step.next, previous);
+}
+
+/** The step that takes a step back; idempotent like it. */
+export function inverse(step: Step): Step {
+  if (step.kind === 'remove') return { kind: 'activate', next: step.previous, previous: null };
+  const { next, previous } = step;
+  if (!previous) return { kind: 'remove', previous: next };
+  return { kind: 'activate', next: previous, previous: next };
+}
+
+/**
+ * Every step back, in reverse order, whatever had been reached: a step not yet done is undone as
+ * well, since a cut may have hidden it. One that fails does not keep the others from being undone.
+ */
+export async function undo(
+  context: ApplyContext,
+  change: Change,
+  why: Fault,
+  superseded: boolean,
+): Promise<Outcome> {
+  // A full disk may refuse this row; the undo goes on, and recovery would come to the same end.
+  const begun = transition(context, change, (row) => undoing(row, why, superseded));
+  if (!begun.ok) context.log.write('error', 'undo.unrecorded', { code: begun.fault.code });
+  const stuck = await undoSteps(context, change.steps);
+  if (!stuck) return finishUndo(context, change, why, superseded);
+  const marked = transition(context, change, (row) => ({
+    ...entered(undoing(row, why, superseded), 'failed'),
+    degraded: stuck.code,
+  }));
+  if (!marked.ok) context.log.write('error', 'stuck.unrecorded', { code: marked.fault.code });
+  return { kind: 'stuck', fault: stuck };
+}
+
+/** The row in phase `undoing`, from whichever phase it is in. */
+function undoing(row: ChannelRow, why: Fault, superseded: boolean): ChannelRow {
+  const failure = failureOf(why, '');
+  switch (row.intent?.phase) {
+    case 'activating':
+      return entered(row, superseded ? 'superseded' : 'failed', failure);
+    case 'proving':
+      return entered(row, superseded ? 'superseded' : 'unhealthy', failure);
+    case 'stuck':
+      return entered(row, 'retried');
+    default:
+      return row;
+  }
+}
+
+async function undoSteps(context: ApplyContext, steps: readonly Step[]): Promise<Fault | null> {
+  let failed: Fault | null = null;
+  for (const step of steps.toReversed()) {
+    const undone = await doStep(context, inverse(step));
+    if (!undone.ok) {
+      failed ??= undone.fault;
+      context.log.write('error', 'undo.failed', { step: stepText(step), code: undone.fault.code });
+    }
+  }
+  return failed;
+}
+
+/** Check 21: rejected, unless what failed may pass by itself and tries are left. */
+function finishUndo(
+  context: ApplyContext,
+  change: Change,
+  why: Fault,
+  superseded: boolean,
+): Outcome {
+  const row = readRow(context.store, change);
+  if (!row.ok) return { kind: 'stuck', fault: row.fault };
+  const current = undoing(row.value, why, superseded);
+  const { intent } = current;
+  const again = intent !== null && !superseded && mayTryAgain(intent, why);
+  const rejected = !again && !superseded && change.kind === 'apply';
+  if (rejected) context.content.markRejected(change.to.stateDigest);
+  const next = entered(current, again ? 'retriable' : 'undone');
+  const done = context.store.transaction((tx) => {
+    tx.putChannel(next);
+    if (rejected) {
+      const { code, message } = why;
+      tx.putRejected(change.fleet, change.channel, {
+        point: change.to,
+        code,
+        message,
+        deployment: '',
+      });
+    }
+    tx.addHistory(
+      historyOf(context, change, superseded ? 'undone' : rejected ? 'rejected' : 'undone', why),
+    );
+    context.beside(tx, { kind: 'undone', row: next, fault: why, rejected });
+  });
+  if (!done.ok) return { kind: 'stuck', fault: done.fault };
+  context.onPhase(next.intent?.phase ?? 'idle', next);
+  if (superseded) return { kind: 'superseded' };
+  return { kind: again ? 'waiting' : 'rejected', fault: why };
+}
+
+/** Check 22. */
+function commit(context: ApplyContext, change: Change): Outcome | Promise<Outcome> {
+  const row = readRow(context.store, change);
+  if (!row.ok) return undo(context, change, row.fault, false);
+  const next = committed(row.value, context.clock.wallMs(), context.keep);
+  const outcome = change.kind === 'rollback' ? 'rolled-back' : 'applied';
+  const done = context.store.transaction((tx) => {
+    tx.putChannel(next);
+    tx.removeRejected(change.fleet, change.channel, change.to.stateDigest);
+    tx.addHistory(historyOf(context, change, outcome, null));
+    context.beside(tx, { kind: 'applied', row: next, steps: change.steps });
+  });
+  if (!done.ok) return undo(context, change, done.fault, false);
+  context.onPhase('idle', next);
+  return { kind: 'applied', row: next };
+}
+
+function historyOf(
+  { clock }: ApplyContext,
+  change: Change,
+  outcome: HistoryRow['outcome'],
+  why: Fault | null,
+): Omit<HistoryRow, 'number'> {
+  return {
+    at: clock.wallMs(),
+    channel: change.channel,
+    outcome,
+    point: change.to,
+    via: change.via,
+    code: why?.code ?? null,
+    message: why?.message ?? change.steps.map(stepText).slice(0, 8).join(', '),
+    tookMs: Math.max(0, Math.round(clock.monotonicMs() - change.startedAt)),
+  };
+}
+
+function transition(
+  context: ApplyContext,
+  change: Change,
+  next: (row: ChannelRow) => ChannelRow,
+): Result<void> {
+  const row = readRow(context.store, change);
+  if (!row.ok) return row;
+  const value = next(row.value);
+  const done = context.store.transaction((tx) => tx.putChannel(value));
+  if (done.ok) context.onPhase(value.intent?.phase ?? 'idle', value);
+  return done;
+}
+
+function readRow(store: Store, { fleet, channel }: Change): Result<ChannelRow> {
+  const row = store.channel(fleet, channel);
+  return row.ok ? ok(row.value ?? emptyRow(fleet, channel)) : row;
+}
+
+export function changedGenerations(steps: readonly Step[]): readonly Generation[] {
+  return steps.flatMap((step) => (step.kind === 'activate' ? [step.next] : []));
+}
+
+/** Whether anything has to be watched before the commit. */
+function needsProof(change: Change): boolean {
+  if (change.steps.length > 0 && change.healthWindowMs > 0) return true;
+  return changedGenerations(change.steps).some(
+    ({ deployment }) => deployment.health.length > 0 || deployment.profile.kind === 'process',
+  );
+}
+
+export function runtimeOf(
+  { runtimes }: Pick<ApplyContext, 'runtimes'>,
+  generation: Generation,
+): Result<Runtime> {
+  const { profile } = generation.deployment;
+  const type = profile.kind === 'other' ? profile.type : profile.kind;
+  const runtime = runtimes.get(type);
+  if (runtime) return ok(runtime);
+  return refused(fault('plan.runtime-unknown', { deployment: generation.id, type }));
+}
