@@ -39,6 +39,8 @@ export interface PeerCertificate {
   readonly notAfter: number;
   /** basic constraints: CA */
   readonly ca: boolean;
+  /** basic constraints: how many CA certificates may stand below this one; null: no bound */
+  readonly pathLength: number | null;
   /** key usage bits when the extension is there */
   readonly keyUsage: { readonly keyCertSign: boolean; readonly digitalSignature: boolean } | null;
   /** extended key usage OIDs when the extension is there */
