@@ -6,4 +6,15 @@ export const configFaults = {
       `${d.file}:${d.line}:${d.column}: ${d.expected}`,
     remedy: 'Correct the file at the place named.',
   },
+  'config.registry': {
+    retry: 'operator',
+    says: (d: { url: string; reason: string }) => `registry ${d.url}: ${d.reason}`,
+    remedy:
+      'Correct the registry in the configuration: https://HOST/REPOSITORY, proxy http://HOST:PORT.',
+  },
+  'config.secret': {
+    retry: 'operator',
+    says: (d: { file: string; reason: string }) => `the secret in ${d.file} ${d.reason}`,
+    remedy: 'Write the secret alone, on one line, into the file that the configuration names.',
+  },
 } as const;
