@@ -46,4 +46,11 @@ export const sourceFaults = {
     remedy:
       'The download starts again from its first byte; check the server or the proxy before it.',
   },
+  // Check 13
+  'source.stale': {
+    retry: 'later',
+    says: (d: { offered: string; floor: string }) =>
+      `it shows ${d.offered}, older than ${d.floor}, which was accepted here`,
+    remedy: 'Bring the mirror, stick or broker up to date; nothing was changed.',
+  },
 } as const;

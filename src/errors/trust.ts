@@ -1,9 +1,163 @@
 /** Faults with the prefix `trust.`: the checks of a signed statement; numbers are those of the check. */
+const REPUBLISH = 'Sign it again with `holdfast publish`; nothing was changed on the device.';
+
 export const trustFaults = {
+  // Check 5
+  'trust.too-large': {
+    retry: 'never',
+    says: (d: { what: string; size: number; most: number }) =>
+      `${d.what} has ${d.size} bytes, more than ${d.most}`,
+    remedy: REPUBLISH,
+  },
+  'trust.too-many-signatures': {
+    retry: 'never',
+    says: (d: { count: number; most: number }) => `${d.count} signatures, at most ${d.most} count`,
+    remedy: 'Keep only the signatures of the keys that the root names; publish again.',
+  },
+  // Check 6
+  'trust.payload-type': {
+    retry: 'never',
+    says: (d: { got: string; wanted: string }) =>
+      `the signed type is ${d.got}, not exactly "${d.wanted}"`,
+    remedy: 'Something else was signed. Publish the state with `holdfast publish`.',
+  },
+  // Check 7
+  'trust.root-invalid': {
+    retry: 'operator',
+    says: (d: { reason: string }) => `the root document cannot be used: ${d.reason}`,
+    remedy: 'Correct the root and sign it again, or install the right file (trust.root).',
+  },
+  'trust.root-signature': {
+    retry: 'operator',
+    says: (d: { got: number; threshold: number; unusable: string }) =>
+      `the root document has ${d.got} of ${d.threshold} signatures by its root role${d.unusable}`,
+    remedy: 'Install the root file exactly as `holdfast init` wrote it (root/1.root.json).',
+  },
+  'trust.root-unsupported': {
+    retry: 'operator',
+    says: (d: { version: bigint }) =>
+      `root version ${d.version} is in force, but this agent follows version 1 only`,
+    remedy: 'Update the agent to a version that follows root changes; what runs is kept.',
+  },
+  'trust.time-reset-unsupported': {
+    retry: 'operator',
+    says: (d: { version: bigint }) =>
+      `root version ${d.version} resets the time floor, which this agent cannot do`,
+    remedy: 'Update the agent, or issue a root without time_reset.',
+  },
+  'trust.root-expired': {
+    retry: 'operator',
+    says: (d: { notAfter: string; floor: string }) =>
+      `the root document ended ${d.notAfter}, and it is at least ${d.floor}`,
+    remedy: 'Install a root document that is in force; what runs is kept.',
+  },
+  'trust.demo-root': {
+    retry: 'operator',
+    says: (_: Record<never, never>) =>
+      'the root document is marked demo: its keys were kept together',
+    remedy: 'Use a root made by `holdfast init`, or set trust.allowDemo on a bench device.',
+  },
+  // Checks 8–10
+  'trust.channel-unsigned': {
+    retry: 'operator',
+    says: (d: { channel: string }) => `the root names no role that signs channel ${d.channel}`,
+    remedy: 'Follow a channel that the root names, or add the channel to the root.',
+  },
+  'trust.threshold-missing': {
+    retry: 'operator',
+    says: (d: { role: string }) => `the root has no role ${d.role} with a threshold of at least 1`,
+    remedy: 'Correct the role in the root and sign the root again.',
+  },
+  'trust.threshold': {
+    retry: 'never',
+    says: (d: { role: string; got: number; threshold: number; unusable: string }) =>
+      `${d.got} of ${d.threshold} distinct valid keys of role ${d.role} signed${d.unusable}`,
+    remedy: 'Sign with the keys that the root names for this channel, then publish again.',
+  },
+  // Check 11
+  'trust.critical': {
+    retry: 'operator',
+    says: (d: { where: string; name: string }) =>
+      `the ${d.where} marks ${d.name} as critical, which this agent does not know`,
+    remedy: 'Update the agent, or publish without the feature named.',
+  },
+  'trust.root-missing': {
+    retry: 'later',
+    says: (d: { needs: string; held: string }) =>
+      `it needs ${d.needs}, this device holds ${d.held}`,
+    remedy: 'Publish the newer root with the state; the device goes on when it has it.',
+  },
+  // Check 12
+  'trust.wrong-fleet': {
+    retry: 'never',
+    says: (d: { offered: string; own: string }) =>
+      `signed for fleet ${d.offered}, this device is in ${d.own}`,
+    remedy: 'Point the device at its own fleet’s registry or broker.',
+  },
+  'trust.wrong-channel': {
+    retry: 'never',
+    says: (d: { offered: string; followed: string }) =>
+      `signed for channel ${d.offered}, offered as ${d.followed}`,
+    remedy: 'Use `holdfast promote` to bring a state to another channel; tags cannot.',
+  },
+  'trust.audience-empty': {
+    retry: 'never',
+    says: (d: { what: string }) => `its audience is an empty ${d.what}`,
+    remedy: 'Name devices or labels, or `everyone`, in fleet.yaml and publish again.',
+  },
+  'trust.not-addressed': {
+    retry: 'later',
+    says: (d: { device: string; reason: string }) => `not for ${d.device}: ${d.reason}`,
+    remedy: 'Nothing to do, unless the device should have been in the audience.',
+  },
+  'trust.duplicate-name': {
+    retry: 'never',
+    says: (d: { what: string; name: string }) => `two ${d.what} are named ${d.name}`,
+    remedy: REPUBLISH,
+  },
+  // Check 13
   'trust.rollback': {
     retry: 'never',
     says: (d: { offered: string; floor: string }) =>
       `${d.offered} is below ${d.floor}, the highest (epoch.sequence) accepted here`,
     remedy: 'Publish above the floor. If the counter is lost, publish a root with the next epoch.',
+  },
+  'trust.equivocation': {
+    retry: 'never',
+    says: (d: { point: string; offered: string; accepted: string }) =>
+      `two statements are signed as ${d.point}: ${d.offered} and the accepted ${d.accepted}`,
+    remedy: 'Find out who else signs with these keys, then publish a higher sequence.',
+  },
+  'trust.epoch': {
+    retry: 'never',
+    says: (d: { offered: string; epoch: bigint }) =>
+      `${d.offered} is of an epoch that ended; the root says epoch ${d.epoch}`,
+    remedy: 'Publish again: it signs in the epoch of the root.',
+  },
+  // Check 14
+  'trust.expired': {
+    retry: 'never',
+    says: (d: { notAfter: string; floor: string }) =>
+      `it ended ${d.notAfter}, and it is at least ${d.floor}`,
+    remedy: 'Publish a fresh statement; what runs is kept until then.',
+  },
+  'trust.maybe-expired': {
+    retry: 'later',
+    says: (d: { notAfter: string; estimate: string; grade: string }) =>
+      `it ended ${d.notAfter} if the ${d.grade} time ${d.estimate} is right`,
+    remedy: 'Set the device’s clock, publish a fresh statement, or use trust.clock: lenient.',
+  },
+  // Check 15
+  'trust.agent-too-old': {
+    retry: 'operator',
+    says: (d: { wanted: string; running: string }) =>
+      `it wants agent ${JSON.stringify(d.wanted.slice(0, 64))} or newer, this is ${d.running}`,
+    remedy: 'Update the agent; the device takes the statement afterwards.',
+  },
+  'trust.removal-guard': {
+    retry: 'never',
+    says: (d: { removed: number; of: number; applied: string; allowed: string }) =>
+      `it removes ${d.removed} of ${d.of} deployments; applied is ${d.applied}, removal is allowed ${d.allowed}`,
+    remedy: 'If the removal is meant, publish it with --allow-removal.',
   },
 } as const;
