@@ -17,4 +17,15 @@ export const configFaults = {
     says: (d: { file: string; reason: string }) => `the secret in ${d.file} ${d.reason}`,
     remedy: 'Write the secret alone, on one line, into the file that the configuration names.',
   },
+  'config.key': {
+    retry: 'operator',
+    says: (d: { reason: string }) => `the key cannot be used: ${d.reason}`,
+    remedy: 'Name a key made by `holdfast key`, with its passphrase (HOLDFAST_PASSPHRASE_FILE).',
+  },
+  'config.environment': {
+    retry: 'operator',
+    says: (d: { names: readonly string[] }) =>
+      `the environment sets ${d.names.join(', ')}, which would change what this program does`,
+    remedy: 'Unset the variables named and start again (systemd: UnsetEnvironment=).',
+  },
 } as const;

@@ -1,0 +1,21 @@
+/** What main.ts asks before anything else of the program is loaded: this file imports tables only. */
+import { type Fault, fault } from '#errors/fault.ts';
+
+/**
+ * Each makes Bun do something other than run this program as it was built, or drop its TLS checks.
+ * The first two have no effect on a built one any more (scripts/runtime.ts takes their names out),
+ * but whoever sets them expects one, and is told.
+ */
+const HOSTILE = ['BUN_OPTIONS', 'BUN_BE_BUN', 'NODE_TLS_REJECT_UNAUTHORIZED'];
+
+export function hostileEnvironment(
+  env: Readonly<Record<string, string | undefined>>,
+): Fault | null {
+  const names = HOSTILE.filter((name) => env[name] !== undefined);
+  return names.length === 0 ? null : fault('config.environment', { names });
+}
+
+/** A fault as a person reads it when there is no terminal to render it yet. */
+export function faultText({ code, message, remedy }: Fault): string {
+  return `holdfast: ${code}: ${message}\n${remedy}\n`;
+}
