@@ -19,6 +19,18 @@ export const LIMITS = {
   /** bytes of one blob, as declared in the signed statement */
   blobBytes: 16 * 1024 * 1024 * 1024,
   jsonDepth: 16,
+  /** levels of collections in a YAML document */
+  yamlDepth: 24,
+  /** elements of one repeated field of a protobuf message */
+  protobufListMax: 4_096,
+  /** unknown fields in one protobuf message, nested ones included */
+  protobufUnknownMax: 256,
+  /** levels of nested protobuf messages */
+  protobufDepth: 16,
+  /** ms: the longest duration anything may ask for (a 32-bit timer, 24 days) */
+  durationMs: 2_147_483_647,
+  /** annotations of one OCI descriptor or manifest */
+  annotationsMax: 256,
   /** check 5 */
   signaturesMax: 16,
   /** check 8 */

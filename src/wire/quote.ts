@@ -1,0 +1,24 @@
+/**
+ * Foreign text inside messages: quoted, shortened, and free of anything that a terminal, a log or
+ * a person could mistake (controls, bidirectional marks, lone surrogates).
+ */
+const SHOWN_MAX = 80;
+const PLAIN = /[\p{L}\p{M}\p{N}\p{P}\p{S} ]/u;
+
+/** `"text"`, at most 80 characters of it; what is not printable as `\u{…}`. */
+export function quote(text: string): string {
+  let shown = '';
+  let count = 0;
+  for (const character of text) {
+    if (count === SHOWN_MAX) return `"${shown}…"`;
+    shown += escaped(character);
+    count += 1;
+  }
+  return `"${shown}"`;
+}
+
+function escaped(character: string): string {
+  if (character === '"' || character === '\\') return `\\${character}`;
+  if (PLAIN.test(character)) return character;
+  return `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`;
+}
