@@ -91,4 +91,26 @@ export const linkFaults = {
       `${d.peer} does not answer as it must: ${d.reason}`,
     remedy: 'Check that the URL is that of an OCI registry, and look at its log.',
   },
+  'link.down': {
+    retry: 'later',
+    says: (d: { peer: string }) => `there is no connection to ${d.peer}`,
+    remedy: 'Nothing is lost: it is sent when the broker is reached again.',
+  },
+  'link.mqtt-url': {
+    retry: 'operator',
+    says: (d: { url: string; reason: string }) => `${d.url} is no usable broker: ${d.reason}`,
+    remedy:
+      'Write mqtts://host:port, or add `insecure: true` beside a plain mqtt:// URL; credentials go to auth.',
+  },
+  'link.mqtt-topic': {
+    retry: 'operator',
+    says: (d: { topic: string; reason: string }) => `${d.topic} is no usable topic: ${d.reason}`,
+    remedy: 'Correct mqtt.topicRoot in the configuration, or the name of the channel or device.',
+  },
+  'link.mqtt-outgoing-too-large': {
+    retry: 'never',
+    says: (d: { topic: string; bytes: number; cap: number }) =>
+      `a message of ${d.bytes} bytes for ${d.topic} is above the ${d.cap} that a broker must take`,
+    remedy: 'Send less in one message: a nudge without contents is enough, devices fetch the rest.',
+  },
 } as const;

@@ -1,0 +1,215 @@
+/**
+ * One connection to an MQTT broker: from the configuration to a session, with no reconnect of its
+ * own (mqtt.ts decides when). Credentials and certificates are files of the owner and are read again
+ * at each connection, so that renewing them needs no restart. Plain MQTT needs a loopback host or
+ * `insecure: true`. TLS with a dead clock is judged by peer.ts.
+ */
+import { ok, type Result, refuse } from '#errors/fault.ts';
+import type { MqttConnection, MqttOptions } from '#platform/mqtt.ts';
+import type { Platform } from '#platform/platform.ts';
+import type { Socket } from '#platform/tls.ts';
+import { LIMITS } from '#state/limits.ts';
+import { isLoopback, readTls, type TlsFiles } from './endpoint.ts';
+import { type PeerTime, peerCheck } from './peer.ts';
+import { printable } from './printable.ts';
+
+const PORT = 1883;
+const PORT_TLS = 8883;
+const PROXY_PORT = 8080;
+/** ms for each of: TCP, the proxy's answer, TLS, CONNACK */
+const STEP_MS = 20_000;
+const USERNAME_BYTES = 4 * 1024;
+/** one label or address, as a URL shows it; brackets of IPv6 are taken off before */
+const HOST = /^[A-Za-z0-9._:-]{1,253}$/;
+
+export type BrokerPlatform = Pick<
+  Platform,
+  'files' | 'sockets' | 'tunnels' | 'certificates' | 'mqtt'
+>;
+
+/** As agent.yaml and fleet.yaml have it. */
+export interface BrokerConfig {
+  /** mqtt://host[:1883] or mqtts://host[:8883] */
+  readonly url: string;
+  readonly protocol: 'auto' | '5' | '3.1.1';
+  readonly auth:
+    | { readonly usernameFile: string; readonly passwordFile: string }
+    | { readonly username: string; readonly password: string }
+    | null;
+  readonly tls: TlsFiles | null;
+  /** http://[user:password@]host:port, passed with CONNECT */
+  readonly proxy: string | null;
+  readonly insecure: boolean;
+}
+
+/** What differs from connection to connection. */
+export interface Session {
+  readonly clientId: string;
+  readonly version: 5 | 4;
+  readonly keepaliveSeconds: number;
+  readonly sessionExpirySeconds: number;
+  readonly will?: NonNullable<MqttOptions['will']>;
+  onMessage(topic: string, payload: Uint8Array, retained: boolean): void;
+  onClosed(why: Result<void>): void;
+}
+
+interface Address {
+  readonly host: string;
+  readonly port: number;
+  readonly secure: boolean;
+}
+
+/** For messages: no credentials can stand in it, because none are allowed in the URL. */
+export function brokerName(config: Pick<BrokerConfig, 'url'>): string {
+  const address = parseAddress(config.url, true);
+  return address.ok ? `${address.value.host}:${address.value.port}` : 'the broker';
+}
+
+/** What is wrong with a configuration before anything is tried. */
+export function checkBroker(config: BrokerConfig): Result<undefined> {
+  const address = parseAddress(config.url, config.insecure);
+  if (!address.ok) return address;
+  const proxy = config.proxy === null ? ok(null) : parseProxy(config.proxy);
+  return proxy.ok ? ok() : proxy;
+}
+
+/** @param time  decides whether the runtime's certificate check means anything */
+export async function openBroker(
+  platform: BrokerPlatform,
+  config: BrokerConfig,
+  time: PeerTime,
+  session: Session,
+): Promise<Result<MqttConnection>> {
+  const address = parseAddress(config.url, config.insecure);
+  if (!address.ok) return address;
+  const auth = readAuth(platform, config);
+  if (!auth.ok) return auth;
+  const tcp = await openTcp(platform, config, address.value);
+  if (!tcp.ok) return tcp;
+  const socket = address.value.secure
+    ? await secureSocket(platform, config, { address: address.value, time, socket: tcp.value })
+    : tcp;
+  if (!socket.ok) return socket;
+  const connection = await platform.mqtt.connect(
+    { ...session, ...auth.value, messageCap: LIMITS.mqttMessageBytes, connectTimeoutMs: STEP_MS },
+    socket.value,
+  );
+  if (!connection.ok) socket.value.close();
+  return connection;
+}
+
+function parseAddress(text: string, insecure: boolean): Result<Address> {
+  const no = (reason: string, url: string) => refuse('link.mqtt-url', { url, reason });
+  if (!URL.canParse(text)) return no('it is no URL', 'mqtt.url');
+  const url = new URL(text);
+  // Check 1. The URL is shown without what may be a password (attack row N07).
+  const shown = printable(`${url.protocol}//${url.host}`);
+  if (url.protocol !== 'mqtts:' && url.protocol !== 'mqtt:') {
+    return no('the scheme is neither mqtts: nor mqtt:', shown);
+  }
+  if (url.username !== '' || url.password !== '') return no('credentials stand in it', shown);
+  if (url.search !== '' || url.hash !== '' || !['', '/'].includes(url.pathname)) {
+    return no('something stands behind host and port', shown);
+  }
+  const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
+  if (!HOST.test(host)) return no('the host is no name and no address', shown);
+  const secure = url.protocol === 'mqtts:';
+  if (!secure && !insecure && !isLoopback(url.hostname)) {
+    return no('it is not encrypted and its host is not this one', shown);
+  }
+  const port = url.port === '' ? (secure ? PORT_TLS : PORT) : Number(url.port);
+  return port === 0 ? no('its port is 0', shown) : ok({ host, port, secure });
+}
+
+function parseProxy(
+  text: string,
+): Result<{ readonly host: string; readonly port: number; readonly authorization: string | null }> {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  const host = url?.hostname.replace(/^\[(.*)\]$/, '$1') ?? '';
+  if (url?.protocol !== 'http:' || !HOST.test(host)) {
+    const reason = 'a proxy is http://[user:password@]host:port';
+    return refuse('link.mqtt-url', { url: 'mqtt.proxy', reason });
+  }
+  const user = `${decoded(url.username)}:${decoded(url.password)}`;
+  const authorization = user === ':' ? null : `Basic ${Buffer.from(user).toString('base64')}`;
+  // The URL standard leaves the scheme's default port out: 80 stands as ''.
+  const port = url.port !== '' ? Number(url.port) : /:80(?:\/|$)/.test(text) ? 80 : PROXY_PORT;
+  return ok({ host, port, authorization });
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+async function openTcp(
+  platform: BrokerPlatform,
+  config: BrokerConfig,
+  address: Address,
+): Promise<Result<Socket>> {
+  const { host, port } = address;
+  if (config.proxy === null) {
+    return platform.sockets.connect({ kind: 'tcp', host, port }, STEP_MS);
+  }
+  const proxy = parseProxy(config.proxy);
+  if (!proxy.ok) return proxy;
+  const toProxy = await platform.sockets.connect(
+    { kind: 'tcp', host: proxy.value.host, port: proxy.value.port },
+    STEP_MS,
+  );
+  if (!toProxy.ok) return toProxy;
+  const authority = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+  const { authorization } = proxy.value;
+  return platform.tunnels.throughProxy(toProxy.value, authority, authorization, STEP_MS);
+}
+
+async function secureSocket(
+  platform: BrokerPlatform,
+  config: BrokerConfig,
+  over: { readonly address: Address; readonly time: PeerTime; readonly socket: Socket },
+): Promise<Result<Socket>> {
+  const { address, time, socket } = over;
+  const secured = await secureWith();
+  if (!secured.ok) socket.close();
+  return secured;
+
+  async function secureWith(): Promise<Result<Socket>> {
+    const pem = readTls(platform.files, config.tls);
+    if (!pem.ok) return pem;
+    const name = address.host;
+    const options = { ...pem.value, serverName: name };
+    if (time.wallPlausible) return platform.sockets.secure(socket, options, 'system', STEP_MS);
+    const { ca } = pem.value;
+    const anchors = ca === undefined ? ok([]) : platform.certificates(ca);
+    if (!anchors.ok) return anchors;
+    const verify = peerCheck({ anchors: anchors.value, name, floorMs: time.floorMs });
+    return platform.sockets.secure(socket, options, verify, STEP_MS);
+  }
+}
+
+function readAuth(
+  platform: BrokerPlatform,
+  config: BrokerConfig,
+): Result<{ username?: string; password?: string }> {
+  const { auth } = config;
+  if (auth === null) return ok({});
+  if ('username' in auth) return ok({ username: auth.username, password: auth.password });
+  const username = readText(platform, auth.usernameFile, USERNAME_BYTES);
+  if (!username.ok) return username;
+  const password = readText(platform, auth.passwordFile, LIMITS.tokenBytes);
+  if (!password.ok) return password;
+  return ok({ username: withoutNewline(username.value), password: withoutNewline(password.value) });
+}
+
+function readText(platform: BrokerPlatform, path: string, cap: number): Result<string> {
+  const bytes = platform.files.readFile(path, cap);
+  return bytes.ok ? ok(new TextDecoder().decode(bytes.value)) : bytes;
+}
+
+/** Editors end a file with one; a secret made with `printf` has none. */
+function withoutNewline(text: string): string {
+  return text.replace(/\r?\n$/, '');
+}

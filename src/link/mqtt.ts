@@ -1,0 +1,354 @@
+/**
+ * The link to the broker: one connection, made again for ever with decorrelated jitter (1 s to
+ * 15 min, from the start again after a stable minute), whatever the broker answers. Each connection
+ * announces the device (presence, retained; its last will is the opposite), subscribes its nudges
+ * and then counts as up. Nothing is queued here: `publish` works only while the link is up, because
+ * report/ always sends the newest. Two clients with one identity throw each other out: that is
+ * told as `cloned`.
+ *
+ * No timer runs while the link is up and silent but the client's keepalive.
+ */
+import { type Fault, fault, ok, type Result, refuse } from '#errors/fault.ts';
+import type { MqttConnection } from '#platform/mqtt.ts';
+import type { Platform } from '#platform/platform.ts';
+import { LIMITS } from '#state/limits.ts';
+import type { Fleet } from '#state/names.ts';
+import { writePresence } from '#wire/presence.ts';
+import { type Backoff, backoff } from './backoff.ts';
+import { type BrokerConfig, type BrokerPlatform, brokerName, openBroker } from './mqtt-broker.ts';
+import { type Versions, versions, versionText } from './mqtt-version.ts';
+import type { PeerTime } from './peer.ts';
+import { parseTopic, type TopicName, topicOf } from './topics.ts';
+
+const RECONNECT_BASE_MS = 1_000;
+const RECONNECT_CAP_MS = 15 * 60_000;
+/** ms up after which the next loss starts the backoff anew */
+const STABLE_MS = 60_000;
+/** ms for the broker to acknowledge; then the connection is worth nothing */
+const ANSWER_MS = 30_000;
+const KEEPALIVE_S = 60;
+const SESSION_EXPIRY_S = 24 * 3_600;
+const TAKEN_OVER_MAX = 3;
+const TAKEN_OVER_WITHIN_MS = 10 * 60_000;
+
+export type LinkPlatform = BrokerPlatform & Pick<Platform, 'clock' | 'random' | 'log'>;
+
+export interface MqttLinkOptions {
+  readonly broker: BrokerConfig;
+  /** checked by `checkTopicRoot` */
+  readonly topicRoot: string;
+  readonly fleet: Fleet;
+  readonly deviceId: string;
+  /** whose nudges are subscribed */
+  readonly channels: readonly string[];
+  readonly agentVersion: string;
+  /** read at each connection */
+  time(): PeerTime;
+  readonly keepaliveSeconds?: number;
+}
+
+export interface MqttLink {
+  /** Connects, and reconnects until `close`. */
+  start(): void;
+  /** @returns stops listening */
+  listen(listener: (event: MqttLinkEvent) => void): () => void;
+  /** QoS 1: ok when the broker has acknowledged. `link.down` at once when there is no connection. */
+  publish(topic: string, payload: Uint8Array, retain: boolean): Promise<Result<void>>;
+  state(): MqttLinkState;
+  /** There may be a network again: when down, tries now, yet at most once in a second. */
+  kick(): void;
+  /** Says offline, disconnects, ends. */
+  close(): Promise<void>;
+}
+
+export type MqttLinkEvent =
+  | { readonly kind: 'up'; readonly protocol: '5' | '3.1.1' }
+  | { readonly kind: 'down'; readonly fault: Fault }
+  | {
+      readonly kind: 'nudge';
+      readonly topic: Extract<TopicName, { kind: 'channel-nudge' | 'device-nudge' }>;
+      readonly payload: Uint8Array;
+      readonly retained: boolean;
+    }
+  /** `auto` found that the broker speaks another version than was tried first */
+  | { readonly kind: 'protocol'; readonly protocol: '5' | '3.1.1' }
+  /** another client took this identity's session over so many times in ten minutes */
+  | { readonly kind: 'cloned'; readonly times: number };
+
+export interface MqttLinkState {
+  readonly kind: 'up' | 'down';
+  /** Unix ms, by the wall clock */
+  readonly since: number;
+  /** why it went down, or what does not work though it is up */
+  readonly lastFault: Fault | null;
+  readonly protocol: '5' | '3.1.1';
+}
+
+interface Machine {
+  readonly platform: LinkPlatform;
+  readonly options: MqttLinkOptions;
+  readonly peer: string;
+  readonly versions: Versions;
+  readonly waits: Backoff;
+  readonly listeners: Set<(event: MqttLinkEvent) => void>;
+  /** monotonic ms of take-overs, the newest TAKEN_OVER_MAX */
+  readonly takenOver: number[];
+  /** resolved by close(): whatever waits, ends */
+  readonly stopping: PromiseWithResolvers<void>;
+  connection: MqttConnection | null;
+  state: MqttLinkState;
+  /** ends the wait between two tries */
+  retryNow: AbortController;
+  triedAt: number;
+  closed: boolean;
+}
+
+export function mqttLink(platform: LinkPlatform, options: MqttLinkOptions): MqttLink {
+  const machine: Machine = {
+    platform,
+    options,
+    peer: brokerName(options.broker),
+    versions: versions(options.broker.protocol),
+    waits: backoff({
+      baseMs: RECONNECT_BASE_MS,
+      capMs: RECONNECT_CAP_MS,
+      random: platform.random,
+    }),
+    listeners: new Set(),
+    takenOver: [],
+    stopping: Promise.withResolvers<void>(),
+    connection: null,
+    state: { kind: 'down', since: platform.clock.wallMs(), lastFault: null, protocol: '5' },
+    retryNow: new AbortController(),
+    triedAt: Number.NEGATIVE_INFINITY,
+    closed: false,
+  };
+  let running: Promise<void> | null = null;
+  return {
+    start() {
+      running ??= run(machine);
+    },
+    listen(listener) {
+      machine.listeners.add(listener);
+      return () => void machine.listeners.delete(listener);
+    },
+    publish: (topic, payload, retain) => publish(machine, { topic, payload, retain }),
+    state: () => machine.state,
+    kick: () => machine.retryNow.abort(),
+    async close() {
+      if (machine.closed) return;
+      machine.closed = true;
+      await farewell(machine);
+      machine.stopping.resolve();
+      machine.retryNow.abort();
+      await running;
+    },
+  };
+}
+
+async function run(machine: Machine): Promise<void> {
+  const { clock } = machine.platform;
+  while (!machine.closed) {
+    machine.triedAt = clock.monotonicMs();
+    const ended = await session(machine);
+    if (machine.closed) return;
+    machine.platform.log.write('info', 'mqtt.down', {
+      broker: machine.peer,
+      code: ended.fault.code,
+      message: ended.fault.message,
+    });
+    if (ended.upMs === null && machine.versions.failed(ended.fault)) continue;
+    if (ended.upMs !== null && ended.upMs >= STABLE_MS) machine.waits.reset();
+    if (ended.fault.code === 'link.mqtt-taken-over') countTakeOver(machine);
+    await pause(machine, machine.waits.next(ended.fault.retryAfterMs));
+  }
+}
+
+/** A kick ends the wait early, but two tries are never less than a second apart. */
+async function pause(machine: Machine, ms: number): Promise<void> {
+  const { clock } = machine.platform;
+  machine.retryNow = new AbortController();
+  if (machine.closed) return;
+  await clock.sleep(ms, machine.retryNow.signal);
+  const tooSoonMs = machine.triedAt + RECONNECT_BASE_MS - clock.monotonicMs();
+  if (machine.closed || tooSoonMs <= 0) return;
+  await Promise.race([clock.sleep(tooSoonMs), machine.stopping.promise]);
+}
+
+/** One connection from its start to its end; upMs null: it never was up. */
+async function session(
+  machine: Machine,
+): Promise<{ readonly fault: Fault; readonly upMs: number | null }> {
+  const { platform, options } = machine;
+  const gone = Promise.withResolvers<Result<void>>();
+  const opened = await openBroker(platform, options.broker, options.time(), {
+    clientId: clientId(options),
+    version: machine.versions.current(),
+    keepaliveSeconds: options.keepaliveSeconds ?? KEEPALIVE_S,
+    sessionExpirySeconds: SESSION_EXPIRY_S,
+    ...will(machine),
+    onMessage: (topic, payload, retained) => receive(machine, { topic, payload, retained }),
+    onClosed: (why) => gone.resolve(why),
+  });
+  if (!opened.ok) {
+    machine.state = { ...machine.state, lastFault: opened.fault };
+    return { fault: opened.fault, upMs: null };
+  }
+  const connection = opened.value;
+  if (machine.closed) {
+    await connection.end();
+    return { fault: cut(machine, 'it was closed here'), upMs: null };
+  }
+  machine.connection = connection;
+  const upAt = platform.clock.monotonicMs();
+  const greeting = await Promise.race([greet(machine, connection), gone.promise.then(() => null)]);
+  if (greeting !== null) up(machine, greeting.ok ? null : greeting.fault);
+  const end = await Promise.race([gone.promise, machine.stopping.promise.then(() => ok())]);
+  const why = end.ok ? cut(machine, 'the broker closed it') : end.fault;
+  down(machine, why);
+  return { fault: why, upMs: platform.clock.monotonicMs() - upAt };
+}
+
+function up(machine: Machine, fault: Fault | null): void {
+  const before = machine.state.protocol;
+  const protocol = versionText(machine.versions.current());
+  machine.versions.worked();
+  const since = machine.platform.clock.wallMs();
+  machine.state = { kind: 'up', since, lastFault: fault, protocol };
+  machine.platform.log.write(fault ? 'warn' : 'info', 'mqtt.up', {
+    broker: machine.peer,
+    protocol,
+    ...(fault ? { code: fault.code, message: fault.message } : {}),
+  });
+  if (before !== protocol) tell(machine, { kind: 'protocol', protocol });
+  tell(machine, { kind: 'up', protocol });
+}
+
+function down(machine: Machine, why: Fault): void {
+  machine.connection = null;
+  if (machine.state.kind === 'up') {
+    const since = machine.platform.clock.wallMs();
+    machine.state = { ...machine.state, kind: 'down', since, lastFault: why };
+    tell(machine, { kind: 'down', fault: why });
+  } else {
+    machine.state = { ...machine.state, lastFault: why };
+  }
+}
+
+/**
+ * Presence, then the subscriptions. A broker that forbids one of them (its access rules) is still
+ * worth having for the rest: the fault is shown in the state.
+ */
+async function greet(machine: Machine, connection: MqttConnection): Promise<Result<void>> {
+  const { topicRoot, deviceId, channels } = machine.options;
+  const presence = topicOf(topicRoot, { kind: 'presence', device: deviceId });
+  if (!presence.ok) return presence;
+  const said = connection.publish(presence.value, presenceBytes(machine, true), true);
+  const topics: string[] = [];
+  for (const name of [
+    ...channels.map((channel): TopicName => ({ kind: 'channel-nudge', channel })),
+    { kind: 'device-nudge', device: deviceId } as const,
+  ]) {
+    const topic = topicOf(topicRoot, name);
+    if (!topic.ok) return topic;
+    topics.push(topic.value);
+  }
+  const subscribed = await answered(machine, connection, connection.subscribe(topics));
+  const announced = await answered(machine, connection, said);
+  return subscribed.ok ? announced : subscribed;
+}
+
+async function publish(
+  machine: Machine,
+  message: { readonly topic: string; readonly payload: Uint8Array; readonly retain: boolean },
+): Promise<Result<void>> {
+  const { topic, payload, retain } = message;
+  const { connection } = machine;
+  if (payload.length > LIMITS.mqttMessageBytes) {
+    const cap = LIMITS.mqttMessageBytes;
+    return refuse('link.mqtt-outgoing-too-large', { topic, bytes: payload.length, cap });
+  }
+  if (connection === null || machine.state.kind === 'down') {
+    return refuse('link.down', { peer: machine.peer });
+  }
+  return answered(machine, connection, connection.publish(topic, payload, retain));
+}
+
+/** A broker that acknowledges nothing is left: a half-open connection looks just like that. */
+async function answered(
+  machine: Machine,
+  connection: MqttConnection,
+  answer: Promise<Result<void>>,
+): Promise<Result<void>> {
+  const late = Promise.withResolvers<Result<void>>();
+  const cancel = machine.platform.clock.after(ANSWER_MS, () => {
+    late.resolve(refuse('link.timeout', { peer: machine.peer, ms: ANSWER_MS }));
+    connection.destroy();
+  });
+  const result = await Promise.race([answer, late.promise]);
+  cancel();
+  return result;
+}
+
+async function farewell(machine: Machine): Promise<void> {
+  const { connection, options } = machine;
+  if (connection === null) return;
+  const topic = topicOf(options.topicRoot, { kind: 'presence', device: options.deviceId });
+  if (topic.ok && machine.state.kind === 'up') {
+    const said = connection.publish(topic.value, presenceBytes(machine, false), true);
+    await answered(machine, connection, said);
+  }
+  await connection.end();
+}
+
+function receive(
+  machine: Machine,
+  message: { readonly topic: string; readonly payload: Uint8Array; readonly retained: boolean },
+): void {
+  const { topicRoot, deviceId, channels } = machine.options;
+  const topic = parseTopic(topicRoot, message.topic);
+  const { payload, retained } = message;
+  if (topic?.kind === 'channel-nudge' && channels.includes(topic.channel)) {
+    tell(machine, { kind: 'nudge', topic, payload, retained });
+  } else if (topic?.kind === 'device-nudge' && topic.device === deviceId) {
+    tell(machine, { kind: 'nudge', topic, payload, retained });
+  }
+}
+
+/** MQTT 3.1.1 has no reason in a close: there a clone shows only as a link that never stays up. */
+function countTakeOver(machine: Machine): void {
+  const now = machine.platform.clock.monotonicMs();
+  const { takenOver } = machine;
+  takenOver.push(now);
+  while ((takenOver[0] ?? now) < now - TAKEN_OVER_WITHIN_MS) takenOver.shift();
+  if (takenOver.length < TAKEN_OVER_MAX) return;
+  tell(machine, { kind: 'cloned', times: takenOver.length });
+  takenOver.length = 0;
+}
+
+function tell(machine: Machine, event: MqttLinkEvent): void {
+  for (const listener of [...machine.listeners]) listener(event);
+}
+
+function will(machine: Machine): {
+  will?: { topic: string; payload: Uint8Array; retain: boolean };
+} {
+  const { topicRoot, deviceId } = machine.options;
+  const topic = topicOf(topicRoot, { kind: 'presence', device: deviceId });
+  if (!topic.ok) return {};
+  return { will: { topic: topic.value, payload: presenceBytes(machine, false), retain: true } };
+}
+
+function presenceBytes(machine: Machine, online: boolean): Uint8Array {
+  const { agentVersion } = machine.options;
+  return writePresence({ online, agentVersion, since: machine.platform.clock.wallMs() });
+}
+
+/** Stable, so that the broker keeps one session per device and a clone shows. */
+function clientId(options: MqttLinkOptions): string {
+  return `holdfast-${options.fleet.slice(0, 16)}-${options.deviceId}`;
+}
+
+function cut(machine: Machine, reason: string): Fault {
+  return fault('link.cut', { peer: machine.peer, reason });
+}
