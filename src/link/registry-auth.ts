@@ -30,16 +30,18 @@ export interface RegistryAuth {
   current(actions: Actions): Result<string | null>;
   /**
    * After a 401: another value to try once.
-   * @param challenge  WWW-Authenticate, or undefined
-   * @param sent       what was sent and refused
    * @returns `link.unauthorized` when there is nothing else to try
    */
-  renew(
-    actions: Actions,
-    challenge: string | undefined,
-    sent: string | null,
-    signal?: AbortSignal,
-  ): Promise<Result<string>>;
+  renew(refusal: Refusal401): Promise<Result<string>>;
+}
+
+export interface Refusal401 {
+  readonly actions: Actions;
+  /** WWW-Authenticate */
+  readonly challenge: string | undefined;
+  /** what was sent and refused */
+  readonly sent: string | null;
+  readonly signal?: AbortSignal | undefined;
 }
 
 interface Token {
@@ -90,8 +92,8 @@ export function registryAuth(service: Service): RegistryAuth {
       }
       return ok(basic);
     },
-    renew: async (actions, header, sent, signal) => {
-      const challenges = readChallenges(header ?? '', endpoint.name);
+    renew: async ({ actions, challenge, sent, signal }) => {
+      const challenges = readChallenges(challenge ?? '', endpoint.name);
       if (!challenges.ok) return challenges;
       const { auth } = endpoint;
       if (auth !== null && 'tokenFile' in auth) {
