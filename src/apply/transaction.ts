@@ -16,9 +16,10 @@ import type { ChannelRow, HistoryRow, StateRow } from '#state/channel-row.ts';
 import type { Generation } from '#state/generation.ts';
 import type { Fleet } from '#state/names.ts';
 import { pointText } from '#state/point.ts';
-import type { Phase } from '#state/status.ts';
-import type { ContentStore, StatementFile } from '#store/content.ts';
+import type { Phase, StatusPoint } from '#state/status.ts';
+import type { ContentStore } from '#store/content.ts';
 import type { Store, StoreWriter } from '#store/store.ts';
+import type { RejectedMark, StatementFile } from '#wire/records.ts';
 import {
   type Acceptance,
   accepted,
@@ -52,10 +53,11 @@ export interface ApplyContext {
 
 export type Moment =
   | { readonly kind: 'accepted'; readonly row: ChannelRow; readonly issuedAt: number }
-  | { readonly kind: 'applied'; readonly row: ChannelRow; readonly steps: readonly Step[] }
+  | { readonly kind: 'applied'; readonly row: ChannelRow; readonly tookMs: number }
   | {
       readonly kind: 'undone';
       readonly row: ChannelRow;
+      readonly point: StatusPoint;
       readonly fault: Fault;
       readonly rejected: boolean;
     };
@@ -252,9 +254,12 @@ function finishUndo(
   if (!row.ok) return { kind: 'stuck', fault: row.fault };
   const current = undoing(row.value, why, superseded);
   const { intent } = current;
-  const again = intent !== null && !superseded && mayTryAgain(intent, why);
+  const again =
+    change.kind === 'apply' && intent !== null && !superseded && mayTryAgain(intent, why);
   const rejected = !again && !superseded && change.kind === 'apply';
-  if (rejected) context.content.markRejected(change.to.stateDigest);
+  const { fleet, channel } = change;
+  const refusal = { point: change.to, code: why.code, message: why.message, deployment: '' };
+  if (rejected) markRejected(context, { fleet, channel, row: refusal });
   const next = entered(current, again ? 'retriable' : 'undone');
   const done = context.store.transaction((tx) => {
     tx.putChannel(next);
@@ -270,12 +275,19 @@ function finishUndo(
     tx.addHistory(
       historyOf(context, change, superseded ? 'undone' : rejected ? 'rejected' : 'undone', why),
     );
-    context.beside(tx, { kind: 'undone', row: next, fault: why, rejected });
+    context.beside(tx, { kind: 'undone', row: next, point: change.to, fault: why, rejected });
   });
   if (!done.ok) return { kind: 'stuck', fault: done.fault };
   context.onPhase(next.intent?.phase ?? 'idle', next);
   if (superseded) return { kind: 'superseded' };
   return { kind: again ? 'waiting' : 'rejected', fault: why };
+}
+
+/** The second copy of a rejection, beside the statement: it survives the loss of the store. */
+function markRejected({ content, log }: ApplyContext, mark: RejectedMark): void {
+  const marked = content.markRejected(mark);
+  const done = marked.ok ? content.sync() : marked;
+  if (!done.ok) log.write('warn', 'rejection.unmarked', { code: done.fault.code });
 }
 
 /** Check 22. */
@@ -287,8 +299,9 @@ function commit(context: ApplyContext, change: Change): Outcome | Promise<Outcom
   const done = context.store.transaction((tx) => {
     tx.putChannel(next);
     tx.removeRejected(change.fleet, change.channel, change.to.stateDigest);
-    tx.addHistory(historyOf(context, change, outcome, null));
-    context.beside(tx, { kind: 'applied', row: next, steps: change.steps });
+    const line = historyOf(context, change, outcome, null);
+    tx.addHistory(line);
+    context.beside(tx, { kind: 'applied', row: next, tookMs: line.tookMs });
   });
   if (!done.ok) return undo(context, change, done.fault, false);
   context.onPhase('idle', next);

@@ -28,4 +28,15 @@ export const configFaults = {
       `the environment sets ${d.names.join(', ')}, which would change what this program does`,
     remedy: 'Unset the variables named and start again (systemd: UnsetEnvironment=).',
   },
+  'config.unreadable': {
+    retry: 'operator',
+    says: (d: { file: string; reason: string }) => `${d.file} cannot be read: ${d.reason}`,
+    remedy: 'Check that the file is there and that this user may read it.',
+  },
+  'config.plain-transport': {
+    retry: 'operator',
+    says: (d: { file: string; url: string }) =>
+      `${d.file}: ${d.url} is not encrypted and not on this machine`,
+    remedy: 'Use https:// or mqtts://, or write `insecure: true` beside the url.',
+  },
 } as const;

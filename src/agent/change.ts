@@ -1,0 +1,190 @@
+/**
+ * From a candidate to a change that can be applied: documents, plan, room, blobs (checks 15 and
+ * 16). Nothing here has a visible effect; what is fetched stays for the next try.
+ */
+
+import { stateRowOf } from '#apply/load.ts';
+import { generationsOf } from '#apply/recover.ts';
+import type { Change } from '#apply/transaction.ts';
+import { ok, type Result, refuse } from '#errors/fault.ts';
+import type { Allow } from '#plan/allow.ts';
+import { type Document, type Plan, planChange } from '#plan/plan.ts';
+import { type BlobWanted, type Downloads, fetchSmall } from '#sources/download.ts';
+import type { Source } from '#sources/source.ts';
+import type { ChannelRow } from '#state/channel-row.ts';
+import type { DesiredState } from '#state/desired-state.ts';
+import type { DeviceFacts } from '#state/device.ts';
+import { type Digest, sha256 } from '#state/digest.ts';
+import type { Generation } from '#state/generation.ts';
+import { LIMITS } from '#state/limits.ts';
+import type { StatusPoint } from '#state/status.ts';
+import type { ContentStore } from '#store/content.ts';
+import type { Store } from '#store/store.ts';
+import { blobNames, readDeployment } from '#wire/deployment.ts';
+import { readDocuments } from '#wire/documents.ts';
+import type { Candidate } from './find.ts';
+
+export interface ChangeInput {
+  readonly store: Store;
+  readonly content: ContentStore;
+  readonly sources: readonly Source[];
+  readonly downloads: Downloads;
+  readonly device: DeviceFacts;
+  readonly allow: Allow;
+  /** bytes that stay free on the file system of stateDir */
+  readonly reserveBytes: number;
+  readonly wallMs: () => number;
+}
+
+/** What the statement would do here; nothing but its documents is fetched. */
+export interface Planned {
+  readonly candidate: Candidate;
+  readonly plan: Plan;
+  readonly documents: Uint8Array | null;
+  readonly mediaTypes: ReadonlyMap<string, string>;
+  /** blobs that are not on this device yet */
+  readonly missing: readonly BlobWanted[];
+}
+
+export async function planCandidate(
+  input: ChangeInput,
+  candidate: Candidate,
+  row: ChannelRow,
+  signal: AbortSignal,
+): Promise<Result<Planned>> {
+  const layer = await documentsLayer(input, candidate, signal);
+  if (!layer.ok) return layer;
+  const documents = readAll(candidate.state, layer.value);
+  if (!documents.ok) return documents;
+  const current = currentGenerations(input, row);
+  if (!current.ok) return current;
+  const plan = planChange({
+    state: candidate.state,
+    documents: documents.value,
+    current: current.value,
+    device: input.device,
+    allow: input.allow,
+    everythingChanged: row.intent?.phase === 'stuck',
+  });
+  if (!plan.ok) return plan;
+  const mediaTypes = new Map(
+    candidate.state.deployments.map(({ id, mediaType }) => [id, mediaType]),
+  );
+  const missing = missingBlobs(input.content, plan.value.desired);
+  return ok({ candidate, plan: plan.value, documents: layer.value, mediaTypes, missing });
+}
+
+/** Fetches what is missing and makes the change that `runTransaction` takes. */
+export async function changeOf(
+  input: ChangeInput,
+  planned: Planned,
+  row: ChannelRow,
+  signal: AbortSignal,
+): Promise<Result<Change>> {
+  const { candidate, plan, missing } = planned;
+  const room = checkRoom(input, planned);
+  if (!room.ok) return room;
+  const order = candidate.source ? [candidate.source, ...input.sources] : input.sources;
+  const fetched = await input.downloads.fetchAll(missing, [...new Set(order)], signal);
+  if (!fetched.ok) return fetched;
+  const { state, envelope, via, freshness } = candidate;
+  const to: StatusPoint = {
+    epoch: state.point.epoch,
+    sequence: state.point.sequence,
+    stateDigest: state.point.digest,
+    at: input.wallMs(),
+  };
+  return ok({
+    kind: 'apply',
+    to,
+    via,
+    freshness,
+    attemptsMax: state.policy.attemptsMax || LIMITS.attemptsMaxDefault,
+    fleet: row.fleet,
+    channel: row.channel,
+    steps: plan.steps,
+    stateRow: stateRowOf(to.stateDigest, plan.desired, (id) => planned.mediaTypes.get(id) ?? ''),
+    statement: { envelope, documents: planned.documents, via },
+    healthWindowMs: state.policy.healthWindowMs,
+    issuedAt: state.issuedAt,
+    startedAt: candidate.startedAt,
+  });
+}
+
+/** The documents layer: came along, is on disk from an earlier try, or is fetched (checks 2–4). */
+async function documentsLayer(
+  { content, sources }: ChangeInput,
+  { state, inline, source }: Candidate,
+  signal: AbortSignal,
+): Promise<Result<Uint8Array | null>> {
+  const { documents } = state;
+  if (!documents) return ok(null);
+  const along = inline.get(documents.digest);
+  if (along) return ok(along);
+  const kept = content.readStatement(state.point.digest);
+  if (kept.ok && kept.value.documents && sha256(kept.value.documents) === documents.digest) {
+    return ok(kept.value.documents);
+  }
+  if (documents.size > LIMITS.documentsBytes) {
+    return refuse('source.too-large', { what: 'documents layer', cap: LIMITS.documentsBytes });
+  }
+  const order = source ? [source, ...sources] : sources;
+  return fetchSmall([...new Set(order)], documents.digest, documents.size, signal);
+}
+
+function readAll(state: DesiredState, layer: Uint8Array | null): Result<readonly Document[]> {
+  if (state.deployments.length === 0) return ok([]);
+  const read = readDocuments(layer ?? new Uint8Array());
+  if (!read.ok) return read;
+  const documents: Document[] = [];
+  for (const { id, digest, size, mediaType } of state.deployments) {
+    const bytes = read.value.get(digest);
+    if (bytes?.length !== size) return refuse('plan.document-missing', { deployment: id, digest });
+    const deployment = readDeployment(bytes, mediaType, { id, file: `${id}.yaml` });
+    if (!deployment.ok) return deployment;
+    const names = blobNames(deployment.value);
+    documents.push({ deployment: deployment.value, blobNames: names, digest, mediaType });
+  }
+  return ok(documents);
+}
+
+/**
+ * What counts as being here: the last proven state, and from `stuck` also what the stuck one may
+ * have left that neither knows to remove.
+ */
+function currentGenerations(input: ChangeInput, row: ChannelRow): Result<readonly Generation[]> {
+  const applied = generationsOf(input, row, row.applied?.stateDigest ?? null);
+  if (!applied.ok || row.intent?.phase !== 'stuck') return applied;
+  const stuck = generationsOf(input, row, row.intent.to.stateDigest);
+  if (!stuck.ok) return stuck;
+  const known = new Set(applied.value.map(({ id }) => id));
+  return ok([...applied.value, ...stuck.value.filter(({ id }) => !known.has(id))]);
+}
+
+/** Every blob of every generation, each digest once: an old one may have been lost since. */
+function missingBlobs(
+  content: ContentStore,
+  desired: readonly Generation[],
+): readonly BlobWanted[] {
+  const wanted = new Map<Digest, BlobWanted>();
+  for (const { id, blobs } of desired) {
+    for (const [name, { digest, size }] of blobs) {
+      if (!wanted.has(digest)) wanted.set(digest, { digest, size, name: `${id}/${name}` });
+    }
+  }
+  return [...wanted.values()].filter(({ digest, size }) => !content.hasBlob(digest, size));
+}
+
+/** Check 15: blobs, their unpacked form, and the reserve must fit before the first byte is fetched. */
+function checkRoom(input: ChangeInput, { plan, missing }: Planned): Result<void> {
+  if (missing.length === 0 && plan.steps.length === 0) return ok(undefined);
+  const free = input.content.freeBytes();
+  if (!free.ok) return free;
+  const packed = missing.reduce((sum, { size }) => sum + size, 0);
+  const unpacked = plan.steps
+    .flatMap((step) => (step.kind === 'activate' ? [...step.next.blobs.values()] : []))
+    .reduce((sum, { unpackedSize }) => sum + unpackedSize, 0);
+  const needed = packed + unpacked + input.reserveBytes;
+  if (free.value >= needed) return ok(undefined);
+  return refuse('apply.no-space', { needed, free: free.value, reserve: input.reserveBytes });
+}

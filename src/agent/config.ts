@@ -1,0 +1,315 @@
+/**
+ * agent.yaml: read strictly (unknown keys refuse with line and column), defaults filled in, paths
+ * made absolute. What each key means is in docs/operate.md; names are fixed by docs/formats.md.
+ */
+import * as v from 'valibot';
+import { ok, type Result, refuse } from '#errors/fault.ts';
+import type { Allow } from '#plan/allow.ts';
+import type { Files } from '#platform/files.ts';
+import type { LogLevel } from '#platform/log.ts';
+import { isDeviceId, isId } from '#state/names.ts';
+import { byteSize, duration, readYaml } from '#wire/yaml.ts';
+
+const CONFIG_BYTES = 1024 * 1024;
+
+export interface AgentConfig {
+  /** absolute path it was read from */
+  readonly file: string;
+  readonly device: {
+    readonly id: string | null;
+    readonly labels: Readonly<Record<string, string>>;
+  };
+  readonly stateDir: string;
+  readonly runDir: string;
+  readonly controlGroup: string;
+  readonly statusMode: number;
+  readonly trust: {
+    readonly root: string;
+    readonly clock: 'lenient' | 'strict';
+    readonly allowDemo: boolean;
+  };
+  readonly channel: { readonly name: string; readonly allow: Allow };
+  readonly registries: readonly RegistrySettings[];
+  readonly mqtt: MqttSettings | null;
+  readonly schedule: {
+    readonly intervalMs: number;
+    readonly jitter: number;
+    readonly backoffMaxMs: number;
+  };
+  readonly nudgesPerMinute: number;
+  readonly process: { readonly user: string | null; readonly allowRoot: boolean };
+  readonly keep: { readonly generations: number; readonly reserveBytes: number };
+  readonly log: { readonly level: LogLevel; readonly format: 'json' | 'human' };
+}
+
+export interface RegistrySettings {
+  readonly url: string;
+  readonly auth: AuthSettings;
+  readonly tls: TlsSettings | null;
+  readonly proxy: string | null;
+  readonly insecure: boolean;
+}
+
+/** Files, read again at each use: a rotated secret needs no restart. */
+export type AuthSettings =
+  | { readonly usernameFile: string; readonly passwordFile: string }
+  | { readonly tokenFile: string }
+  | null;
+
+export interface TlsSettings {
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+}
+
+export interface MqttSettings {
+  readonly url: string;
+  readonly topicRoot: string | null;
+  readonly protocol: 'auto' | '5' | '3.1.1';
+  readonly auth: AuthSettings;
+  readonly tls: TlsSettings | null;
+  readonly proxy: string | null;
+  readonly insecure: boolean;
+}
+
+const absolute = v.pipe(v.string(), v.regex(/^\/[^\0]*$/, 'an absolute path'));
+const path = v.pipe(v.string(), v.nonEmpty('a path'));
+const auth = v.union(
+  [v.strictObject({ usernameFile: path, passwordFile: path }), v.strictObject({ tokenFile: path })],
+  'auth with usernameFile and passwordFile, or with tokenFile',
+);
+const tls = v.pipe(
+  v.strictObject({ ca: v.optional(path), cert: v.optional(path), key: v.optional(path) }),
+  v.check(({ cert, key }) => (cert === undefined) === (key === undefined), 'cert and key together'),
+);
+const registryUrl = v.pipe(
+  v.string(),
+  v.regex(/^https?:\/\/[^/\s@?#]+\/[^\s@?#]+$/, 'https://host/repository, without credentials'),
+);
+const mqttUrl = v.pipe(
+  v.string(),
+  v.regex(/^mqtts?:\/\/[^/\s@?#]+\/?$/, 'mqtts://host:port, without credentials'),
+);
+
+const schema = v.strictObject({
+  apiVersion: v.literal('holdfast/v1', 'apiVersion: holdfast/v1'),
+  kind: v.literal('Agent', 'kind: Agent'),
+  device: v.optional(
+    v.strictObject({
+      id: v.optional(
+        v.pipe(v.string(), v.check(isDeviceId, 'a device id: a-z 0-9 . -, at most 56 characters')),
+      ),
+      labels: v.optional(v.record(v.string(), v.string('text (put it in quotes)')), {}),
+    }),
+    {},
+  ),
+  stateDir: v.optional(absolute, '/var/lib/holdfast'),
+  runDir: v.optional(absolute, '/run/holdfast'),
+  sockets: v.optional(
+    v.strictObject({
+      group: v.optional(v.string(), 'holdfast'),
+      statusMode: v.optional(
+        v.pipe(v.string(), v.regex(/^0?[0-7]{3}$/, 'a mode like "0666"')),
+        '0666',
+      ),
+    }),
+    {},
+  ),
+  trust: v.strictObject({
+    root: path,
+    clock: v.optional(v.picklist(['lenient', 'strict'], 'lenient or strict'), 'lenient'),
+    allowDemo: v.optional(v.boolean('true or false'), false),
+  }),
+  channels: v.pipe(
+    v.array(
+      v.strictObject({
+        name: v.pipe(
+          v.string(),
+          v.check(isId, 'a channel name: a-z 0-9 . -, at most 63 characters'),
+        ),
+        allow: v.optional(
+          v.strictObject({
+            roots: v.optional(v.array(absolute), ['/opt', '/srv']),
+            runtimes: v.optional(v.array(v.picklist(['files', 'process'], 'files or process')), [
+              'files',
+              'process',
+            ]),
+            users: v.optional(v.array(v.string())),
+          }),
+          {},
+        ),
+      }),
+    ),
+    v.length(1, 'exactly one channel (this version follows one)'),
+  ),
+  registries: v.optional(
+    v.array(
+      v.strictObject({
+        url: registryUrl,
+        auth: v.optional(auth),
+        tls: v.optional(tls),
+        proxy: v.optional(v.pipe(v.string(), v.regex(/^http:\/\//, 'http://host:port'))),
+        insecure: v.optional(v.boolean('true or false'), false),
+      }),
+    ),
+    [],
+  ),
+  mqtt: v.optional(
+    v.strictObject({
+      url: mqttUrl,
+      topicRoot: v.optional(
+        v.pipe(v.string(), v.regex(/^[^/#+\0][^#+\0]{0,200}$/, 'a topic without wildcards')),
+      ),
+      protocol: v.optional(v.picklist(['auto', '5', '3.1.1'], 'auto, "5" or "3.1.1"'), 'auto'),
+      auth: v.optional(auth),
+      tls: v.optional(tls),
+      proxy: v.optional(v.pipe(v.string(), v.regex(/^http:\/\//, 'http://host:port'))),
+      insecure: v.optional(v.boolean('true or false'), false),
+    }),
+  ),
+  schedule: v.optional(
+    v.strictObject({
+      interval: v.optional(duration(), '5m'),
+      jitter: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(1, 'from 0 to 1')), 0.2),
+      backoffMax: v.optional(duration(), '1h'),
+    }),
+    {},
+  ),
+  nudges: v.optional(
+    v.strictObject({
+      perMinute: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(600)), 6),
+    }),
+    {},
+  ),
+  runtimes: v.optional(
+    v.strictObject({
+      process: v.optional(
+        v.strictObject({
+          user: v.optional(v.string()),
+          allowRoot: v.optional(v.boolean('true or false'), false),
+        }),
+        {},
+      ),
+    }),
+    {},
+  ),
+  keep: v.optional(
+    v.strictObject({
+      generations: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(16)), 3),
+      reserve: v.optional(byteSize(), '64Mi'),
+    }),
+    {},
+  ),
+  log: v.optional(
+    v.strictObject({
+      level: v.optional(
+        v.picklist(['debug', 'info', 'warn', 'error'], 'debug, info, warn or error'),
+        'info',
+      ),
+      format: v.optional(v.picklist(['json', 'human'], 'json or human'), 'json'),
+    }),
+    {},
+  ),
+});
+
+type Read = v.InferOutput<typeof schema>;
+
+/** @param file  absolute path of agent.yaml; relative paths in it count from its directory */
+export function readConfig(files: Files, file: string): Result<AgentConfig> {
+  const bytes = files.readFile(file, CONFIG_BYTES);
+  if (!bytes.ok) return refuse('config.unreadable', { file, reason: bytes.fault.message });
+  return parseConfig(bytes.value, file);
+}
+
+/** Exposed for `doctor` and tests; no I/O. */
+export function parseConfig(bytes: Uint8Array, file: string): Result<AgentConfig> {
+  const read = readYaml(bytes, file, schema);
+  if (!read.ok) return read;
+  const { value } = read;
+  for (const { url, insecure } of [...value.registries, ...(value.mqtt ? [value.mqtt] : [])]) {
+    if (!insecure && /^(?:http|mqtt):/.test(url) && !isLoopback(url)) {
+      return refuse('config.plain-transport', { file, url });
+    }
+  }
+  return ok(withDefaults(value, file));
+}
+
+function withDefaults(value: Read, file: string): AgentConfig {
+  const at = (name: string) =>
+    name.startsWith('/') ? name : `${file.slice(0, file.lastIndexOf('/'))}/${name}`;
+  const [channel] = value.channels;
+  const { user, allowRoot } = value.runtimes.process;
+  const allow = channel?.allow;
+  return {
+    file,
+    device: { id: value.device.id ?? null, labels: value.device.labels },
+    stateDir: value.stateDir,
+    runDir: value.runDir,
+    controlGroup: value.sockets.group,
+    statusMode: Number.parseInt(value.sockets.statusMode, 8),
+    trust: { ...value.trust, root: at(value.trust.root) },
+    channel: {
+      name: channel?.name ?? '',
+      allow: {
+        roots: allow?.roots ?? [],
+        runtimes: allow?.runtimes ?? [],
+        users: allow?.users ?? null,
+        defaultUser: user ?? null,
+      },
+    },
+    registries: value.registries.map((registry) => ({
+      url: registry.url,
+      auth: authOf(registry.auth, at),
+      tls: tlsOf(registry.tls, at),
+      proxy: registry.proxy ?? null,
+      insecure: registry.insecure,
+    })),
+    mqtt: value.mqtt
+      ? {
+          url: value.mqtt.url,
+          topicRoot: value.mqtt.topicRoot ?? null,
+          protocol: value.mqtt.protocol,
+          auth: authOf(value.mqtt.auth, at),
+          tls: tlsOf(value.mqtt.tls, at),
+          proxy: value.mqtt.proxy ?? null,
+          insecure: value.mqtt.insecure,
+        }
+      : null,
+    schedule: {
+      intervalMs: value.schedule.interval,
+      jitter: value.schedule.jitter,
+      backoffMaxMs: value.schedule.backoffMax,
+    },
+    nudgesPerMinute: value.nudges.perMinute,
+    process: { user: user ?? null, allowRoot },
+    keep: { generations: value.keep.generations, reserveBytes: value.keep.reserve },
+    log: value.log,
+  };
+}
+
+function authOf(
+  read: v.InferOutput<typeof auth> | undefined,
+  at: (name: string) => string,
+): AuthSettings {
+  if (!read) return null;
+  if ('tokenFile' in read) return { tokenFile: at(read.tokenFile) };
+  return { usernameFile: at(read.usernameFile), passwordFile: at(read.passwordFile) };
+}
+
+function tlsOf(
+  read: v.InferOutput<typeof tls> | undefined,
+  at: (name: string) => string,
+): TlsSettings | null {
+  if (!read) return null;
+  return {
+    ...(read.ca === undefined ? {} : { ca: at(read.ca) }),
+    ...(read.cert === undefined ? {} : { cert: at(read.cert) }),
+    ...(read.key === undefined ? {} : { key: at(read.key) }),
+  };
+}
+
+/** Plain transport is for this machine alone unless `insecure: true` stands beside the URL. */
+export function isLoopback(url: string): boolean {
+  const host = /^[a-z]+:\/\/(\[[^\]]*\]|[^:/]*)/.exec(url)?.[1] ?? '';
+  return host === 'localhost' || host === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(host);
+}

@@ -1,0 +1,116 @@
+/**
+ * One change as six calls: wake → head → verify → plan → apply → report. It ends applied, refused
+ * (code) or waiting (reason), and says which. Reporting only queues; delivery is its own task.
+ */
+
+import type { Change, Outcome } from '#apply/transaction.ts';
+import type { Fault, Result } from '#errors/fault.ts';
+import { type Point, pointText } from '#state/point.ts';
+import type { Wake } from '#triggers/trigger.ts';
+import type { Candidate, Finder, Found } from './find.ts';
+import type { Follower } from './follow.ts';
+import type { Runner } from './runner.ts';
+
+export type CycleEnd =
+  | { readonly kind: 'applied'; readonly point: Point; readonly tookMs: number }
+  /** the head is applied already; nothing was written */
+  | { readonly kind: 'unchanged'; readonly source: string }
+  | { readonly kind: 'nothing'; readonly source: string }
+  | { readonly kind: 'refused'; readonly fault: Fault; readonly offered: string }
+  | { readonly kind: 'waiting'; readonly fault: Fault; readonly offered: string }
+  | { readonly kind: 'superseded'; readonly offered: string }
+  | { readonly kind: 'unreachable'; readonly fault: Fault };
+
+export interface CycleParts {
+  readonly follower: Follower;
+  readonly finder: Finder;
+  readonly runner: Runner;
+  /** documents, plan, room, blobs */
+  makeChange(candidate: Candidate, signal: AbortSignal): Promise<Result<Change>>;
+  /** The status has something new to tell. */
+  changed(): void;
+  monotonicMs(): number;
+}
+
+export interface Cycle {
+  /** head and verify are done: another wake may be looked at */
+  readonly looked: Promise<void>;
+  readonly ended: Promise<CycleEnd>;
+}
+
+export function startCycle(parts: CycleParts, wake: Wake, signal: AbortSignal): Cycle {
+  const found = parts.finder.find(wake, signal); // head, verify
+  return {
+    looked: found.then(() => undefined),
+    ended: found.then((what) => follow(parts, what)),
+  };
+}
+
+/** A statement that is on disk already: after a cut, after a hold, for another try. */
+export function resumeFrom(parts: CycleParts, candidate: Found): Promise<CycleEnd> {
+  return follow(parts, candidate);
+}
+
+async function follow(parts: CycleParts, found: Found): Promise<CycleEnd> {
+  if (found.kind !== 'candidate') return ended(parts, found);
+  const { candidate } = found;
+  const barred = parts.follower.barred(candidate);
+  if (barred) return notMade(parts, candidate, barred);
+  const end = await parts.runner.run({
+    point: candidate.state.point,
+    manifestDigest: candidate.manifestDigest,
+    make: (signal) => parts.makeChange(candidate, signal), // plan
+  }); // apply
+  if (end.kind === 'superseded') return { kind: 'superseded', offered: textOf(candidate) };
+  if (end.kind === 'not-made') return notMade(parts, candidate, end.fault);
+  return report(parts, candidate, end.outcome);
+}
+
+function ended(parts: CycleParts, found: Exclude<Found, { kind: 'candidate' }>): CycleEnd {
+  if (parts.follower.note(found)) parts.changed();
+  switch (found.kind) {
+    case 'current':
+      return { kind: 'unchanged', source: found.source };
+    case 'nothing':
+      return { kind: 'nothing', source: found.source };
+    case 'unreachable':
+      return { kind: 'unreachable', fault: found.fault };
+    case 'refused':
+    case 'waiting': {
+      const offered = found.offered ? pointText(found.offered) : 'unread';
+      return { kind: found.kind, fault: found.fault, offered };
+    }
+  }
+}
+
+function notMade(parts: CycleParts, candidate: Candidate, fault: Fault): CycleEnd {
+  parts.follower.noteFault(fault, candidate.state.point, candidate.via);
+  parts.changed();
+  const kind = fault.retry === 'never' ? 'refused' : 'waiting';
+  return { kind, fault, offered: textOf(candidate) };
+}
+
+function report(parts: CycleParts, candidate: Candidate, outcome: Outcome): CycleEnd {
+  const offered = textOf(candidate);
+  parts.changed();
+  switch (outcome.kind) {
+    case 'applied': {
+      if (candidate.manifestDigest) parts.finder.settle(candidate.manifestDigest);
+      const tookMs = Math.round(parts.monotonicMs() - candidate.startedAt);
+      return { kind: 'applied', point: candidate.state.point, tookMs };
+    }
+    case 'superseded':
+      return { kind: 'superseded', offered };
+    case 'rejected':
+      parts.follower.noteFault(outcome.fault, candidate.state.point, candidate.via);
+      return { kind: 'refused', fault: outcome.fault, offered };
+    case 'waiting':
+    case 'stuck':
+      parts.follower.noteFault(outcome.fault, candidate.state.point, candidate.via);
+      return { kind: 'waiting', fault: outcome.fault, offered };
+  }
+}
+
+function textOf({ state }: Candidate): string {
+  return pointText(state.point);
+}

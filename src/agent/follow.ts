@@ -1,0 +1,228 @@
+/**
+ * One channel on this device: what `wake → head → verify → plan → apply → report` (cycle.ts) works
+ * on. Holds the row and the last refusal in memory, decides whether a candidate may go on (pause,
+ * hold, safe mode), and tells outcomes to the outbox in the commit that makes them true.
+ */
+
+import { emptyRow } from '#apply/journal.ts';
+import { stateRowOf } from '#apply/load.ts';
+import { generationsOf } from '#apply/recover.ts';
+import type { ApplyContext, Change, Moment } from '#apply/transaction.ts';
+import { type Fault, fault, ok, type Result, refuse, refused } from '#errors/fault.ts';
+import { stepsBetween } from '#plan/steps.ts';
+import { eventOf, eventOfFault } from '#report/events.ts';
+import type { ChannelRow } from '#state/channel-row.ts';
+import { LIMITS } from '#state/limits.ts';
+import type { Fleet } from '#state/names.ts';
+import { type Point, pointText } from '#state/point.ts';
+import type { Refusal, StatusPoint, Via } from '#state/status.ts';
+import type { StoreWriter } from '#store/store.ts';
+import type { Candidate, Found } from './find.ts';
+
+export interface Follower {
+  readonly fleet: Fleet;
+  readonly channel: string;
+  row(): ChannelRow;
+  /** After a durable transition (apply's `onPhase`). */
+  saw(row: ChannelRow): void;
+  /** the last refusal or reason to wait, until an acceptance clears it */
+  refusal(): Refusal | null;
+  waitingFor(): Fault | null;
+  /** What find() found that is not a candidate; true when it is news that status should tell. */
+  note(found: Exclude<Found, { kind: 'candidate' }>): boolean;
+  /** A candidate that did not become a change, or whose change ended without being applied. */
+  noteFault(fault: Fault, offered: Point | null, via: Via | null): void;
+  /** Null: go on. Otherwise why this candidate has to wait. */
+  barred(candidate: Candidate): Fault | null;
+  /** In the commit of an acceptance, undo or application: events. */
+  beside(tx: StoreWriter, moment: Moment): void;
+  /** The change that goes back to the previous proven state. */
+  rollback(context: ApplyContext): Result<Change>;
+  /** Ends pause and hold; one commit. */
+  resume(): Result<void>;
+  pause(reason: string): Result<void>;
+  paused(): boolean;
+  /** repeated crashes: the last proven state runs, what is held is not tried again */
+  safeMode(): boolean;
+}
+
+export interface FollowerInput {
+  readonly context: Pick<ApplyContext, 'store' | 'content' | 'clock'>;
+  readonly fleet: Fleet;
+  readonly channel: string;
+  /** starts in a row that crashed, when that makes this start a safe one; else 0 */
+  readonly safeModeCrashes: number;
+}
+
+/** What is known of the channel between two wakes. */
+interface Held {
+  row: ChannelRow;
+  paused: boolean;
+  refusal: Refusal | null;
+  waiting: Fault | null;
+  /** starts in a row that crashed, when that makes this start a safe one; else 0 */
+  safeModeCrashes: number;
+}
+
+export function follower(input: FollowerInput): Result<Follower> {
+  const { fleet, channel, context } = input;
+  const row = context.store.channel(fleet, channel);
+  if (!row.ok) return row;
+  const device = context.store.device();
+  if (!device.ok) return device;
+  const held: Held = {
+    row: row.value ?? emptyRow(fleet, channel),
+    paused: device.value?.paused != null,
+    refusal: null,
+    waiting: null,
+    safeModeCrashes: input.safeModeCrashes,
+  };
+  return ok({
+    fleet,
+    channel,
+    row: () => held.row,
+    saw(next) {
+      held.row = next;
+      if (next.intent?.phase !== 'activating') return;
+      held.refusal = null;
+      held.waiting = null;
+    },
+    refusal: () => held.refusal,
+    waitingFor: () => held.waiting,
+    note: (found) => note(held, found),
+    noteFault(why, offered, via) {
+      if (why.retry === 'never') held.refusal = refusalOf(why, offered, via, false);
+      else held.waiting = why;
+    },
+    barred: (candidate) => barred(held, candidate),
+    beside(tx, moment) {
+      const place = { at: context.clock.wallMs(), channel };
+      for (const event of eventsOf(moment, place)) tx.addEvent(event);
+    },
+    rollback: (apply) => rollbackChange(apply, held.row),
+    resume: () => resume(input, held),
+    pause: (reason) => pause(input, held, reason),
+    paused: () => held.paused,
+    safeMode: () => held.safeModeCrashes > 0,
+  });
+}
+
+function refusalOf(why: Fault, offered: Point | null, via: Via | null, attack: boolean): Refusal {
+  const { code, message } = why;
+  return { code, message, offered: offered && statusPoint(offered), via, attack };
+}
+
+function note(held: Held, found: Exclude<Found, { kind: 'candidate' }>): boolean {
+  if (found.kind === 'current' || found.kind === 'nothing') held.waiting = null;
+  if (found.kind !== 'refused' && found.kind !== 'waiting') return false;
+  if (found.again) return false;
+  if (found.kind === 'waiting') held.waiting = found.fault;
+  else held.refusal = refusalOf(found.fault, found.offered, found.via, found.attack);
+  return true;
+}
+
+function barred(held: Held, { state }: Candidate): Fault | null {
+  const offered = pointText(state.point);
+  const { applied, hold, floor } = held.row;
+  if (held.paused) return fault('agent.paused', { offered });
+  if (hold) return fault('agent.held', { offered, held: applied ? pointText(applied) : 'nothing' });
+  if (held.safeModeCrashes > 0 && state.point.digest === floor?.stateDigest) {
+    return fault('agent.safe-mode', { offered, crashes: held.safeModeCrashes });
+  }
+  return null;
+}
+
+function resume({ context, channel }: FollowerInput, held: Held): Result<void> {
+  held.safeModeCrashes = 0;
+  const { row, paused } = held;
+  if (!paused && !row.hold) return ok(undefined);
+  const next = { ...row, hold: null };
+  const place = { at: context.clock.wallMs(), channel };
+  const done = context.store.transaction((tx) => {
+    tx.putChannel(next);
+    const device = tx.device();
+    if (device.ok && device.value) tx.putDevice({ ...device.value, paused: null });
+    if (paused) tx.addEvent(eventOf('agent.resumed', place));
+    if (row.hold) tx.addEvent(eventOf('state.hold-ended', place, { point: row.applied }));
+  });
+  if (!done.ok) return done;
+  Object.assign(held, { row: next, paused: false, waiting: null });
+  return done;
+}
+
+function pause({ context, channel }: FollowerInput, held: Held, reason: string): Result<void> {
+  const at = context.clock.wallMs();
+  const done = context.store.transaction((tx) => {
+    const device = tx.device();
+    if (device.ok && device.value) tx.putDevice({ ...device.value, paused: { at, reason } });
+    tx.addEvent(eventOf('agent.paused', { at, channel }, { reason }));
+  });
+  if (done.ok) held.paused = true;
+  return done;
+}
+
+function eventsOf(moment: Moment, place: { readonly at: number; readonly channel: string }) {
+  const { row } = moment;
+  switch (moment.kind) {
+    case 'accepted':
+      return [];
+    case 'applied': {
+      const { applied, appliedVia, hold } = row;
+      if (!applied) return [];
+      if (hold) {
+        return [
+          eventOf('state.rolled-back', place, {
+            from: row.floor,
+            to: applied,
+            reason: hold.reason,
+          }),
+        ];
+      }
+      return [
+        eventOf('state.applied', place, {
+          point: applied,
+          via: appliedVia ?? 'registry',
+          tookMs: moment.tookMs,
+        }),
+      ];
+    }
+    case 'undone': {
+      const details = { point: moment.point, code: moment.fault.code };
+      const undone = eventOf('state.undone', place, { ...details, to: row.applied });
+      const why = eventOfFault(moment.fault, place);
+      return moment.rejected
+        ? [why, undone, eventOf('state.rejected', place, details)]
+        : [why, undone];
+    }
+  }
+}
+
+function rollbackChange(context: ApplyContext, row: ChannelRow): Result<Change> {
+  const [to] = row.previous;
+  if (!to || !row.applied) return refuse('agent.no-rollback', { channel: row.channel });
+  const current = generationsOf(context, row, row.applied.stateDigest);
+  if (!current.ok) return current;
+  const desired = generationsOf(context, row, to.stateDigest);
+  if (!desired.ok) return desired;
+  const held = context.store.state(row.fleet, row.channel, to.stateDigest);
+  if (!held.ok) return refused(held.fault);
+  return ok({
+    kind: 'rollback',
+    to,
+    via: row.appliedVia ?? 'registry',
+    freshness: 'unknown',
+    attemptsMax: LIMITS.attemptsMaxDefault,
+    fleet: row.fleet,
+    channel: row.channel,
+    steps: stepsBetween(current.value, desired.value),
+    stateRow: held.value ?? stateRowOf(to.stateDigest, desired.value, () => ''),
+    statement: null,
+    healthWindowMs: 0,
+    issuedAt: 0,
+    startedAt: context.clock.monotonicMs(),
+  });
+}
+
+function statusPoint({ epoch, sequence, digest }: Point): StatusPoint {
+  return { epoch, sequence, stateDigest: digest, at: 0 };
+}

@@ -1,0 +1,111 @@
+/**
+ * One transaction at a time per device. A candidate that comes while another is under way waits;
+ * when it is newer, the running one is superseded: it ends at its next step, is undone, and the
+ * newer one is planned anew (DESIGN section 6).
+ */
+
+import {
+  type ApplyContext,
+  type Change,
+  type Outcome,
+  runTransaction,
+} from '#apply/transaction.ts';
+import { type Fault, fault, type Result } from '#errors/fault.ts';
+import { comparePoints, type Point } from '#state/point.ts';
+import type { Candidate } from './find.ts';
+
+export interface Job {
+  /** what orders jobs; an operator's job (null) supersedes whatever runs */
+  readonly point: Point | null;
+  readonly manifestDigest: Candidate['manifestDigest'];
+  make(signal: AbortSignal): Promise<Result<Change>>;
+}
+
+export type JobEnd =
+  | { readonly kind: 'ended'; readonly outcome: Outcome; readonly change: Change }
+  /** never became a change: refused or waiting, by the fault's `retry` */
+  | { readonly kind: 'not-made'; readonly fault: Fault }
+  | { readonly kind: 'superseded' };
+
+export interface Runner {
+  /** Resolves when this job has ended, also as superseded. */
+  run(job: Job): Promise<JobEnd>;
+  /** The work of recovery, which joins in the middle of a transaction. */
+  runOther(work: (signal: AbortSignal) => Promise<void>): Promise<void>;
+  readonly busy: boolean;
+  /** Ends what runs (a clean stop): its undo is left to recovery when it takes longer. */
+  idle(): Promise<void>;
+}
+
+interface Running {
+  readonly point: Point | null;
+  readonly abort: AbortController;
+  readonly done: Promise<unknown>;
+}
+
+export function runner(context: ApplyContext, onJobEnd: (job: Job, end: JobEnd) => void): Runner {
+  let running: Running | null = null;
+  let waiting: { readonly job: Job; readonly resolve: (end: JobEnd) => void } | null = null;
+
+  async function run(job: Job): Promise<JobEnd> {
+    if (!running) return begin(job);
+    if (job.point && running.point && comparePoints(job.point, running.point) <= 0) {
+      await running.done;
+      return { kind: 'superseded' };
+    }
+    running.abort.abort();
+    if (waiting) waiting.resolve({ kind: 'superseded' });
+    return new Promise((resolve) => {
+      waiting = { job, resolve };
+    });
+  }
+
+  function begin(job: Job): Promise<JobEnd> {
+    const abort = new AbortController();
+    const done = carry(job, abort.signal);
+    running = { point: job.point, abort, done };
+    return done.finally(next);
+  }
+
+  async function carry(job: Job, signal: AbortSignal): Promise<JobEnd> {
+    const end = await attempt(job, signal);
+    onJobEnd(job, end);
+    return end;
+  }
+
+  async function attempt(job: Job, signal: AbortSignal): Promise<JobEnd> {
+    const change = await job.make(signal);
+    if (signal.aborted) return { kind: 'superseded' };
+    if (!change.ok) return { kind: 'not-made', fault: change.fault };
+    const outcome = await runTransaction(context, change.value, signal);
+    return { kind: 'ended', outcome, change: change.value };
+  }
+
+  function next(): void {
+    running = null;
+    if (!waiting) return;
+    const { job, resolve } = waiting;
+    waiting = null;
+    begin(job).then(resolve, (error: unknown) => {
+      // A broken assumption: the loop above stops the agent; the waiter is told something true.
+      resolve({ kind: 'not-made', fault: fault('agent.broken', { reason: String(error) }) });
+      throw error;
+    });
+  }
+
+  return {
+    run,
+    async runOther(work) {
+      const abort = new AbortController();
+      const done = work(abort.signal);
+      running = { point: null, abort, done };
+      await done.finally(next);
+    },
+    get busy() {
+      return running !== null;
+    },
+    async idle() {
+      while (running) await running.done.catch(() => undefined);
+    },
+  };
+}
