@@ -110,11 +110,6 @@ export const trustFaults = {
     says: (d: { device: string; reason: string }) => `not for ${d.device}: ${d.reason}`,
     remedy: 'Nothing to do, unless the device should have been in the audience.',
   },
-  'trust.duplicate-name': {
-    retry: 'never',
-    says: (d: { what: string; name: string }) => `two ${d.what} are named ${d.name}`,
-    remedy: REPUBLISH,
-  },
   // Check 13
   'trust.rollback': {
     retry: 'never',
