@@ -113,4 +113,27 @@ export const linkFaults = {
       `a message of ${d.bytes} bytes for ${d.topic} is above the ${d.cap} that a broker must take`,
     remedy: 'Send less in one message: a nudge without contents is enough, devices fetch the rest.',
   },
+  'link.mqtt-protocol': {
+    retry: 'later',
+    says: (d: { peer: string; version: string }) => `${d.peer} does not speak MQTT ${d.version}`,
+    remedy: 'Set mqtt.protocol to auto, or to the version that the broker speaks.',
+  },
+  'link.mqtt-refused': {
+    retry: 'later',
+    says: (d: { peer: string; code: number; reason: string }) =>
+      `${d.peer} refuses the session: ${d.reason} (${d.code})`,
+    remedy:
+      'Check mqtt.auth and the access rules of the broker; the files are read again at each try.',
+  },
+  'link.mqtt-taken-over': {
+    retry: 'later',
+    says: (d: { peer: string }) => `${d.peer} gave the session to another client of the same name`,
+    remedy: 'Two devices share one identity: run `holdfast prepare-image` before copying an image.',
+  },
+  'link.mqtt-too-large': {
+    retry: 'later',
+    says: (d: { peer: string; bytes: number; cap: number }) =>
+      `${d.peer} sent a message of ${d.bytes} bytes; at most ${d.cap} are read`,
+    remedy: 'Find who publishes it below the topic root; nudges are below 128 KiB.',
+  },
 } as const;
