@@ -5,4 +5,36 @@ export const controlFaults = {
     says: (d: { socket: string }) => `no agent answers at ${d.socket}`,
     remedy: 'Start one: holdfast agent --config /etc/holdfast/agent.yaml',
   },
+  'control.no-route': {
+    retry: 'never',
+    says: (d: { path: string }) => `the agent has no route ${d.path}`,
+    remedy: 'Use a holdfast of the same version as the agent.',
+  },
+  'control.wrong-method': {
+    retry: 'never',
+    says: (d: { path: string; method: string }) => `${d.path} wants ${d.method}`,
+    remedy: 'Use a holdfast of the same version as the agent.',
+  },
+  'control.read-only': {
+    retry: 'never',
+    says: (d: { path: string }) => `${d.path} is not served on the status socket`,
+    remedy: 'Use control.sock; its group (sockets.group in agent.yaml) may open it.',
+  },
+  'control.bad-request': {
+    retry: 'never',
+    says: (d: { reason: string }) => `the request cannot be read: ${d.reason}`,
+    remedy: 'Use a holdfast of the same version as the agent.',
+  },
+  'control.bad-answer': {
+    retry: 'later',
+    says: (d: { status: number }) =>
+      `the agent gave an answer that cannot be read (HTTP ${d.status})`,
+    remedy: "Use a holdfast of the same version as the agent; look at the agent's log.",
+  },
+  'control.no-log': {
+    retry: 'never',
+    says: (d: { deployment: string; known: string }) =>
+      `there is no log of ${d.deployment} (there are: ${d.known})`,
+    remedy: 'Name a deployment with a program: holdfast logs DEPLOYMENT.',
+  },
 } as const;

@@ -1,0 +1,188 @@
+/**
+ * What command line and agent say to each other over two unix sockets: `control.sock` (0660) has
+ * every route, `status.sock` (0666 unless configured) only the reading ones. JSON; u64 as text,
+ * digests as `sha256:…`, times as Unix ms. Routes and fields are fixed in docs/formats.md.
+ */
+import type { Fault, Result } from '#errors/fault.ts';
+
+export const ROUTES = {
+  status: { method: 'GET', path: '/v1/status', reading: true },
+  explain: { method: 'GET', path: '/v1/explain', reading: true },
+  history: { method: 'GET', path: '/v1/history', reading: true },
+  plan: { method: 'GET', path: '/v1/plan', reading: false },
+  logs: { method: 'GET', path: '/v1/logs', reading: false },
+  apply: { method: 'POST', path: '/v1/apply', reading: false },
+  rollback: { method: 'POST', path: '/v1/rollback', reading: false },
+  pause: { method: 'POST', path: '/v1/pause', reading: false },
+  resume: { method: 'POST', path: '/v1/resume', reading: false },
+  stop: { method: 'POST', path: '/v1/stop', reading: false },
+} as const;
+
+export type Route = keyof typeof ROUTES;
+
+export interface PointView {
+  /** `1.57` */
+  readonly point: string;
+  readonly epoch: string;
+  readonly sequence: string;
+  readonly stateDigest: string;
+  readonly at: number;
+}
+
+export interface FaultView {
+  readonly code: string;
+  readonly message: string;
+  readonly remedy: string;
+}
+
+export interface DeploymentView {
+  readonly id: string;
+  readonly digest: string;
+  readonly health: string;
+  readonly code: string;
+  readonly message: string;
+  readonly restarts: number;
+}
+
+export interface ChannelView {
+  readonly channel: string;
+  readonly desired: PointView | null;
+  readonly applied: PointView | null;
+  readonly phase: string;
+  readonly via: string | null;
+  readonly degraded: boolean;
+  readonly heldByOperator: boolean;
+  readonly paused: boolean;
+  readonly freshness: string;
+  readonly waitingFor: FaultView | null;
+  readonly refused:
+    | (FaultView & { readonly offered: string | null; readonly attack: boolean })
+    | null;
+  readonly deployments: readonly DeploymentView[];
+}
+
+export interface StatusView {
+  readonly device: {
+    readonly id: string;
+    readonly fleet: string;
+    readonly labels: Readonly<Record<string, string>>;
+    /** SPKI, base64 */
+    readonly key: string;
+    readonly boot: string;
+    readonly timeGrade: string;
+  };
+  readonly agent: {
+    readonly version: string;
+    readonly pid: number;
+    readonly upMs: number;
+    readonly ready: boolean;
+  };
+  readonly channels: readonly ChannelView[];
+  readonly mqtt: {
+    readonly state: string;
+    readonly protocol: string;
+    readonly fault: FaultView | null;
+  } | null;
+  readonly lastLook: LookView | null;
+  readonly nextLookInMs: number | null;
+  readonly undeliveredEvents: number;
+}
+
+export interface LookView {
+  readonly at: number;
+  readonly wake: string;
+  readonly source: string;
+  readonly result: string;
+  readonly fault: FaultView | null;
+}
+
+/** Why the agent acts or does not act now. */
+export interface ExplainView {
+  readonly verdict: string;
+  readonly cure: string | null;
+  readonly channel: string;
+  readonly look: LookView | null;
+  readonly checks: readonly CheckView[];
+  readonly facts: readonly { readonly name: string; readonly value: string }[];
+}
+
+export interface CheckView {
+  readonly number: number;
+  readonly name: string;
+  readonly passed: boolean;
+  readonly compared: string;
+  readonly at: number;
+}
+
+export interface HistoryView {
+  readonly number: string;
+  readonly at: number;
+  readonly channel: string;
+  readonly outcome: string;
+  readonly point: string | null;
+  readonly via: string | null;
+  readonly code: string | null;
+  readonly message: string;
+  readonly tookMs: number;
+}
+
+/** What the next state would change, restart and download. */
+export interface PlanView {
+  readonly result: string;
+  readonly offered: string | null;
+  readonly applied: string | null;
+  readonly fault: FaultView | null;
+  readonly steps: readonly {
+    readonly action: 'install' | 'update' | 'remove';
+    readonly deployment: string;
+    readonly runtime: string;
+    readonly restarts: boolean;
+    readonly targets: readonly string[];
+  }[];
+  readonly unchanged: number;
+  readonly downloads: { readonly blobs: number; readonly bytes: number };
+}
+
+/** Lines of `apply`, `rollback`: progress, then one end. */
+export type ProgressLine =
+  | {
+      readonly kind: 'progress';
+      readonly phase: string;
+      readonly what: string;
+      readonly done: number;
+      readonly total: number;
+    }
+  | {
+      readonly kind: 'end';
+      readonly result: string;
+      readonly offered: string | null;
+      readonly tookMs: number | null;
+      readonly fault: FaultView | null;
+    };
+
+/** The agent's side. */
+export interface ControlHandlers {
+  status(): Result<StatusView>;
+  explain(): Result<ExplainView>;
+  history(limit: number): Result<readonly HistoryView[]>;
+  plan(signal: AbortSignal): Promise<Result<PlanView>>;
+  /** lines of a program's log, the last `lines`, then what follows when `follow` */
+  logs(query: LogsQuery, signal: AbortSignal): Result<AsyncIterable<Uint8Array>>;
+  apply(bundle: string | null, tell: (line: ProgressLine) => void): Promise<ProgressLine>;
+  rollback(tell: (line: ProgressLine) => void): Promise<ProgressLine>;
+  pause(reason: string): Result<void>;
+  resume(): Result<void>;
+  /** Stops programs in reverse order, then the agent. */
+  stop(): Promise<Result<void>>;
+}
+
+export interface LogsQuery {
+  readonly deployment: string;
+  readonly component: string | null;
+  readonly lines: number;
+  readonly follow: boolean;
+}
+
+export function faultView({ code, message, remedy }: Fault): FaultView {
+  return { code, message, remedy };
+}
