@@ -21,7 +21,10 @@ export class AddonRefused extends Error {
   }
 }
 
-/** Private places first; systemd separates several runtime directories by colons. */
+/**
+ * Private places first; systemd separates several runtime directories by colons. The state directory
+ * comes last: it is the only one that is a flash card.
+ */
 export function addonDirectories(
   env: Readonly<Record<string, string | undefined>>,
 ): readonly string[] {
@@ -31,7 +34,8 @@ export function addonDirectories(
     env.XDG_RUNTIME_DIR,
     env.TMPDIR,
   ].filter((path): path is string => path?.startsWith('/') === true);
-  return [...new Set([...named, '/run', '/tmp', '/dev/shm', '/var/tmp'])];
+  const state = (env.STATE_DIRECTORY ?? '').split(':').filter((path) => path.startsWith('/'));
+  return [...new Set([...named, '/run', '/tmp', '/dev/shm', '/var/tmp', ...state])];
 }
 
 /** The addon's exports. Throws `AddonRefused` when every directory fails. */

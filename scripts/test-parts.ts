@@ -1,0 +1,48 @@
+/**
+ * The programs that tests run against. As root on Debian what is missing is installed; anywhere
+ * else the tests that need it skip and say so (test/support/parts.ts).
+ */
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { has, run } from './run.ts';
+
+/** a program (or file) that shows that the package is there → the package */
+const PARTS: readonly (readonly [shows: string, debian: string])[] = [
+  ['mosquitto', 'mosquitto'],
+  ['mosquitto_sub', 'mosquitto-clients'],
+  ['docker-registry', 'docker-registry'],
+  ['skopeo', 'skopeo'],
+  ['openssl', 'openssl'],
+  ['faketime', 'faketime'],
+  ['strace', 'strace'],
+  ['htpasswd', 'apache2-utils'],
+  ['systemd-analyze', 'systemd'],
+  ['qemu-aarch64-static', 'qemu-user-static'],
+  ['/usr/aarch64-linux-gnu/lib/libc.so.6', 'libc6-arm64-cross'],
+];
+const POLICY = '/usr/sbin/policy-rc.d';
+
+export async function provide(): Promise<void> {
+  const missing = PARTS.filter(([shows]) =>
+    shows.startsWith('/') ? !existsSync(shows) : !has(shows),
+  ).map(([, debian]) => debian);
+  if (missing.length === 0) return;
+  if (process.getuid?.() !== 0 || !has('apt-get')) {
+    console.log(`not here, so tests that need them skip: ${missing.join(', ')}`);
+    return;
+  }
+  console.log(`installing ${missing.join(', ')}`);
+  // Debian starts a broker or registry as soon as it is installed, unless this file says no.
+  const ours = !existsSync(POLICY);
+  if (ours) writeFileSync(POLICY, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
+  try {
+    const env = { DEBIAN_FRONTEND: 'noninteractive' };
+    await run(['apt-get', 'update', '-q'], { env, mayFail: true });
+    for (const debian of missing) {
+      const command = ['apt-get', 'install', '-q', '-y', '--no-install-recommends', debian];
+      const ran = await run(command, { env, mayFail: true });
+      if (ran.code !== 0) console.log(`cannot install ${debian}, so tests that need it skip`);
+    }
+  } finally {
+    if (ours) rmSync(POLICY, { force: true });
+  }
+}
