@@ -33,7 +33,7 @@ export const formatFaults = {
     says: (d: { field: string; reason: string }) => `statement: ${d.field}: ${d.reason}`,
     remedy: 'Correct what is published and run `holdfast publish` again; what runs stays.',
   },
-  'format.status': {
+  'format.message': {
     retry: 'never',
     says: (d: { what: string; field: string; reason: string }) =>
       `${d.what}: ${d.field}: ${d.reason}`,
