@@ -23,4 +23,69 @@ export const applyFaults = {
     says: (d: { tries: number }) => `every one of ${d.tries} tries was cut short`,
     remedy: 'Find what resets the device during this change, then publish a corrected state.',
   },
+  'apply.no-space': {
+    retry: 'later',
+    says: (d: { needed: number; free: number; reserve: number }) =>
+      `${d.needed} bytes are needed (${d.reserve} of them reserve), ${d.free} are free`,
+    remedy: 'Free space on the file system of stateDir; the agent tries again by itself.',
+  },
+  'apply.target-occupied': {
+    retry: 'operator',
+    says: (d: { deployment: string; target: string; found: string }) =>
+      `${d.deployment}: at ${d.target} stands ${d.found}`,
+    remedy: 'Move it away, or, for a directory, set adopt: true so that it is kept and replaced.',
+  },
+  'apply.protected-path': {
+    retry: 'never',
+    says: (d: { deployment: string; target: string; path: string }) =>
+      `${d.deployment}: target ${d.target} reaches ${d.path}, which belongs to the agent`,
+    remedy: 'Choose another target: states may never write the agent or its files.',
+  },
+  'apply.mount-point': {
+    retry: 'operator',
+    says: (d: { deployment: string; target: string; path: string }) =>
+      `${d.deployment}: ${d.path} is on another file system than the place of ${d.target}`,
+    remedy: 'Name a target below the mount point, or unmount it.',
+  },
+  'apply.unpack-ratio': {
+    retry: 'never',
+    says: (d: { deployment: string; size: number; unpackedSize: number }) =>
+      `${d.deployment}: ${d.size} bytes are said to unpack to ${d.unpackedSize}`,
+    remedy: 'Publish the tree in smaller parts, or leave out what is only zeros.',
+  },
+  'apply.generation-in-use': {
+    retry: 'later',
+    says: (d: { path: string }) => `both places of ${d.path} are damaged and in use`,
+    remedy: 'Restart the programs of this deployment; the next try unpacks it anew.',
+  },
+  'apply.reload-failed': {
+    retry: 'never',
+    says: (d: { deployment: string; command: string; reason: string }) =>
+      `${d.deployment}: reload hook ${d.command}: ${d.reason}`,
+    remedy: 'Run the command on the device by hand, correct it and publish again.',
+  },
+  'apply.root-denied': {
+    retry: 'operator',
+    says: (d: { deployment: string; component: string }) =>
+      `${d.deployment}: ${d.component} would run as root, which agent.yaml does not allow`,
+    remedy: 'Give the component a user, or name root in channels[].allow.users of agent.yaml.',
+  },
+  'apply.user-denied': {
+    retry: 'operator',
+    says: (d: { deployment: string; component: string; user: string; uid: number }) =>
+      `${d.deployment}: ${d.component} needs user ${d.user}; the agent, uid ${d.uid}, cannot switch`,
+    remedy: 'Run the agent as root, or name the user that the agent runs as.',
+  },
+  'apply.program-missing': {
+    retry: 'never',
+    says: (d: { deployment: string; component: string; program: string }) =>
+      `${d.deployment}: ${d.component}: there is no ${d.program} in its blob`,
+    remedy: 'Let command[0] name a file of the blob, or a program of the device by absolute path.',
+  },
+  'apply.stop-failed': {
+    retry: 'later',
+    says: (d: { deployment: string; processes: string }) =>
+      `${d.deployment}: still there after SIGKILL: ${d.processes}`,
+    remedy: 'Look for a hung device or file system that holds the process (state D in ps).',
+  },
 } as const;

@@ -1,0 +1,120 @@
+/**
+ * Where states may write on this device. A target is reached from its root (the owner's
+ * configuration, links followed) one component at a time, never through a link (check 17, attack
+ * row D18); the agent's own files are out of reach; nobody's target is another's generation.
+ */
+import { ok, type Result, refuse } from '#errors/fault.ts';
+import type { Directory, Files } from '#platform/files.ts';
+import type { Places } from './places.ts';
+
+/** The folder of generations beside a target, and the prefix of hidden siblings. */
+export const HIDDEN = '.holdfast';
+
+const PARENT_MODE = 0o755;
+
+export interface TargetRules {
+  readonly files: Files;
+  readonly places: Places;
+  /** absolute: union of what the channels may write */
+  readonly roots: readonly string[];
+  /** absolute: the agent's executable, configuration, root document, sockets, state */
+  readonly protectedPaths: readonly string[];
+}
+
+/** One name in one open directory. */
+export interface Spot {
+  readonly parent: Directory;
+  readonly name: string;
+  readonly target: string;
+}
+
+/**
+ * Opens the target's parent. Null: it does not exist and `create` is false. Directories that have
+ * to be made are remembered first, so that a removal for good takes them away again.
+ */
+export function openTarget(
+  rules: TargetRules,
+  id: string,
+  target: string,
+  create: boolean,
+): Result<Spot | null> {
+  const checked = checkTarget(rules, id, target);
+  if (!checked.ok) return checked;
+  const { root, names } = checked.value;
+  const name = names.at(-1) ?? '';
+  let parent = rules.files.open(root, { follow: true });
+  if (!parent.ok && parent.fault.code === 'platform.missing') {
+    if (!create) return ok(null);
+    parent = makeRoot(rules, id, root);
+  }
+  if (!parent.ok) return parent;
+  let at = parent.value;
+  for (const component of names.slice(0, -1)) {
+    const next = step(rules, id, at, component, create);
+    at.close();
+    if (!next.ok) return next;
+    if (next.value === null) return ok(null);
+    at = next.value;
+  }
+  return ok({ parent: at, name, target });
+}
+
+function step(
+  { places }: TargetRules,
+  id: string,
+  at: Directory,
+  name: string,
+  create: boolean,
+): Result<Directory | null> {
+  const opened = at.directory(name);
+  if (opened.ok || opened.fault.code !== 'platform.missing') return opened;
+  if (!create) return ok(null);
+  const noted = places.add(id, 'made', `${at.path}/${name}`);
+  if (!noted.ok) return noted;
+  const made = at.directory(name, { create: PARENT_MODE });
+  if (!made.ok) return made;
+  const synced = at.sync();
+  if (synced.ok) return made;
+  made.value.close();
+  return synced;
+}
+
+function makeRoot({ files, places }: TargetRules, id: string, root: string): Result<Directory> {
+  const noted = places.add(id, 'made', root);
+  return noted.ok ? files.open(root, { follow: true, create: PARENT_MODE }) : noted;
+}
+
+/** The root that holds the target and the names below it. */
+function checkTarget(
+  { files, roots, protectedPaths }: TargetRules,
+  id: string,
+  target: string,
+): Result<{ readonly root: string; readonly names: readonly string[] }> {
+  const root = [...roots]
+    .sort((a, b) => b.length - a.length)
+    .find((each) => target.startsWith(each.endsWith('/') ? each : `${each}/`));
+  if (root === undefined) {
+    const details = { deployment: id, target, roots: roots.join(', ') };
+    return refuse('plan.target-outside-roots', details);
+  }
+  const names = target.slice(root.endsWith('/') ? root.length : root.length + 1).split('/');
+  const hidden = names.find((name) => name === '' || name.startsWith(HIDDEN));
+  if (hidden !== undefined) {
+    return refuse('apply.protected-path', { deployment: id, target, path: hidden });
+  }
+  const real = files.realPath(target.slice(0, target.lastIndexOf('/')) || '/');
+  if (!real.ok) return real;
+  const at = `${real.value === '/' ? '' : real.value}/${names.at(-1) ?? ''}`;
+  for (const path of protectedPaths) {
+    const own = files.realPath(path);
+    const resolved = own.ok ? own.value : path;
+    if (at === resolved || isBelow(at, resolved) || isBelow(resolved, at)) {
+      return refuse('apply.protected-path', { deployment: id, target, path });
+    }
+  }
+  return ok({ root, names });
+}
+
+function isBelow(path: string, directory: string): boolean {
+  return path.startsWith(directory === '/' ? '/' : `${directory}/`);
+}
