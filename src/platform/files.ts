@@ -53,6 +53,8 @@ export interface Directory {
   /** of a regular file or directory, never through a link */
   chmod(name: string, mode: number): Result<void>;
   chown(name: string, uid: number, gid: number): Result<void>;
+  /** Cuts a regular file to nothing, in place: only for logs that a program holds open (O_APPEND). */
+  truncate(name: string): Result<void>;
   /** fsync of one entry (file or directory) */
   syncEntry(name: string): Result<void>;
   freeSpace(): Result<{ readonly bytes: number; readonly inodes: number }>;
