@@ -99,7 +99,7 @@ async function send(link: Link, request: LinkRequest): Promise<Result<LinkRespon
   for (let followed = 0; ; followed += 1) {
     const response = await sendOnce(link, request, url);
     if (!response.ok || !isRedirect(response.value.status)) return response;
-    response.value.cancel();
+    await discardBody(response.value);
     const next = nextUrl(request, url, response.value.headers.location, followed);
     if (!next.ok) return next;
     url = next.value;
@@ -262,4 +262,9 @@ export async function readBody(response: LinkResponse): Promise<Result<Uint8Arra
     chunks.push(chunk.value);
   }
   return ok(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks));
+}
+
+/** Reads what nobody wants, up to the cap, so that the connection can be used again. */
+export async function discardBody(response: LinkResponse): Promise<void> {
+  for await (const chunk of response.body) if (!chunk.ok) return;
 }

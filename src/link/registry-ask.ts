@@ -5,7 +5,7 @@
 import { type Refused, type Result, refused } from '#errors/fault.ts';
 import type { Platform } from '#platform/platform.ts';
 import type { RegistryEndpoint } from './endpoint.ts';
-import type { HttpLink, LinkRequest, LinkResponse } from './http.ts';
+import { discardBody, type HttpLink, type LinkRequest, type LinkResponse } from './http.ts';
 import type { Actions, RegistryAuth } from './registry-auth.ts';
 import { statusFault } from './status-fault.ts';
 
@@ -49,7 +49,7 @@ export function registryAsk({ platform, http, endpoint, auth }: Parts): Ask {
     // A 401 from where a redirect led is not the registry asking for its credentials.
     const asksHere = first.ok && first.value.url.origin === access.origin;
     if (!first.ok || first.value.status !== 401 || !asksHere) return first;
-    first.value.cancel();
+    await discardBody(first.value);
     const challenge = first.value.headers['www-authenticate'];
     const renewed = await auth.renew({
       actions,

@@ -6,7 +6,7 @@
 import { ok, type Result, refuse } from '#errors/fault.ts';
 import { isJsonObject, type Json, readStrictJson } from '#wire/strict-json.ts';
 import { isTag } from './endpoint.ts';
-import { type LinkResponse, readBody } from './http.ts';
+import { discardBody, type LinkResponse, readBody } from './http.ts';
 import { type Ask, ownAddress } from './registry-ask.ts';
 
 const PAGE_TAGS = 1_000;
@@ -34,7 +34,7 @@ export async function listTags(
     });
     if (!response.ok) return response;
     if (response.value.status === 404) {
-      response.value.cancel();
+      await discardBody(response.value);
       return ok([...tags]);
     }
     if (response.value.status !== 200) return ask.refuseStatus(response.value);

@@ -12,7 +12,7 @@ import { type Digest, parseDigest, sha256 } from '#state/digest.ts';
 import { LIMITS } from '#state/limits.ts';
 import { MEDIA } from '#state/media-types.ts';
 import { isTag, type RegistryConfig, type RegistryEndpoint, readEndpoint } from './endpoint.ts';
-import { type HttpLink, type LinkResponse, readBody } from './http.ts';
+import { discardBody, type HttpLink, type LinkResponse, readBody } from './http.ts';
 import { type Ask, registryAsk } from './registry-ask.ts';
 import { registryAuth } from './registry-auth.ts';
 import { type BlobSource, type Progress, pushBlob, putManifest } from './registry-push.ts';
@@ -104,7 +104,7 @@ async function headManifest(
     signal,
   });
   if (!response.ok) return response;
-  response.value.cancel();
+  await discardBody(response.value);
   if (response.value.status === 404) return ok(null);
   if (response.value.status !== 200) return ask.refuseStatus(response.value);
   return ok(parseDigest(response.value.headers['docker-content-digest'] ?? ''));
@@ -130,7 +130,7 @@ async function getManifest(
   if (!response.ok) return response;
   const { status, headers } = response.value;
   if (status === 404) {
-    response.value.cancel();
+    await discardBody(response.value);
     return ok(null);
   }
   if (status !== 200) return ask.refuseStatus(response.value);
@@ -171,7 +171,7 @@ async function hasBlob(
     signal,
   });
   if (!response.ok) return response;
-  response.value.cancel();
+  await discardBody(response.value);
   if (response.value.status === 404) return ok(false);
   return response.value.status === 200 ? ok(true) : ask.refuseStatus(response.value);
 }
@@ -228,11 +228,11 @@ function asSource(from: Fault, cap: number): Fault {
 
 async function noBlob(ask: Ask, what: string, response: LinkResponse): Promise<Fault> {
   if (response.status === 404) {
-    response.cancel();
+    await discardBody(response);
     return fault('source.missing', { what, source: ask.name });
   }
   if (response.status === 416) {
-    response.cancel();
+    await discardBody(response);
     return fault('source.range', { what, reason: 'it is shorter than what is here already' });
   }
   const refused = await ask.refuseStatus(response);
