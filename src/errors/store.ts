@@ -64,4 +64,9 @@ export const storeFaults = {
     says: (d: { code: string }) => `another version of holdfast recorded the code ${d.code}`,
     remedy: 'Its message stands beside it; the version that wrote it documents the code.',
   },
+  'store.row-missing': {
+    retry: 'operator',
+    says: (d: { key: string }) => `the store has no ${d.key}, which another row names`,
+    remedy: 'Stop the agent, move stateDir/store away and start it: the store is rebuilt.',
+  },
 } as const;

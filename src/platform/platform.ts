@@ -4,6 +4,7 @@ import type { Files } from './files.ts';
 import type { Http } from './http.ts';
 import type { Inflate } from './inflate.ts';
 import type { Listener } from './listener.ts';
+import type { Locks } from './locks.ts';
 import type { Log } from './log.ts';
 import type { Mqtt } from './mqtt.ts';
 import type { Processes } from './processes.ts';
@@ -16,6 +17,7 @@ export interface Platform {
   readonly clock: Clock;
   readonly random: Random;
   readonly files: Files;
+  readonly locks: Locks;
   readonly processes: Processes;
   readonly http: Http;
   readonly sockets: Sockets;

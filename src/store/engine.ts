@@ -20,10 +20,9 @@ export interface Engine {
   close(): void;
 }
 
-/** Sees its own writes. */
+/** `get` sees the transaction's own writes. */
 export interface EngineTransaction {
   get(key: string): Uint8Array | undefined;
-  range(prefix: string): Iterable<readonly [key: string, value: Uint8Array]>;
   put(key: string, value: Uint8Array): void;
   remove(key: string): void;
 }
