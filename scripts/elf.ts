@@ -94,7 +94,7 @@ export function tooNew(elf: Elf, max: string): readonly string[] {
     const [, dotted] = /^GLIBC_(\d+(?:\.\d+)*)$/.exec(version) ?? [];
     return dotted !== undefined && compare(numbers(dotted), limit) > 0;
   });
-  return [...above, ...elf.libraries.filter((name) => /^lib(stdc\+\+|c\+\+|gcc_s)\b/.test(name))];
+  return [...above, ...elf.libraries.filter((name) => /^lib(stdc\+\+|c\+\+|gcc_s)\.so/.test(name))];
 }
 
 function numbers(dotted: string): number[] {

@@ -43,4 +43,10 @@ export const agentFaults = {
     says: (d: { reason: string }) => `a broken assumption: ${d.reason}`,
     remedy: 'The agent stops and recovers at its next start; please report the message.',
   },
+  'agent.self-test': {
+    retry: 'operator',
+    says: (d: { what: string }) => `this executable does not work here: ${d.what}`,
+    remedy:
+      'Install the executable built for this machine again, and report its version with this.',
+  },
 } as const;
