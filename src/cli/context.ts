@@ -6,6 +6,8 @@ export interface CliContext {
   readonly platform: Platform;
   readonly terminal: Terminal;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** working directory of the command, absolute */
+  readonly cwd: string;
   readonly version: Version;
   /** Called once, with an exit code of FORMATS.md (cli/exit.ts); the process ends when all is written. */
   exit(code: number): void;

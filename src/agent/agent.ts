@@ -1,0 +1,276 @@
+/**
+ * The loop: recovers, brings the last proven state into force, reports ready, then looks whenever a
+ * trigger wakes it. Everything before `ready` works without network (I5). What is assembled from
+ * where is in assemble.ts; one change is cycle.ts.
+ */
+
+import { phaseOf } from '#apply/journal.ts';
+import { generationsOf, recover } from '#apply/recover.ts';
+import { type ApplyContext, doStep, proveAndCommit } from '#apply/transaction.ts';
+import { type Fault, ok, type Result } from '#errors/fault.ts';
+import type { Clock } from '#platform/clock.ts';
+import type { Log } from '#platform/log.ts';
+import type { Generation } from '#state/generation.ts';
+import type { Gate } from '#triggers/gate.ts';
+import type { Wake } from '#triggers/trigger.ts';
+import { type CycleEnd, type CycleParts, resumeFrom, startCycle } from './cycle.ts';
+import type { Drift } from './drift.ts';
+
+/** ms between two looks at the disk and the process table */
+const WATCH_EVERY_MS = 30_000;
+/** ms to the first further try of a state that failed for a passing reason; doubles to the cap */
+const RETRY_BASE_MS = 5_000;
+const RETRY_CAP_MS = 15 * 60_000;
+
+export interface AgentParts extends CycleParts {
+  readonly context: ApplyContext;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly gate: Gate;
+  readonly drift: Drift;
+  /** the health window of a statement on disk, for recovery */
+  healthWindowOf(stateDigest: Generation['digest']): number;
+  /** Everything is recovered and runs: systemd, `wait --recovered`. */
+  ready(): void;
+  /** A look ended: the schedule learns whether its source was reached. */
+  looked(end: CycleEnd): void;
+  /** Unreferenced blobs, statements and generations; only called when idle. */
+  collect(): Promise<void>;
+  /** a periodic health check of what runs */
+  watchHealth(current: readonly Generation[]): Promise<void>;
+}
+
+export interface Agent {
+  /** Recovery and start; afterwards the device is in the old or the new state, whole. */
+  start(): Promise<Result<void>>;
+  /** Until `signal` aborts. Rejects on a broken assumption. */
+  run(signal: AbortSignal): Promise<void>;
+  /** One look now; resolves with its end. */
+  look(wake: Wake): Promise<CycleEnd>;
+  /** A state on disk that is accepted and not applied goes on (after a cut, after a hold). */
+  resume(): Promise<CycleEnd | null>;
+  current(): Result<readonly Generation[]>;
+}
+
+interface Loop {
+  readonly parts: AgentParts;
+  readonly stopping: AbortController;
+  /** looks are done one after the other */
+  queue: Promise<unknown>;
+  current: { readonly digest: string; readonly generations: readonly Generation[] } | null;
+  retryMs: number;
+  cancelRetry: () => void;
+  cancelWatch: () => void;
+  /** rejects `run`: the agent stops, recovery takes over at the next start */
+  fail: (error: unknown) => void;
+}
+
+export function agent(parts: AgentParts): Agent {
+  const loop: Loop = {
+    parts,
+    stopping: new AbortController(),
+    queue: Promise.resolve(),
+    current: null,
+    retryMs: RETRY_BASE_MS,
+    cancelRetry: () => {},
+    cancelWatch: () => {},
+    fail: (error) => {
+      throw error;
+    },
+  };
+  return {
+    start: () => start(loop),
+    run: (signal) => run(loop, signal),
+    look: (wake) => look(loop, wake),
+    resume: () => resume(loop),
+    current: () => currentOf(loop),
+  };
+}
+
+async function start(loop: Loop): Promise<Result<void>> {
+  const { parts } = loop;
+  const { context, follower } = parts;
+  const row = follower.row();
+  const { intent } = row;
+  const window = intent ? parts.healthWindowOf(intent.to.stateDigest) : 0;
+  const recovered = await recover(context, row, window);
+  if (!recovered.ok) return recovered;
+  if (recovered.value.kind === 'closed') {
+    const begun = await bringIntoForce(loop);
+    if (!begun.ok) return begun;
+  }
+  parts.ready();
+  parts.changed();
+  if (recovered.value.kind === 'proving') {
+    const { change } = recovered.value;
+    void parts.runner
+      .runOther(async (signal) => {
+        await proveAndCommit(context, change, signal);
+        parts.changed();
+      })
+      .catch((error: unknown) => loop.fail(error));
+  }
+  return ok(undefined);
+}
+
+/**
+ * The last proven state, in order. One deployment that cannot start does not keep the others from
+ * starting; the watch tries it again, and status says so.
+ */
+async function bringIntoForce(loop: Loop): Promise<Result<void>> {
+  const { parts } = loop;
+  const current = currentOf(loop);
+  if (!current.ok) return current;
+  for (const generation of current.value) {
+    if (generation.deployment.profile.kind !== 'process') continue;
+    const step = { kind: 'activate', next: generation, previous: generation } as const;
+    const done = await doStep(parts.context, step);
+    if (!done.ok) complain(parts.log, generation.id, done.fault);
+  }
+  await parts.drift.pass(current.value, 'hash');
+  return ok(undefined);
+}
+
+async function run(loop: Loop, signal: AbortSignal): Promise<void> {
+  const { parts, stopping } = loop;
+  const failed = new Promise<never>((_, reject) => {
+    loop.fail = reject;
+  });
+  const stop = () => stopping.abort();
+  signal.addEventListener('abort', stop, { once: true });
+  if (signal.aborted) stop();
+  watchLater(loop);
+  void resume(loop).catch(loop.fail);
+  try {
+    await Promise.race([wakes(loop), failed]);
+  } finally {
+    stopping.abort();
+    loop.cancelRetry();
+    loop.cancelWatch();
+  }
+  if (!parts.runner.busy) return;
+  parts.log.write('info', 'stop.leaves-open', { phase: phaseOf(parts.follower.row()) });
+}
+
+async function wakes(loop: Loop): Promise<void> {
+  const { parts, stopping } = loop;
+  while (!stopping.signal.aborted) {
+    for (const wake of await parts.gate.next(stopping.signal)) {
+      await look(loop, wake, 'head only').catch(loop.fail);
+    }
+  }
+}
+
+/** @param until  `head only`: resolves when another wake may be looked at, before the change ends */
+function look(loop: Loop, wake: Wake, until?: 'head only'): Promise<CycleEnd> {
+  const { parts, stopping } = loop;
+  const begun = loop.queue.then(() => startCycle(parts, wake, stopping.signal));
+  loop.queue = begun.then(({ looked }) => looked).catch(() => undefined);
+  const ended = begun.then(({ ended }) => ended).then((end) => afterwards(loop, wake, end));
+  if (until === undefined) return ended;
+  ended.catch((error: unknown) => loop.fail(error));
+  return loop.queue.then(() => ({ kind: 'unchanged', source: '' }));
+}
+
+function afterwards(loop: Loop, wake: Wake, end: CycleEnd): CycleEnd {
+  const { parts } = loop;
+  const code = 'fault' in end ? end.fault.code : '';
+  const level = end.kind === 'refused' || end.kind === 'unreachable' ? 'warn' : 'info';
+  const quiet = end.kind === 'unchanged' && wake.kind !== 'command';
+  const message = 'fault' in end ? end.fault.message : '';
+  parts.log.write(quiet ? 'debug' : level, `look.${end.kind}`, { wake: wake.kind, code, message });
+  parts.looked(end);
+  settle(loop, end);
+  return end;
+}
+
+/** What follows an end: collect when all is well, another try when it may pass by itself. */
+function settle(loop: Loop, end: CycleEnd): void {
+  const { parts } = loop;
+  if (end.kind === 'applied') {
+    loop.retryMs = RETRY_BASE_MS;
+    loop.cancelRetry();
+    loop.cancelRetry = parts.clock.after(WATCH_EVERY_MS, () => void collect(loop));
+    return;
+  }
+  if (end.kind === 'waiting' && parts.follower.row().intent) retryLater(loop);
+}
+
+function retryLater(loop: Loop): void {
+  loop.cancelRetry();
+  const wait = loop.retryMs;
+  loop.retryMs = Math.min(wait * 2, RETRY_CAP_MS);
+  loop.cancelRetry = loop.parts.clock.after(wait, () => void resume(loop).catch(loop.fail));
+}
+
+/**
+ * The floor's statement is on disk, accepted, neither applied nor rejected: it is judged again
+ * (check 13: resumed) and tried again; what is missing is fetched.
+ */
+async function resume(loop: Loop): Promise<CycleEnd | null> {
+  const { parts, stopping } = loop;
+  const { floor, applied, hold, intent } = parts.follower.row();
+  if (stopping.signal.aborted || parts.runner.busy || !floor || hold) return null;
+  if (floor.stateDigest === applied?.stateDigest && !intent) return null;
+  if (intent && intent.phase !== 'waiting') return undoAgain(loop);
+  const kept = parts.context.content.readStatement(floor.stateDigest);
+  if (!kept.ok) return null;
+  const { envelope, via } = kept.value;
+  const found = parts.finder.judge(envelope, via, parts.clock.monotonicMs());
+  if (found.kind === 'current' && !intent) return null;
+  const end = await resumeFrom(parts, found);
+  parts.log.write('info', `resume.${end.kind}`, { code: 'fault' in end ? end.fault.code : '' });
+  settle(loop, end);
+  return end;
+}
+
+/** From `stuck`: the undo is tried again; it is idempotent like every step of it. */
+async function undoAgain(loop: Loop): Promise<null> {
+  const { parts } = loop;
+  await parts.runner.runOther(async () => {
+    const again = await recover(parts.context, parts.follower.row(), 0);
+    if (!again.ok) complain(parts.log, '', again.fault);
+  });
+  parts.changed();
+  if (parts.follower.row().intent) retryLater(loop);
+  return null;
+}
+
+function watchLater(loop: Loop): void {
+  const { parts, stopping } = loop;
+  loop.cancelWatch = parts.clock.after(WATCH_EVERY_MS, () => {
+    void watch(loop)
+      .catch(loop.fail)
+      .finally(() => {
+        if (!stopping.signal.aborted) watchLater(loop);
+      });
+  });
+}
+
+async function watch(loop: Loop): Promise<void> {
+  const { parts } = loop;
+  if (parts.runner.busy) return;
+  const current = currentOf(loop);
+  if (!current.ok) return complain(parts.log, '', current.fault);
+  await parts.drift.pass(current.value, 'stat');
+  await parts.watchHealth(current.value);
+}
+
+async function collect(loop: Loop): Promise<void> {
+  const { parts } = loop;
+  if (!parts.runner.busy) await parts.collect().catch(loop.fail);
+}
+
+/** The generations of the applied state; read from disk once per state. */
+function currentOf(loop: Loop): Result<readonly Generation[]> {
+  const row = loop.parts.follower.row();
+  const digest = row.applied?.stateDigest ?? null;
+  if (loop.current?.digest === (digest ?? '')) return ok(loop.current.generations);
+  const read = generationsOf(loop.parts.context, row, digest);
+  if (read.ok) loop.current = { digest: digest ?? '', generations: read.value };
+  return read;
+}
+
+function complain(log: Log, deployment: string, why: Fault): void {
+  log.write('error', 'start.failed', { deployment, code: why.code, message: why.message });
+}

@@ -1,0 +1,71 @@
+/**
+ * The condition of the channel now, read from the store, the disk and the runtimes, never from
+ * intent (I8): what the signed status and `holdfast status` both show.
+ */
+
+import { phaseOf } from '#apply/journal.ts';
+import type { Deviation, Runtime } from '#apply/runtimes/runtime.ts';
+import type { Generation } from '#state/generation.ts';
+import type { ChannelStatus, DeploymentStatus } from '#state/status.ts';
+import type { Follower } from './follow.ts';
+
+/** What the last round of health checks said of a running deployment; null: not checked yet. */
+export interface Health {
+  readonly healthy: boolean;
+  readonly reason: string;
+}
+
+export interface SnapshotInput {
+  readonly follower: Follower;
+  /** generations of the applied state */
+  readonly current: readonly Generation[];
+  runtimeOf(generation: Generation): Runtime | null;
+  healthOf(id: string): Health | null;
+  readonly drift: ReadonlyMap<string, readonly Deviation[]>;
+  readonly safeMode: boolean;
+}
+
+export function channelStatus(input: SnapshotInput): ChannelStatus {
+  const { follower, drift } = input;
+  const row = follower.row();
+  const waiting = follower.waitingFor();
+  const deployments = input.current.map((generation) => deploymentStatus(input, generation));
+  const ill = deployments.some(({ health }) => health === 'unhealthy' || health === 'stopped');
+  const phase = phaseOf(row);
+  return {
+    channel: follower.channel,
+    desired: row.floor,
+    applied: row.applied,
+    phase: input.safeMode ? 'safe-mode' : phase === 'idle' && waiting ? 'waiting' : phase,
+    via: row.appliedVia,
+    degraded: row.degraded !== null || phase === 'stuck' || ill || drift.size > 0,
+    deployments,
+    refused: follower.refusal(),
+    heldByOperator: row.hold !== null || follower.paused(),
+    freshness: row.appliedFreshness,
+    waitingFor: waiting?.code ?? '',
+  };
+}
+
+function deploymentStatus(input: SnapshotInput, generation: Generation): DeploymentStatus {
+  const { id, documentDigest: digest } = generation;
+  const condition = input.runtimeOf(generation)?.condition(generation);
+  const restarts = condition?.restarts ?? 0;
+  const base = { id, digest, restarts };
+  const [deviation] = input.drift.get(id) ?? [];
+  if (deviation) {
+    const message = `${deviation.what}: ${deviation.found}`;
+    return { ...base, health: 'unhealthy', code: 'drift.found', message };
+  }
+  if (condition?.running === 'no') {
+    return { ...base, health: 'stopped', code: 'apply.not-running', message: condition.message };
+  }
+  if (condition?.running === 'starting') {
+    return { ...base, health: 'starting', code: '', message: condition.message };
+  }
+  const health = input.healthOf(id);
+  if (health && !health.healthy) {
+    return { ...base, health: 'unhealthy', code: 'apply.health-failed', message: health.reason };
+  }
+  return { ...base, health: 'healthy', code: '', message: '' };
+}

@@ -1,0 +1,27 @@
+/** `holdfast pause`, `resume`, `stop`: what an operator decides on the device. */
+import type { Command } from 'commander';
+import type { CliContext } from './context.ts';
+import { type LocalOptions, local, show } from './local.ts';
+
+export function registerOperator(program: Command, context: CliContext): void {
+  local(program, 'pause', 'no change and no repair until `holdfast resume`; what runs, runs on')
+    .option('--reason <text>', 'shown in status', '')
+    .action(async (options: LocalOptions & { readonly reason: string }) => {
+      const asked = { body: { reason: options.reason } };
+      await show(context, options, 'pause', {
+        asked,
+        text: () => 'paused\n',
+        name: () => 'paused\n',
+      });
+    });
+  local(program, 'resume', 'ends a pause, a rollback hold, safe mode; repairs again').action(
+    async (options: LocalOptions) => {
+      await show(context, options, 'resume', { text: () => 'resumed\n', name: () => 'resumed\n' });
+    },
+  );
+  local(program, 'stop', 'stops the programs in reverse order, then the agent').action(
+    async (options: LocalOptions) => {
+      await show(context, options, 'stop', { text: () => 'stopped\n', name: () => 'stopped\n' });
+    },
+  );
+}

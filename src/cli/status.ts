@@ -1,0 +1,117 @@
+/** `holdfast status`: what is desired, what runs, how it is, and what the agent waits for. */
+import type { Command } from 'commander';
+import type { ChannelView, FaultView, StatusView } from '#control/api.ts';
+import type { CliContext } from './context.ts';
+import { type LocalOptions, local, show } from './local.ts';
+import { ago, columns, type Painter, painter, pairs, shortDigest } from './render.ts';
+
+export function registerStatus(program: Command, context: CliContext): void {
+  local(program, 'status', 'what is desired, what runs, and how it is').action(
+    async (options: LocalOptions) => {
+      const paint = painter(context.terminal);
+      const now = context.platform.clock.wallMs();
+      await show<StatusView>(context, options, 'status', {
+        text: (view) => statusText(view, { paint, now, wide: options.output === 'wide' }),
+        name: (view) =>
+          view.channels
+            .flatMap(({ deployments }) => deployments.map(({ id }) => `deployment/${id}\n`))
+            .join(''),
+      });
+    },
+  );
+}
+
+interface Style {
+  readonly paint: Painter;
+  readonly now: number;
+  readonly wide: boolean;
+}
+
+export function statusText(view: StatusView, style: Style): string {
+  const { paint, now } = style;
+  const { device, agent, mqtt, lastLook } = view;
+  const ready = agent.ready ? '' : `, ${paint.warn('not ready')}`;
+  const head = pairs([
+    ['device', `${paint.strong(device.id)}  ${paint.dim(labelsText(device.labels))}`],
+    [
+      'agent',
+      `${agent.version}, up ${Math.round(agent.upMs / 1000)} s, start ${device.boot}, time ${device.timeGrade}${ready}`,
+    ],
+    [
+      'last look',
+      lastLook
+        ? `${ago(now, lastLook.at)} by ${lastLook.wake}: ${lastLook.result}${lastLook.source === '' ? '' : ` (${lastLook.source})`}`
+        : 'none yet',
+    ],
+    [
+      'mqtt',
+      mqtt
+        ? `${mqtt.state === 'up' ? paint.good('up') : paint.warn('down')}, MQTT ${mqtt.protocol}${mqtt.fault ? `: ${mqtt.fault.message}` : ''}`
+        : 'not configured',
+    ],
+    ...(view.undeliveredEvents > 0
+      ? [['outbox', `${view.undeliveredEvents} events not yet delivered`] as const]
+      : []),
+  ]);
+  return head + view.channels.map((channel) => `\n${channelText(channel, style)}`).join('');
+}
+
+function channelText(channel: ChannelView, style: Style): string {
+  const { paint, now, wide } = style;
+  const { applied, desired } = channel;
+  const held = channel.heldByOperator ? `  ${paint.warn('held by the operator')}` : '';
+  const paused = channel.paused ? `  ${paint.warn('paused')}` : '';
+  const degraded = channel.degraded ? `  ${paint.bad('degraded')}` : '';
+  const lines = pairs([
+    [
+      'channel',
+      `${paint.strong(channel.channel)}  ${phaseText(channel.phase, paint)}${held}${paused}${degraded}`,
+    ],
+    [
+      'applied',
+      applied
+        ? `${applied.point}  ${shortDigest(applied.stateDigest)}  ${ago(now, applied.at)} via ${channel.via}`
+        : 'nothing yet',
+    ],
+    ...(desired && desired.stateDigest !== applied?.stateDigest
+      ? [['desired', `${desired.point}  ${shortDigest(desired.stateDigest)}`] as const]
+      : []),
+    ...reasonLines('waits for', channel.waitingFor, paint),
+    ...reasonLines('refused', channel.refused, paint),
+  ]);
+  const rows = channel.deployments.map((deployment) => [
+    deployment.id,
+    healthText(deployment.health, paint),
+    `${deployment.restarts}`,
+    shortDigest(deployment.digest),
+    ...(wide || deployment.message !== '' ? [deployment.message] : ['']),
+  ]);
+  const table = columns(['DEPLOYMENT', 'HEALTH', 'RESTARTS', 'DIGEST', ''], rows);
+  return table === '' ? lines : `${lines}\n${table}`;
+}
+
+function reasonLines(
+  name: string,
+  reason: FaultView | null,
+  paint: Painter,
+): readonly (readonly [string, string])[] {
+  if (!reason) return [];
+  const cure = reason.remedy === '' ? '' : `\n${' '.repeat(11)}${paint.dim(`→ ${reason.remedy}`)}`;
+  return [[name, `${paint.warn(reason.code)}: ${reason.message}${cure}`]];
+}
+
+function phaseText(phase: string, paint: Painter): string {
+  if (phase === 'idle') return paint.good(phase);
+  return phase === 'stuck' || phase === 'safe-mode' ? paint.bad(phase) : paint.warn(phase);
+}
+
+function healthText(health: string, paint: Painter): string {
+  if (health === 'healthy') return paint.good(health);
+  return health === 'starting' ? paint.warn(health) : paint.bad(health);
+}
+
+function labelsText(labels: Readonly<Record<string, string>>): string {
+  return Object.entries(labels)
+    .map(([key, value]) => `${key}=${value}`)
+    .join(' ');
+}
