@@ -19,6 +19,8 @@ import { type Access, isLoopback, isNearAddress, nameOf, readTls, readUrl } from
 import type { PeerTime } from './peer.ts';
 
 export interface HttpLink {
+  /** what those who speak over it need besides: secrets from files, the age of tokens */
+  readonly platform: Pick<Platform, 'clock' | 'files'>;
   /** A response with any status but a followed redirect; its body must be drained or cancelled. */
   send(request: LinkRequest): Promise<Result<LinkResponse>>;
   /** Ends what stays open between requests. */
@@ -85,7 +87,7 @@ export function httpLink(platform: Parts, options: HttpLinkOptions = {}): HttpLi
     time: dead?.time ?? null,
     dead: dead === null ? null : deadClock(platform, { ...dead, connectMs: idleMs }),
   };
-  return { send: (request) => send(link, request), close: () => link.dead?.close() };
+  return { platform, send: (request) => send(link, request), close: () => link.dead?.close() };
 }
 
 async function send(link: Link, request: LinkRequest): Promise<Result<LinkResponse>> {

@@ -3,7 +3,6 @@
  * request after a 401, never a loop (C15).
  */
 import { type Refused, type Result, refused } from '#errors/fault.ts';
-import type { Platform } from '#platform/platform.ts';
 import type { RegistryEndpoint } from './endpoint.ts';
 import { discardBody, type HttpLink, type LinkRequest, type LinkResponse } from './http.ts';
 import type { Actions, RegistryAuth } from './registry-auth.ts';
@@ -26,13 +25,12 @@ export type AskRequest = Omit<LinkRequest, 'url' | 'access' | 'authorization'> &
 };
 
 interface Parts {
-  readonly platform: Pick<Platform, 'clock'>;
   readonly http: HttpLink;
   readonly endpoint: RegistryEndpoint;
   readonly auth: RegistryAuth;
 }
 
-export function registryAsk({ platform, http, endpoint, auth }: Parts): Ask {
+export function registryAsk({ http, endpoint, auth }: Parts): Ask {
   const { access } = endpoint;
   const base = `/v2/${endpoint.repository}/`;
 
@@ -65,7 +63,7 @@ export function registryAsk({ platform, http, endpoint, auth }: Parts): Ask {
     origin: access.origin,
     base,
     send,
-    refuseStatus: async (response) => refused(await statusFault(platform.clock, response)),
+    refuseStatus: async (response) => refused(await statusFault(http.platform.clock, response)),
   };
 }
 

@@ -51,7 +51,6 @@ interface Token {
 }
 
 interface Service {
-  readonly platform: Pick<Platform, 'clock' | 'files'>;
   readonly http: HttpLink;
   readonly endpoint: RegistryEndpoint;
 }
@@ -65,7 +64,8 @@ const TOKEN_MARGIN_SECONDS = 10;
 const TOKEN_LENGTH_MAX = 16 * 1024;
 
 export function registryAuth(service: Service): RegistryAuth {
-  const { endpoint, platform } = service;
+  const { endpoint } = service;
+  const { platform } = service.http;
   const tokens = new Map<Actions, Token>();
   const underWay = new Map<Actions, Promise<Result<Token>>>();
   let basic: string | null = null;
@@ -136,7 +136,7 @@ function basicHeader(service: Service): Result<string | null> {
   const { auth } = service.endpoint;
   if (auth === null || 'tokenFile' in auth) return ok(null);
   const inline = 'username' in auth;
-  const { files } = service.platform;
+  const { files } = service.http.platform;
   const username = inline ? ok(auth.username) : readSecret(files, auth.usernameFile);
   if (!username.ok) return username;
   const password = inline ? ok(auth.password) : readSecret(files, auth.passwordFile);
@@ -154,7 +154,7 @@ async function fetchToken(
   challenge: Challenge,
   signal?: AbortSignal,
 ): Promise<Result<Token>> {
-  const { endpoint, http, platform } = service;
+  const { endpoint, http } = service;
   const realm = judgeRealm(endpoint, challenge.parameters.get('realm') ?? '');
   if (!realm.ok) return realm;
   const { url, trusted } = realm.value;
@@ -181,11 +181,11 @@ async function fetchToken(
   });
   if (!response.ok) return response;
   if (response.value.status !== 200) {
-    const why = await statusFault(platform.clock, response.value);
+    const why = await statusFault(http.platform.clock, response.value);
     return { ok: false, fault: trusted ? why : withoutSecrets(endpoint, url, why) };
   }
   const body = await readBody(response.value);
-  return body.ok ? readToken(platform, url, body.value) : body;
+  return body.ok ? readToken(http.platform, url, body.value) : body;
 }
 
 function withoutSecrets(endpoint: RegistryEndpoint, url: URL, why: Fault): Fault {

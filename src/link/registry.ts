@@ -6,8 +6,7 @@
  * with credentials in registry-ask.ts.
  * @see OCI distribution-spec 1.1
  */
-import { type Fault, fault, ok, type Result, refuse } from '#errors/fault.ts';
-import type { Platform } from '#platform/platform.ts';
+import { type Fault, fault, ok, type Refused, type Result, refuse } from '#errors/fault.ts';
 import { type Digest, parseDigest, sha256 } from '#state/digest.ts';
 import { LIMITS } from '#state/limits.ts';
 import { MEDIA } from '#state/media-types.ts';
@@ -53,23 +52,15 @@ export type BlobChunk =
   | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
   | { readonly kind: 'failed'; readonly fault: Fault };
 
-/** @returns what readEndpoint refuses in the configuration */
-export function openRegistry(
-  platform: Pick<Platform, 'clock' | 'files'>,
-  http: HttpLink,
-  config: RegistryConfig,
-): Result<Registry> {
+/** With a configuration that cannot be used, every call is refused with the reason. */
+export function registry(http: HttpLink, config: RegistryConfig): Registry {
   const endpoint = readEndpoint(config);
-  return endpoint.ok ? ok(registry(platform, http, endpoint.value)) : endpoint;
+  return endpoint.ok ? openRegistry(http, endpoint.value) : refusingRegistry(endpoint);
 }
 
-export function registry(
-  platform: Pick<Platform, 'clock' | 'files'>,
-  http: HttpLink,
-  endpoint: RegistryEndpoint,
-): Registry {
-  const auth = registryAuth({ platform, http, endpoint });
-  const ask = registryAsk({ platform, http, endpoint, auth });
+function openRegistry(http: HttpLink, endpoint: RegistryEndpoint): Registry {
+  const auth = registryAuth({ http, endpoint });
+  const ask = registryAsk({ http, endpoint, auth });
   return {
     name: endpoint.name,
     headManifest: (reference, signal) => headManifest(ask, reference, signal),
@@ -79,6 +70,22 @@ export function registry(
     pushBlob: (digest, size, source, progress) => pushBlob(ask, { digest, size, source, progress }),
     putManifest: (reference, bytes) => putManifest(ask, reference, bytes),
     tags: (signal) => listTags(ask, signal),
+  };
+}
+
+function refusingRegistry(why: Refused): Registry {
+  const refuseAll = async (): Promise<Refused> => why;
+  return {
+    name: 'registry',
+    headManifest: refuseAll,
+    getManifest: refuseAll,
+    blob: async function* () {
+      yield failed(why.fault);
+    },
+    hasBlob: refuseAll,
+    pushBlob: refuseAll,
+    putManifest: refuseAll,
+    tags: refuseAll,
   };
 }
 

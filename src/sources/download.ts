@@ -8,14 +8,23 @@
  * from the first byte, once. Bytes that have the wrong digest are thrown away; when some of them were
  * there before this try, the same source gets one more, from nothing: they may not be its fault.
  */
-import { type Fault, fault, ok, type Result, refuse, refused } from '#errors/fault.ts';
+import {
+  type Fault,
+  fault,
+  ok,
+  type Refused,
+  type Result,
+  refuse,
+  refused,
+} from '#errors/fault.ts';
 import type { Clock } from '#platform/clock.ts';
 import type { Digest } from '#state/digest.ts';
 import type { ContentStore } from '#store/content.ts';
 import type { Part } from '#store/part.ts';
+import { readSmallBlob } from './read-blob.ts';
 import type { Source } from './source.ts';
 
-export interface Wanted {
+export interface BlobWanted {
   readonly digest: Digest;
   /** bytes, as signed */
   readonly size: number;
@@ -23,14 +32,24 @@ export interface Wanted {
   readonly name: string;
 }
 
-export interface DownloadOptions {
-  /** the one whose statement it is first, then its mirrors */
-  readonly sources: readonly Source[];
+export interface Downloads {
+  /**
+   * All of them, two at a time; equal digests once. At the first that fails the others stop,
+   * keeping their parts. Durable after ContentStore.sync.
+   * @param sources  the one whose statement it is first, then its mirrors
+   */
+  fetchAll(
+    wanted: readonly BlobWanted[],
+    sources: readonly Source[],
+    signal: AbortSignal,
+  ): Promise<Result<undefined>>;
+}
+
+export interface DownloadsInput {
   readonly content: Pick<ContentStore, 'hasBlob' | 'partial'>;
   readonly clock: Pick<Clock, 'sleep'>;
-  readonly signal: AbortSignal;
   /** after each chunk: bytes of this blob that are here */
-  readonly progress?: (wanted: Wanted, bytes: number) => void;
+  readonly progress?: (wanted: BlobWanted, bytes: number) => void;
 }
 
 /** blobs at once */
@@ -41,22 +60,46 @@ const POOR_TRIES_MAX = 3;
 /** ms before a source is asked to go on */
 const RESUME_MS = 250;
 
-/**
- * All of them, two at a time; equal digests once. At the first that fails the others stop, keeping
- * their parts. Durable after ContentStore.sync.
- */
-export async function downloadAll(
-  wanted: readonly Wanted[],
-  options: DownloadOptions,
+export function downloads(input: DownloadsInput): Downloads {
+  return {
+    fetchAll: (wanted, sources, signal) => fetchAll(wanted, { ...input, sources, signal }),
+  };
+}
+
+/** A small blob, whole in memory, from the first source that has it. */
+export async function fetchSmall(
+  sources: readonly Source[],
+  digest: Digest,
+  size: number,
+  signal: AbortSignal,
+): Promise<Result<Uint8Array>> {
+  const what = `blob ${digest}`;
+  let worst: Fault | null = null;
+  for (const source of sources) {
+    const bytes = await readSmallBlob(source.blob, { digest, size, what }, signal);
+    if (bytes.ok) return bytes;
+    if (worst?.retry !== 'later') worst = bytes.fault;
+  }
+  return worst === null ? noSource(what) : refused(worst);
+}
+
+interface Download extends DownloadsInput {
+  readonly sources: readonly Source[];
+  readonly signal: AbortSignal;
+}
+
+async function fetchAll(
+  wanted: readonly BlobWanted[],
+  download: Download,
 ): Promise<Result<undefined>> {
   const waiting = [...new Map(wanted.map((want) => [want.digest, want])).values()];
   const ended = new AbortController();
-  const signal = AbortSignal.any([options.signal, ended.signal]);
+  const signal = AbortSignal.any([download.signal, ended.signal]);
   let failure: Fault | null = null;
   const work = async (): Promise<void> => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
       if (failure !== null) return;
-      const done = await download(next, { ...options, signal });
+      const done = await fetchBlob(next, { ...download, signal });
       if (done.ok) continue;
       failure ??= done.fault;
       ended.abort();
@@ -67,10 +110,7 @@ export async function downloadAll(
 }
 
 /** @returns the fault most worth a later try, when no source had it whole and right */
-export async function download(
-  wanted: Wanted,
-  options: DownloadOptions,
-): Promise<Result<undefined>> {
+async function fetchBlob(wanted: BlobWanted, options: Download): Promise<Result<undefined>> {
   if (options.content.hasBlob(wanted.digest, wanted.size)) return ok();
   let worst: Fault | null = null;
   for (const source of options.sources) {
@@ -80,7 +120,11 @@ export async function download(
     if (worst?.retry !== 'later') worst = outcome.fault;
   }
   if (worst !== null) return refused(worst);
-  return refuse('source.missing', { what: wanted.name, source: 'no source is configured' });
+  return noSource(wanted.name);
+}
+
+function noSource(what: string): Refused {
+  return refuse('source.missing', { what, source: 'no source is configured' });
 }
 
 type Outcome =
@@ -92,8 +136,8 @@ type Outcome =
 
 async function downloadFrom(
   source: Source,
-  wanted: Wanted,
-  options: DownloadOptions,
+  wanted: BlobWanted,
+  options: Download,
 ): Promise<Outcome> {
   let poorTries = 0;
   let mayStartAgain = true;
@@ -128,7 +172,7 @@ async function downloadFrom(
 }
 
 /** A part that is longer than the blob holds nothing of use. */
-function openPart(wanted: Wanted, { content }: DownloadOptions): Result<Part> {
+function openPart(wanted: BlobWanted, { content }: Download): Result<Part> {
   const part = content.partial(wanted.digest);
   if (!part.ok || part.value.size <= wanted.size) return part;
   const cleared = part.value.restart();
@@ -140,9 +184,9 @@ function openPart(wanted: Wanted, { content }: DownloadOptions): Result<Part> {
 /** Null when the source said all it had to say. */
 async function receive(
   source: Source,
-  wanted: Wanted,
+  wanted: BlobWanted,
   part: Part,
-  options: DownloadOptions,
+  options: Download,
 ): Promise<Exclude<Outcome, { kind: 'done' }> | null> {
   const { digest, size } = wanted;
   for await (const piece of source.blob(digest, part.size, size, options.signal)) {
@@ -171,12 +215,12 @@ function isCut({ code }: Fault): boolean {
 }
 
 /** A body may end early without an error (its length was a lie, or it had none): go on like a cut. */
-function shortOf({ size, name }: Wanted, part: Part): Fault | null {
+function shortOf({ size, name }: BlobWanted, part: Part): Fault | null {
   if (part.size === size) return null;
   return fault('source.size-mismatch', { what: name, wanted: size, got: part.size });
 }
 
-function adopt(wanted: Wanted, part: Part): Outcome {
+function adopt(wanted: BlobWanted, part: Part): Outcome {
   const adopted = part.adopt(wanted.size);
   if (adopted.ok) return { kind: 'done' };
   if (adopted.fault.code !== 'store.blob-mismatch') return { kind: 'broken', fault: adopted.fault };
