@@ -163,14 +163,17 @@ async function send(task: Task): Promise<Result<void>> {
   if (!seen.ok) return failed(task, seen.fault);
   const outbox = readOutbox(store, task.acknowledged);
   if (!outbox.ok) return failed(task, outbox.fault);
+  const { events, eventsDropped, previousReport } = outbox.value;
   const { status, payload } = makeStatus({
     ...seen.value,
-    ...outbox.value,
+    events,
+    eventsDropped,
+    previousReport,
     boot,
     report: task.report + 1n,
     deviceKey: signer.publicKey,
   });
-  const nothingNew = outbox.value.events.length === 0 && outbox.value.eventsDropped === 0n;
+  const nothingNew = events.length === 0 && eventsDropped === 0n;
   if (nothingNew && task.held && sameCondition(status, task.held)) return ok();
   const signed = await signStatus(signer, payload);
   if (!signed.ok) return failed(task, signed.fault);
@@ -187,15 +190,14 @@ async function send(task: Task): Promise<Result<void>> {
     boot,
     report: status.report,
     digest: signed.value.digest,
-    event: status.events.at(-1)?.number ?? task.acknowledged?.event ?? 0n,
-    dropped: status.eventsDropped,
+    event: status.events.at(-1)?.number ?? outbox.value.before,
   };
   task.last = { report: status.report, deliveredAt: clock.wallMs(), fault: null };
   log.write('debug', 'report.delivered', {
     report: status.report,
     bytes: signed.value.message.length,
   });
-  if (status.events.length < outbox.value.events.length) task.dirty ??= 'detail';
+  if (status.events.length < events.length) task.dirty ??= 'detail';
   return ok();
 }
 

@@ -18,10 +18,8 @@ export interface Acknowledged {
   readonly boot: bigint;
   readonly report: bigint;
   readonly digest: Digest;
-  /** the newest event that it carried; 0n: none yet */
+  /** every event up to this number was told, or was counted as dropped */
   readonly event: bigint;
-  /** of `eventsDropped`: how many that report told about */
-  readonly dropped: bigint;
 }
 
 /** What the next status carries of the outbox. */
@@ -29,6 +27,8 @@ export interface Outbox {
   readonly previousReport: Digest | null;
   readonly events: readonly StatusEvent[];
   readonly eventsDropped: bigint;
+  /** the number before the first of `events` */
+  readonly before: bigint;
 }
 
 /** Within the transaction that does what the event tells. */
@@ -39,40 +39,45 @@ export function queueEvent(tx: StoreWriter, event: Omit<StatusEvent, 'number'>):
 export function readOutbox(store: StoreReader, acknowledged: Acknowledged | null): Result<Outbox> {
   const row = store.outboxStatus();
   if (!row.ok) return row;
-  const events = store.outboxEvents();
-  if (!events.ok) return events;
+  const stored = store.outboxEvents();
+  if (!stored.ok) return stored;
   const told = acknowledged?.event ?? 0n;
+  const events = stored.value.filter(({ number }) => number > told);
+  const lastEvent = row.value?.lastEvent ?? 0n;
   return ok({
     previousReport: acknowledged?.digest ?? row.value?.previousReport ?? null,
-    events: events.value.filter(({ number }) => number > told),
-    eventsDropped: stillDropped(row.value, acknowledged),
+    events,
+    // Before anything was acknowledged in this boot, the row has the count since the last settle.
+    eventsDropped: acknowledged ? gapAfter(told, events) : (row.value?.eventsDropped ?? 0n),
+    before: events[0] ? events[0].number - 1n : lastEvent,
   });
 }
 
 /** Within a transaction made for another reason: the outbox forgets what was acknowledged. */
 export function settleOutbox(tx: StoreWriter, acknowledged: Acknowledged): Result<void> {
-  const read = tx.outboxStatus();
-  if (!read.ok) return read;
-  if (isSettled(read.value, acknowledged)) return ok();
+  const row = tx.outboxStatus();
+  if (!row.ok) return row;
+  if (isSettled(row.value, acknowledged)) return ok();
   const { boot, report, digest, event } = acknowledged;
   tx.removeEvents(event);
+  const left = tx.outboxEvents();
+  if (!left.ok) return left;
   tx.putOutboxStatus({
     boot,
     report,
     previousReport: digest,
-    eventsDropped: stillDropped(read.value, acknowledged),
-    lastEvent: read.value?.lastEvent ?? event,
+    eventsDropped: gapAfter(event, left.value),
+    lastEvent: row.value?.lastEvent ?? event,
   });
   return ok();
 }
 
-/** The row itself says whether a settle was committed: a transaction that failed changed nothing. */
-function isSettled(row: OutboxStatus | null, { boot, report }: Acknowledged): boolean {
-  return row !== null && (row.boot > boot || (row.boot === boot && row.report >= report));
+/** Numbers have no holes but those of events that were dropped: the oldest go first. */
+function gapAfter(told: bigint, events: readonly StatusEvent[]): bigint {
+  const [first] = events;
+  return first && first.number > told ? first.number - told - 1n : 0n;
 }
 
-function stillDropped(row: OutboxStatus | null, acknowledged: Acknowledged | null): bigint {
-  const dropped = row?.eventsDropped ?? 0n;
-  if (!acknowledged || isSettled(row, acknowledged)) return dropped;
-  return dropped > acknowledged.dropped ? dropped - acknowledged.dropped : 0n;
+function isSettled(row: OutboxStatus | null, { boot, report }: Acknowledged): boolean {
+  return row !== null && (row.boot > boot || (row.boot === boot && row.report >= report));
 }

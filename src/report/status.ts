@@ -52,21 +52,27 @@ function encoded(status: Status): MadeStatus {
 }
 
 function shortened(parts: Status, bytesMax: number): Status {
-  const labels = Object.entries(parts.labels).slice(0, LABELS_MAX);
   return {
     ...parts,
-    labels: Object.fromEntries(
-      labels.map(([key, value]) => [statusText(key, LABEL_BYTES), statusText(value, LABEL_BYTES)]),
-    ),
+    at: wholeMs(parts.at),
+    labels: shortenedLabels(parts.labels),
     channels: parts.channels
       .slice(0, CHANNELS_MAX)
       .map((channel) => shortenedChannel(channel, bytesMax)),
     events: parts.events.map((event) => ({
       ...event,
+      at: wholeMs(event.at),
       code: statusText(event.code, CODE_BYTES),
       message: statusText(event.message, bytesMax),
     })),
   };
+}
+
+function shortenedLabels(labels: Status['labels']): Status['labels'] {
+  const short = Object.entries(labels).map(
+    ([key, value]) => [statusText(key, LABEL_BYTES), statusText(value, LABEL_BYTES)] as const,
+  );
+  return Object.fromEntries(short.filter(([key]) => key !== '').slice(0, LABELS_MAX));
 }
 
 function shortenedChannel(channel: ChannelStatus, bytesMax: number): ChannelStatus {
@@ -82,6 +88,11 @@ function shortenedChannel(channel: ChannelStatus, bytesMax: number): ChannelStat
       message: statusText(deployment.message, bytesMax),
     })),
   };
+}
+
+/** A wall clock before 1970 or with fractions is no reason to say nothing. */
+function wholeMs(ms: number): number {
+  return ms > 0 ? Math.min(Math.trunc(ms), Number.MAX_SAFE_INTEGER) : 0;
 }
 
 /** The troubled deployments first, then the others, then events, oldest first: as many as fit. */
