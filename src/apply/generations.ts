@@ -53,9 +53,7 @@ const MISSING: Difference = { path: [], found: 'not unpacked' };
 export async function slotDiffers(
   tools: ShelfTools,
   shelf: Directory,
-  slot: string,
-  want: Omit<WantedTree, 'generation'>,
-  depth: Depth,
+  { slot, want, depth }: { slot: string; want: Omit<WantedTree, 'generation'>; depth: Depth },
 ): Promise<Result<Difference | null>> {
   const place = shelf.directory(slot);
   if (!place.ok) return isGone(place) ? ok(MISSING) : place;
@@ -103,7 +101,7 @@ export async function stageTree(
 ): Promise<Result<string>> {
   const slots = slotsOf(want.generation);
   for (const slot of slots) {
-    const wrong = await slotDiffers(tools, shelf, slot, want, 'hash');
+    const wrong = await slotDiffers(tools, shelf, { slot, want, depth: 'hash' });
     if (!wrong.ok) return wrong;
     if (wrong.value === null) return ok(slot);
   }

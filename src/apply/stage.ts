@@ -54,6 +54,11 @@ export function pace(clock: Clock): Pace {
   };
 }
 
+export interface StageTools {
+  readonly blobs: Blobs;
+  readonly spend: Pace;
+}
+
 /**
  * The bytes of a blob, hashed while they pass (check 18). The last item is `store.blob-damaged`
  * when they are not the signed ones: whatever was made of them has to be thrown away.
@@ -97,25 +102,23 @@ export function* pristine(
  * stays when it fails. One fsync; the directory's is the caller's.
  */
 export async function stageFile(
-  blobs: Blobs,
+  tools: StageTools,
   into: Directory,
   name: string,
   want: WantedFile,
-  spend: Pace,
 ): Promise<Result<void>> {
   const writer = into.create(name, 0o600);
   if (!writer.ok) return writer;
-  const done = await fill(blobs, writer.value, want, spend);
+  const done = await fill(tools, writer.value, want);
   writer.value.close();
   if (!done.ok) into.unlink(name);
   return done;
 }
 
 async function fill(
-  blobs: Blobs,
+  { blobs, spend }: StageTools,
   writer: FileWriter,
   want: WantedFile,
-  spend: Pace,
 ): Promise<Result<void>> {
   for (const chunk of pristine(blobs, want.blob)) {
     const wrote = chunk.ok ? writer.write(chunk.value) : chunk;

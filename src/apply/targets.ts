@@ -50,7 +50,7 @@ export function openTarget(
   if (!parent.ok) return parent;
   let at = parent.value;
   for (const component of names.slice(0, -1)) {
-    const next = step(rules, id, at, component, create);
+    const next = step(rules, { id, create }, at, component);
     at.close();
     if (!next.ok) return next;
     if (next.value === null) return ok(null);
@@ -61,10 +61,9 @@ export function openTarget(
 
 function step(
   { places }: TargetRules,
-  id: string,
+  { id, create }: { readonly id: string; readonly create: boolean },
   at: Directory,
   name: string,
-  create: boolean,
 ): Result<Directory | null> {
   const opened = at.directory(name);
   if (opened.ok || opened.fault.code !== 'platform.missing') return opened;

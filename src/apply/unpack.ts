@@ -12,13 +12,13 @@ import type { GenerationBlob } from '#state/generation.ts';
 import { LIMITS } from '#state/limits.ts';
 import { readTar, type TarItem } from '#wire/tar.ts';
 import {
-  type Blobs,
   fingerprint,
   type Ownership,
   octal,
   ownerDiffers,
   type Pace,
   pristine,
+  type StageTools,
   sealed,
 } from './stage.ts';
 import { type TreeCursor, treeCursor } from './tree-cursor.ts';
@@ -31,10 +31,8 @@ export interface TreeSource {
   readonly owner: Ownership | null;
 }
 
-export interface TreeTools {
-  readonly blobs: Blobs;
+export interface TreeTools extends StageTools {
   readonly inflate: Inflate;
-  readonly spend: Pace;
   /** uid of the agent */
   readonly self: { readonly uid: number };
 }

@@ -24,6 +24,8 @@ export interface Runtime {
   deactivate(previous: Generation): Promise<Result<void>>;
   /** Differences between `current` and the device; empty: in force as signed. */
   inspect(current: Generation, depth: 'stat' | 'hash'): Promise<Result<readonly Deviation[]>>;
+  /** Before a repair: copies what drift put at the targets, capped; the copies' paths. */
+  keepFound(current: Generation): Promise<Result<readonly string[]>>;
   /** What the check `alive` and status read: from the process table and the disk. */
   condition(current: Generation): Condition;
   /**
