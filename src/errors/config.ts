@@ -39,4 +39,9 @@ export const configFaults = {
       `${d.file}: ${d.url} is not encrypted and not on this machine`,
     remedy: 'Use https:// or mqtts://, or write `insecure: true` beside the url.',
   },
+  'config.certificate': {
+    retry: 'operator',
+    says: (d: { reason: string }) => `the file of certificates cannot be used: ${d.reason}`,
+    remedy: 'Let tls.ca name a PEM file with the certificates of the authorities to be trusted.',
+  },
 } as const;

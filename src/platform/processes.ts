@@ -8,7 +8,10 @@ export interface Processes {
    * `platform.exec` when it cannot be started.
    */
   spawn(program: Program): Promise<Result<Child>>;
-  /** Runs to the end, at most `timeoutMs`; then SIGKILL to its whole session. Output is capped. */
+  /**
+   * Runs to the end, at most `timeoutMs`. Then what is left of its session gets SIGKILL, after a
+   * good end too: whatever should stay must leave the session. Output: the last 16 KiB.
+   */
   run(program: Omit<Program, 'output'>, timeoutMs: number): Promise<Result<RunEnd>>;
   /** All processes whose environment holds `HOLDFAST_INSTANCE`; zombies left out. */
   instances(): Result<readonly Instance[]>;
@@ -61,6 +64,8 @@ export interface RunEnd {
 export interface Instance {
   readonly identity: ProcessIdentity;
   readonly session: number;
+  /** real user id: anybody may write HOLDFAST_INSTANCE into an environment of their own */
+  readonly uid: number;
   /** value of HOLDFAST_INSTANCE */
   readonly instance: string;
   /** value of HOLDFAST_COMPONENT */

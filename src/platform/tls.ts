@@ -6,7 +6,8 @@ export interface Sockets {
   connect(to: Endpoint, timeoutMs: number): Promise<Result<Socket>>;
   /**
    * TLS over an open socket.
-   * `verify: 'system'`: the runtime's own check, errors are `link.tls`.
+   * `verify: 'system'`: the runtime's own check; errors are `link.tls-untrusted` (the certificate) and
+   * `link.tls` (anything else).
    * A function: the runtime checks nothing; the function decides on the peer's chain before any
    * application byte is sent or read (link/peer.ts).
    */

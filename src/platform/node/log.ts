@@ -5,7 +5,7 @@ import type { Log, LogField, LogLevel } from '#platform/log.ts';
 
 export interface LogOptions {
   readonly level: LogLevel;
-  readonly format: 'json' | 'text';
+  readonly format: 'json' | 'human';
   readonly clock: Clock;
   /** default: stderr */
   readonly fd?: number;

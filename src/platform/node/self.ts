@@ -1,0 +1,71 @@
+/** The process itself: what main.ts needs of it. */
+import { execPath } from 'node:process';
+
+export type Signal = 'SIGTERM' | 'SIGINT' | 'SIGHUP' | 'SIGUSR1' | 'SIGUSR2';
+
+export interface Self {
+  /** arguments after the program's name */
+  readonly args: readonly string[];
+  /** as it was at start */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** the file that runs */
+  readonly executable: string;
+  readonly pid: number;
+  readonly workingDirectory: string;
+  readonly versions: Readonly<Record<string, string | undefined>>;
+  /** Calls on each of these signals, instead of ending; the returned function stops that. */
+  onSignal(signals: readonly Signal[], call: (signal: Signal) => void): () => void;
+  /** Calls once with what nobody caught: an exception or a rejected promise. */
+  onUncaught(call: (error: unknown) => void): void;
+  /** Ends at once. */
+  exit(code: number): never;
+  /** The code with which it ends when nothing is left to do. */
+  exitLater(code: number): void;
+}
+
+/** Proxies come from the configuration; the runtime's HTTP client would also take these. */
+const PROXY_VARIABLES = ['http_proxy', 'https_proxy', 'all_proxy', 'no_proxy'];
+
+export function thisProcess(): Self {
+  const env = { ...process.env };
+  return {
+    args: process.argv.slice(2),
+    env,
+    executable: execPath,
+    pid: process.pid,
+    workingDirectory: process.cwd(),
+    versions: process.versions,
+    onSignal(signals, call) {
+      const listen = (signal: NodeJS.Signals): void => {
+        const known = signals.find((name) => name === signal);
+        if (known !== undefined) call(known);
+      };
+      for (const signal of signals) process.on(signal, listen);
+      return () => {
+        for (const signal of signals) process.off(signal, listen);
+      };
+    },
+    onUncaught(call) {
+      let called = false;
+      const once = (error: unknown): void => {
+        if (called) return;
+        called = true;
+        call(error);
+      };
+      process.on('uncaughtException', once);
+      process.on('unhandledRejection', once);
+    },
+    exit: (code) => process.exit(code),
+    exitLater(code) {
+      process.exitCode = code;
+    },
+  };
+}
+
+/** Takes the proxy variables out of the environment of this process (not out of `Self.env`). */
+export function forgetProxies(): void {
+  for (const name of PROXY_VARIABLES) {
+    delete process.env[name];
+    delete process.env[name.toUpperCase()];
+  }
+}
