@@ -11,6 +11,7 @@
  */
 import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { PeerCertificate } from '#platform/tls.ts';
+import { printable } from './printable.ts';
 
 /** What trust/time.ts knows of the time, as far as a connection needs it. */
 export interface PeerTime {
@@ -45,7 +46,7 @@ export function peerCheck(
 /** @returns `link.tls-untrusted` with the reason, for anything but a proven chain to an anchor */
 export function checkPeer(chain: readonly PeerCertificate[], rules: PeerRules): Result<undefined> {
   const untrusted = (reason: string): Result<undefined> =>
-    refuse('link.tls-untrusted', { peer: rules.name, reason });
+    refuse('link.tls-untrusted', { peer: rules.name, reason: printable(reason) });
   const [leaf, ...others] = chain.slice(0, CHAIN_MAX);
   if (leaf === undefined) return untrusted('it showed no certificate');
   if (rules.anchors.length === 0) {
