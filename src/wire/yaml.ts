@@ -4,6 +4,7 @@
  * nobody reads is a fault, not a surprise. A schema's own message is read as "expected …".
  */
 import * as v from 'valibot';
+import { stringify } from 'yaml';
 import { ok, type Refused, type Result } from '#errors/fault.ts';
 import { LIMITS } from '#state/limits.ts';
 import { parseDuration, parseSize } from '#state/quantity.ts';
@@ -118,4 +119,9 @@ function foundText(input: unknown, path: YamlPath): string {
   const secret = path.some((part) => /pass|secret|token|key/i.test(`${part}`));
   if (secret) return typeof input === 'string' ? 'text' : `a ${typeof input}`;
   return typeof input === 'string' ? quote(input) : `${input}`;
+}
+
+/** For people and their tools (`-o yaml`): block style, long texts on one line, no anchors. */
+export function writeYaml(value: unknown): string {
+  return stringify(value, { lineWidth: 0, aliasDuplicateObjects: false });
 }
