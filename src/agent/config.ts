@@ -4,6 +4,7 @@
  */
 import * as v from 'valibot';
 import { ok, type Result, refuse } from '#errors/fault.ts';
+import { isLoopback } from '#link/endpoint.ts';
 import type { Allow } from '#plan/allow.ts';
 import type { Files } from '#platform/files.ts';
 import type { LogLevel } from '#platform/log.ts';
@@ -51,10 +52,12 @@ export interface RegistrySettings {
 }
 
 /** Files, read again at each use: a rotated secret needs no restart. */
-export type AuthSettings =
-  | { readonly usernameFile: string; readonly passwordFile: string }
-  | { readonly tokenFile: string }
-  | null;
+export type AuthSettings = Account | { readonly tokenFile: string } | null;
+
+export interface Account {
+  readonly usernameFile: string;
+  readonly passwordFile: string;
+}
 
 export interface TlsSettings {
   readonly ca?: string;
@@ -66,7 +69,7 @@ export interface MqttSettings {
   readonly url: string;
   readonly topicRoot: string | null;
   readonly protocol: 'auto' | '5' | '3.1.1';
-  readonly auth: AuthSettings;
+  readonly auth: Account | null;
   readonly tls: TlsSettings | null;
   readonly proxy: string | null;
   readonly insecure: boolean;
@@ -78,6 +81,7 @@ const auth = v.union(
   [v.strictObject({ usernameFile: path, passwordFile: path }), v.strictObject({ tokenFile: path })],
   'auth with usernameFile and passwordFile, or with tokenFile',
 );
+const account = v.strictObject({ usernameFile: path, passwordFile: path });
 const tls = v.pipe(
   v.strictObject({ ca: v.optional(path), cert: v.optional(path), key: v.optional(path) }),
   v.check(({ cert, key }) => (cert === undefined) === (key === undefined), 'cert and key together'),
@@ -161,7 +165,7 @@ const schema = v.strictObject({
         v.pipe(v.string(), v.regex(/^[^/#+\0][^#+\0]{0,200}$/, 'a topic without wildcards')),
       ),
       protocol: v.optional(v.picklist(['auto', '5', '3.1.1'], 'auto, "5" or "3.1.1"'), 'auto'),
-      auth: v.optional(auth),
+      auth: v.optional(account),
       tls: v.optional(tls),
       proxy: v.optional(v.pipe(v.string(), v.regex(/^http:\/\//, 'http://host:port'))),
       insecure: v.optional(v.boolean('true or false'), false),
@@ -227,7 +231,8 @@ export function parseConfig(bytes: Uint8Array, file: string): Result<AgentConfig
   if (!read.ok) return read;
   const { value } = read;
   for (const { url, insecure } of [...value.registries, ...(value.mqtt ? [value.mqtt] : [])]) {
-    if (!insecure && /^(?:http|mqtt):/.test(url) && !isLoopback(url)) {
+    const plain = url.startsWith('http:') || url.startsWith('mqtt:');
+    if (plain && !insecure && !isLoopback(new URL(url).hostname)) {
       return refuse('config.plain-transport', { file, url });
     }
   }
@@ -269,7 +274,7 @@ function withDefaults(value: Read, file: string): AgentConfig {
           url: value.mqtt.url,
           topicRoot: value.mqtt.topicRoot ?? null,
           protocol: value.mqtt.protocol,
-          auth: authOf(value.mqtt.auth, at),
+          auth: value.mqtt.auth ? accountOf(value.mqtt.auth, at) : null,
           tls: tlsOf(value.mqtt.tls, at),
           proxy: value.mqtt.proxy ?? null,
           insecure: value.mqtt.insecure,
@@ -293,7 +298,11 @@ function authOf(
 ): AuthSettings {
   if (!read) return null;
   if ('tokenFile' in read) return { tokenFile: at(read.tokenFile) };
-  return { usernameFile: at(read.usernameFile), passwordFile: at(read.passwordFile) };
+  return accountOf(read, at);
+}
+
+function accountOf({ usernameFile, passwordFile }: Account, at: (name: string) => string): Account {
+  return { usernameFile: at(usernameFile), passwordFile: at(passwordFile) };
 }
 
 function tlsOf(
@@ -306,10 +315,4 @@ function tlsOf(
     ...(read.cert === undefined ? {} : { cert: at(read.cert) }),
     ...(read.key === undefined ? {} : { key: at(read.key) }),
   };
-}
-
-/** Plain transport is for this machine alone unless `insecure: true` stands beside the URL. */
-export function isLoopback(url: string): boolean {
-  const host = /^[a-z]+:\/\/(\[[^\]]*\]|[^:/]*)/.exec(url)?.[1] ?? '';
-  return host === 'localhost' || host === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(host);
 }

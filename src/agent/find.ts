@@ -5,6 +5,7 @@
  */
 import { type Fault, fault } from '#errors/fault.ts';
 import type { Clock } from '#platform/clock.ts';
+import type { LayoutSource } from '#sources/oci-layout.ts';
 import type { Head, Source } from '#sources/source.ts';
 import type { DesiredState } from '#state/desired-state.ts';
 import type { Digest } from '#state/digest.ts';
@@ -74,7 +75,7 @@ export interface FinderInput {
   readonly clock: Clock;
   readonly sources: readonly Source[];
   /** opens a bundle named by `holdfast apply` */
-  bundle(path: string): Source;
+  bundle(path: string): LayoutSource;
   /** read anew for every statement */
   trusted(): Trusted;
 }
@@ -127,7 +128,8 @@ async function find(
   signal: AbortSignal,
 ): Promise<Found> {
   const startedAt = input.clock.monotonicMs();
-  const sources = wake.kind === 'bundle' ? [input.bundle(wake.path)] : input.sources;
+  if (wake.kind === 'bundle') return findInBundle(input, memory, wake, signal);
+  const { sources } = input;
   // By the nudge's digest on every mirror first, then by the tag.
   const named = wake.kind === 'nudge' && wake.manifestDigest ? [wake.manifestDigest, null] : [null];
   let found: Found | null = null;
@@ -141,6 +143,28 @@ async function find(
   const none = fault('agent.no-source', {});
   memory.last = lookAt(input.clock, wake, '', { kind: 'unreachable', fault: none, source: '' });
   return { kind: 'unreachable', fault: none, source: '' };
+}
+
+/** A bundle may hold several channels; the statement names its channel, so each is judged. */
+async function findInBundle(
+  input: FinderInput,
+  memory: Memory,
+  wake: Extract<Wake, { kind: 'bundle' }>,
+  signal: AbortSignal,
+): Promise<Found> {
+  const source = input.bundle(wake.path);
+  const startedAt = input.clock.monotonicMs();
+  const question = { input, memory, source, wake, wanted: null, startedAt, signal };
+  let found: Found = noted(question, { kind: 'nothing', source: source.name });
+  for await (const head of source.heads(signal)) {
+    const next = head.ok
+      ? judgeHead(question, head.value, input.trusted())
+      : noted(question, failedHead(source, head.fault));
+    if (next.kind === 'candidate' || next.kind === 'current') return next;
+    const foreign = 'fault' in next && next.fault.code === 'trust.wrong-channel';
+    if (found.kind === 'nothing' || !foreign) found = next;
+  }
+  return found;
 }
 
 async function ask(question: Question): Promise<Found> {

@@ -1,23 +1,49 @@
-/** The commands of `holdfast`, one file each beside this one. */
+/** The commands of `holdfast`, one file each beside this one. Registering one is one line here. */
 import { Command, CommanderError } from 'commander';
+import { registerAgent } from './agent.ts';
+import { registerApply } from './apply.ts';
+import type { CliContext } from './context.ts';
 import { EXIT } from './exit.ts';
-import { buildVersion, versionLine } from './version.ts';
+import { registerExplain } from './explain.ts';
+import { registerHistory } from './history.ts';
+import { registerLogs } from './logs.ts';
+import { registerOperator } from './operator.ts';
+import { registerPlan } from './plan.ts';
+import { registerSelfTest } from './self-test.ts';
+import { registerStatus } from './status.ts';
+import { versionLine } from './version.ts';
 
-/** Runs one command line, without the program's own name; resolves to the exit code. */
-export async function runCli(
-  argv: readonly string[],
-  _env: Readonly<Record<string, string | undefined>>,
-): Promise<number> {
+const REGISTRATIONS: readonly ((program: Command, context: CliContext) => void)[] = [
+  registerAgent,
+  registerStatus,
+  registerPlan,
+  registerExplain,
+  registerHistory,
+  registerLogs,
+  registerApply,
+  registerOperator,
+  registerSelfTest,
+];
+
+/** Runs one command line, without the program's own name, until the command has finished. */
+export async function runCli(argv: readonly string[], context: CliContext): Promise<void> {
   const program = new Command('holdfast')
     .description('Keeps edge devices at their signed desired state, whatever the link does.')
-    .version(versionLine(buildVersion()))
+    .version(versionLine(context.version))
+    .configureOutput({
+      writeOut: (text) => context.terminal.out(text),
+      writeErr: (text) => context.terminal.err(text),
+      getOutHelpWidth: () => context.terminal.columns,
+      getErrHelpWidth: () => context.terminal.columns,
+    })
+    .showSuggestionAfterError()
     .exitOverride();
+  for (const register of REGISTRATIONS) register(program, context);
   try {
     await program.parseAsync(argv, { from: 'user' });
-    return EXIT.done;
   } catch (error) {
     // Commander has printed help, version or what is wrong with the command line.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
-    throw error;
+    if (!(error instanceof CommanderError)) throw error;
+    context.exit(error.exitCode === 0 ? EXIT.done : EXIT.usage);
   }
 }

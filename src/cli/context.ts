@@ -1,4 +1,5 @@
 /** What every command is given; commands reach the outside only through it. */
+import type { LogLevel } from '#platform/log.ts';
 import type { Platform } from '#platform/platform.ts';
 import type { Terminal } from '#platform/terminal.ts';
 
@@ -8,7 +9,12 @@ export interface CliContext {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** working directory of the command, absolute */
   readonly cwd: string;
+  /** absolute path of this program */
+  readonly executable: string;
   readonly version: Version;
+  configureLog(log: { readonly level: LogLevel; readonly format: 'json' | 'human' }): void;
+  /** Tells systemd, and leaves a mark in runDir for `wait --recovered`. */
+  ready(runDir: string): void;
   /** Called once, with an exit code of FORMATS.md (cli/exit.ts); the process ends when all is written. */
   exit(code: number): void;
   /** SIGINT, SIGTERM (`stop`), SIGHUP (`reload`); returns how to unsubscribe. */

@@ -49,4 +49,9 @@ export const agentFaults = {
     remedy:
       'Install the executable built for this machine again, and report its version with this.',
   },
+  'agent.device-id': {
+    retry: 'operator',
+    says: (d: { id: string }) => `"${d.id}" is no device id`,
+    remedy: 'Set device.id in agent.yaml: a-z, 0-9, dot and dash, at most 56 characters.',
+  },
 } as const;

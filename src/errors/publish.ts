@@ -1,8 +1,118 @@
-/** Faults with the prefix `publish.`: the publisher: init, sign, publish, promote. */
+/** Faults with the prefix `publish.`: the publisher: init, key, sign, publish, promote, nudge. */
 export const publishFaults = {
+  'publish.not-a-fleet': {
+    retry: 'operator',
+    says: (d: { directory: string; missing: string }) =>
+      `${d.directory} is no fleet folder: it has no ${d.missing}`,
+    remedy: 'Go to the fleet folder, name it with --fleet, or make one with `holdfast init`.',
+  },
+  'publish.folder-exists': {
+    retry: 'operator',
+    says: (d: { directory: string }) => `${d.directory} is there already and is not empty`,
+    remedy: 'Choose another folder: a fleet is never written over.',
+  },
+  'publish.channel-unknown': {
+    retry: 'operator',
+    says: (d: { channel: string; known: string }) =>
+      `fleet.yaml has no channel ${d.channel}; it has ${d.known}`,
+    remedy: 'Use one of the channels named.',
+  },
+  'publish.key-missing': {
+    retry: 'operator',
+    says: (d: { key: string; file: string }) => `the key ${d.key} is not here: no ${d.file}`,
+    remedy: 'Bring the key file back, or make a key with `holdfast key create` and name it in fleet.yaml.',
+  },
+  'publish.key-not-in-role': {
+    retry: 'operator',
+    says: (d: { key: string; channel: string; role: string }) =>
+      `the root does not let the key ${d.key} sign ${d.channel}: it is not in the role ${d.role}`,
+    remedy: 'Name keys of that role under channels in fleet.yaml.',
+  },
+  'publish.too-few-signers': {
+    retry: 'operator',
+    says: (d: { channel: string; got: number; threshold: number }) =>
+      `${d.channel} has ${d.got} usable signers, the root wants ${d.threshold}`,
+    remedy: 'Name more keys of the channel’s role under channels in fleet.yaml.',
+  },
+  'publish.passphrase': {
+    retry: 'operator',
+    says: (d: { key: string; reason: string }) => `no passphrase for ${d.key}: ${d.reason}`,
+    remedy: 'Type it at a terminal, set HOLDFAST_PASSPHRASE_FILE, or use --no-passphrase for new keys.',
+  },
+  'publish.document-name': {
+    retry: 'operator',
+    says: (d: { file: string; reason: string }) => `${d.file}: ${d.reason}`,
+    remedy: 'Name each deployment document ID.yaml, ID being its id.',
+  },
+  'publish.blob-path': {
+    retry: 'operator',
+    says: (d: { document: string; blob: string; reason: string }) =>
+      `${d.document}: blob ${d.blob}: ${d.reason}`,
+    remedy: 'Name a file or directory below the document’s own folder, by its relative path.',
+  },
+  'publish.tree-entry': {
+    retry: 'operator',
+    says: (d: { path: string; reason: string }) => `${d.path} cannot go into a tree: ${d.reason}`,
+    remedy: 'Keep plain files and directories with portable names in published trees.',
+  },
+  'publish.too-large': {
+    retry: 'operator',
+    says: (d: { what: string; size: number; most: number }) =>
+      `${d.what} has ${d.size}, more than ${d.most}`,
+    remedy: 'Split it, or make it smaller: devices refuse what is above this bound.',
+  },
+  'publish.changed-meanwhile': {
+    retry: 'later',
+    says: (d: { path: string }) => `${d.path} changed while it was being read`,
+    remedy: 'Run the command again when nothing writes to the fleet folder.',
+  },
   'publish.sequence-taken': {
     retry: 'operator',
     says: (d: { tag: string }) => `${d.tag} was taken by another publisher`,
     remedy: 'Run publish again: it signs the next number.',
+  },
+  'publish.superseded': {
+    retry: 'operator',
+    says: (d: { point: string; head: string }) =>
+      `the channel is at ${d.head} already; ${d.point} would be a step back`,
+    remedy: 'Run publish again: it signs above the head.',
+  },
+  'publish.head-unverified': {
+    retry: 'operator',
+    says: (d: { channel: string; source: string; reason: string }) =>
+      `what ${d.source} has as ${d.channel} is not signed by this fleet: ${d.reason}`,
+    remedy: 'Use a repository of this fleet’s own, or remove the tag if you know where it came from.',
+  },
+  'publish.not-confirmed': {
+    retry: 'operator',
+    says: (d: { channel: string; removed: string }) =>
+      `${d.channel}: removing ${d.removed} was not confirmed`,
+    remedy: 'Answer yes at a terminal, or give --allow-removal; -y does not cover removals.',
+  },
+  'publish.nothing-signed': {
+    retry: 'operator',
+    says: (d: { channel: string; where: string }) => `there is no state of ${d.channel} in ${d.where}`,
+    remedy: 'Run `holdfast publish` for this channel first.',
+  },
+  'publish.no-registry': {
+    retry: 'operator',
+    says: (_: Record<never, never>) => 'fleet.yaml names no registry',
+    remedy: 'Add registry: { url: https://host/repository } to fleet.yaml, or write a bundle with --to.',
+  },
+  'publish.no-broker': {
+    retry: 'operator',
+    says: (_: Record<never, never>) => 'fleet.yaml names no MQTT broker',
+    remedy: 'Add mqtt: { url: mqtts://host } to fleet.yaml; without nudges devices poll.',
+  },
+  'publish.not-promotable': {
+    retry: 'operator',
+    says: (d: { from: string; to: string; reason: string }) =>
+      `${d.from} cannot be promoted to ${d.to}: ${d.reason}`,
+    remedy: 'Publish the source channel so that its head is what is here, then promote it.',
+  },
+  'publish.bundle': {
+    retry: 'operator',
+    says: (d: { bundle: string; reason: string }) => `${d.bundle}: ${d.reason}`,
+    remedy: 'Name a bundle as oci:DIRECTORY or oci-archive:FILE.',
   },
 } as const;

@@ -1,0 +1,346 @@
+/**
+ * Puts the agent together from its configuration: base.ts, links, runtimes, the parts of the loop.
+ * Nothing is asked before recovery (agent.ts). One line here for what a new part needs to know.
+ */
+import { type RuntimeSet, runtimeSet } from '#apply/runtimes/catalogue.ts';
+import { type ApplyContext, type Change, type Moment, runtimeOf } from '#apply/transaction.ts';
+import { ok, type Result } from '#errors/fault.ts';
+import type { Platform } from '#platform/platform.ts';
+import type { Delivery, Snapshot } from '#report/deliver.ts';
+import { downloads } from '#sources/download.ts';
+import { ociLayout } from '#sources/oci-layout.ts';
+import type { Digest } from '#state/digest.ts';
+import type { StoreWriter } from '#store/store.ts';
+import { readDesiredState } from '#wire/desired-state.ts';
+import { type Agent, agent } from './agent.ts';
+import { type Base, openBase, type ProgramVersion, trustedOf } from './base.ts';
+import { type ChangeInput, changeOf, planCandidate } from './change.ts';
+import { collect, keptStates } from './collect.ts';
+import type { AgentConfig } from './config.ts';
+import { type Drift, drift } from './drift.ts';
+import { type Candidate, type Finder, finder } from './find.ts';
+import { type Follower, follower } from './follow.ts';
+import { type Runner, runner } from './runner.ts';
+import { type Links, openLinks } from './sources.ts';
+import { CRASHES_MAX } from './start-count.ts';
+import { deliveryOf, recordDrift, snapshotOf } from './telling.ts';
+import { connect, type Triggers, tellSchedule, triggersOf } from './waking.ts';
+
+/** The program that runs this agent. */
+export interface Program extends ProgramVersion {
+  /** absolute: no state may replace it */
+  readonly executable: string;
+  /** Recovery is done and the last proven state runs. */
+  ready(): void;
+}
+
+/** Everything, for the command `agent` and the control handlers. */
+export interface Assembled extends Triggers {
+  readonly agent: Agent;
+  readonly base: Base;
+  readonly config: AgentConfig;
+  readonly follower: Follower;
+  readonly finder: Finder;
+  readonly context: ApplyContext;
+  readonly runtimes: RuntimeSet;
+  readonly links: Links;
+  readonly drift: Drift;
+  readonly runner: Runner;
+  readonly delivery: Delivery | null;
+  readonly changes: ChangeInput;
+  readonly progress: Progress;
+  isReady(): boolean;
+  snapshot(): Result<Snapshot>;
+  /** Triggers, links and delivery; after `agent.start`. The returned function stops them. */
+  connect(): () => Promise<void>;
+  close(): void;
+}
+
+/** Who wants to know how a download goes. */
+export interface Progress {
+  listen(listener: (what: string, done: number, total: number) => void): () => void;
+}
+
+export function assemble(
+  platform: Platform,
+  config: AgentConfig,
+  program: Program,
+): Result<Assembled> {
+  const base = openBase(platform, config, program);
+  if (!base.ok) return base;
+  const assembled = assembleOn(base.value, platform, config, program);
+  if (!assembled.ok) base.value.close();
+  return assembled;
+}
+
+function assembleOn(
+  base: Base,
+  platform: Platform,
+  config: AgentConfig,
+  program: Program,
+): Result<Assembled> {
+  const { time, root, device } = base;
+  const names = { fleet: root.fleet, deviceId: device.id, agentVersion: program.version };
+  const links = openLinks({ platform, config, time, ...names });
+  if (!links.ok) return links;
+  const runtimes = runtimeSet(platform, base.content, {
+    stateDir: config.stateDir,
+    runDir: config.runDir,
+    roots: config.channel.allow.roots,
+    defaultUser: config.process.user,
+    allowRoot: config.process.allowRoot,
+    protectedPaths: [
+      program.executable,
+      config.file,
+      config.trust.root,
+      config.stateDir,
+      config.runDir,
+    ],
+  });
+  if (!runtimes.ok) return runtimes;
+  const parts = partsOf({
+    base,
+    platform,
+    config,
+    program,
+    links: links.value,
+    runtimes: runtimes.value,
+  });
+  return parts;
+}
+
+interface Given {
+  readonly base: Base;
+  readonly platform: Platform;
+  readonly config: AgentConfig;
+  readonly program: Program;
+  readonly links: Links;
+  readonly runtimes: RuntimeSet;
+}
+
+/** What the parts below tell each other; filled in while they are made. */
+interface Wires {
+  changed: (what: 'phase' | 'detail') => void;
+  settle: (tx: StoreWriter) => void;
+  follower: Follower | null;
+}
+
+function partsOf(given: Given): Result<Assembled> {
+  const { base, platform, config, links, runtimes } = given;
+  const wires: Wires = { changed: () => {}, settle: () => {}, follower: null };
+  const context = contextOf(given, wires);
+  const crashes = base.starts.crashes >= CRASHES_MAX ? base.starts.crashes : 0;
+  const names = { fleet: base.root.fleet, channel: config.channel.name };
+  const following = follower({ context, ...names, safeModeCrashes: crashes });
+  if (!following.ok) return following;
+  wires.follower = following.value;
+  const triggers = triggersOf(platform, config);
+  const loop = loopOf(given, { wires, context, follower: following.value, triggers });
+  const snapshot = (): Result<Snapshot> =>
+    snapshotOf({
+      base,
+      platform,
+      context,
+      agentVersion: given.program.version,
+      follower: following.value,
+      agent: loop.agent,
+      drift: loop.drift,
+      healthOf: (id) => runtimes.health.of(id),
+    });
+  const delivery = deliveryOf(base, platform, links, snapshot);
+  if (!delivery.ok) return delivery;
+  if (delivery.value) {
+    const told = delivery.value;
+    wires.changed = (what) => told.changed(what);
+    wires.settle = (tx) => void told.settle(tx);
+  }
+  const connecting = { platform, config, links, follower: following.value, triggers };
+  return ok({
+    ...loop,
+    ...triggers,
+    base,
+    config,
+    follower: following.value,
+    context,
+    runtimes,
+    links,
+    delivery: delivery.value,
+    snapshot,
+    connect: () => connect({ ...connecting, delivery: delivery.value }),
+    close: () => base.close(),
+  });
+}
+
+interface LoopInput {
+  readonly wires: Wires;
+  readonly context: ApplyContext;
+  readonly follower: Follower;
+  readonly triggers: Triggers;
+}
+
+function loopOf(
+  given: Given,
+  { wires, context, follower, triggers }: LoopInput,
+): Pick<Assembled, 'agent' | 'finder' | 'drift' | 'runner' | 'changes' | 'progress' | 'isReady'> {
+  const { base, platform, config, links, runtimes } = given;
+  const { clock, log } = platform;
+  const progress = progressOf();
+  const changes = changesOf(given, progress.tell);
+  const find = finder({
+    clock,
+    sources: links.sources,
+    bundle: (path) => ociLayout(platform.files, path, { channel: config.channel.name }),
+    trusted: () => currentTrust(given, follower),
+  });
+  const run = runner(context, () => {});
+  const watch = drift({
+    clock,
+    runtimeOf(generation) {
+      const runtime = runtimeOf(context, generation);
+      return runtime.ok ? runtime.value : null;
+    },
+    mayRepair: () => !follower.paused() && !follower.row().hold && !run.busy,
+    tell(event) {
+      recordDrift(given, follower, event);
+      wires.changed('detail');
+    },
+  });
+  let ready = false;
+  const whole = agent({
+    context,
+    clock,
+    log,
+    gate: triggers.gate,
+    drift: watch,
+    follower,
+    finder: find,
+    runner: run,
+    changed: () => wires.changed('phase'),
+    monotonicMs: () => clock.monotonicMs(),
+    healthWindowOf: (digest) => healthWindowOf(base, digest),
+    makeChange: (candidate, signal) => makeChange(changes, follower, candidate, signal),
+    ready() {
+      ready = true;
+      given.program.ready();
+    },
+    looked: (end) => tellSchedule(triggers.schedule, end),
+    collect: () => collectNow(context, follower),
+    async watchHealth(current) {
+      if (await runtimes.health.watch(current)) wires.changed('detail');
+    },
+  });
+  const isReady = () => ready;
+  return { agent: whole, finder: find, drift: watch, runner: run, changes, progress, isReady };
+}
+
+function changesOf({ base, platform, config, links }: Given, tell: Telling): ChangeInput {
+  const { content } = base;
+  return {
+    store: base.store,
+    content,
+    sources: links.sources,
+    downloads: downloads({ content, clock: platform.clock, progress: tell }),
+    device: base.device,
+    allow: config.channel.allow,
+    reserveBytes: config.keep.reserveBytes,
+    wallMs: () => platform.clock.wallMs(),
+  };
+}
+
+async function makeChange(
+  changes: ChangeInput,
+  follower: Follower,
+  candidate: Candidate,
+  signal: AbortSignal,
+): Promise<Result<Change>> {
+  const row = follower.row();
+  const planned = await planCandidate(changes, candidate, row, signal);
+  return planned.ok ? changeOf(changes, planned.value, row, signal) : planned;
+}
+
+async function collectNow(context: ApplyContext, follower: Follower): Promise<void> {
+  const done = await collect(context, follower.row());
+  if (!done.ok) context.log.write('warn', 'collect.failed', { code: done.fault.code });
+}
+
+type Telling = (wanted: { readonly name: string; readonly size: number }, bytes: number) => void;
+
+function contextOf({ base, platform, config, runtimes }: Given, wires: Wires): ApplyContext {
+  return {
+    store: base.store,
+    content: base.content,
+    clock: platform.clock,
+    log: platform.log,
+    runtimes: runtimes.byType,
+    keep: config.keep.generations,
+    prove: (generations, windowMs, signal) => runtimes.health.prove(generations, windowMs, signal),
+    beside: (tx, moment) => beside({ base, wires }, tx, moment),
+    onPhase(phase, row) {
+      wires.follower?.saw(row);
+      wires.changed('phase');
+      platform.log.write('info', 'phase', { phase, channel: row.channel });
+    },
+  };
+}
+
+/** In the commit of a change: its events, the time floor, states nobody keeps, the settled outbox. */
+function beside(
+  { base, wires }: { base: Base; wires: Wires },
+  tx: StoreWriter,
+  moment: Moment,
+): void {
+  const { row } = moment;
+  if (moment.kind === 'accepted') {
+    base.time.raise(moment.issuedAt);
+    const device = tx.device();
+    const floor = base.time.floorMs();
+    if (device.ok && device.value && device.value.timeFloorMs < floor) {
+      tx.putDevice({ ...device.value, timeFloorMs: floor });
+    }
+  } else {
+    const kept = keptStates(row);
+    const states = tx.states(row.fleet, row.channel);
+    for (const { stateDigest } of states.ok ? states.value : []) {
+      if (!kept.has(stateDigest)) tx.removeState(row.fleet, row.channel, stateDigest);
+    }
+    base.starts.reset();
+  }
+  wires.follower?.beside(tx, moment);
+  wires.settle(tx);
+}
+
+function currentTrust({ base, config, program }: Given, following: Follower) {
+  const { floor, applied, fleet, channel } = following.row();
+  const rejected = base.store.rejected(fleet, channel);
+  const state = applied ? base.store.state(fleet, channel, applied.stateDigest) : null;
+  const ids = state?.ok ? (state.value?.generations ?? []) : [];
+  return trustedOf(base, config, {
+    version: program.version,
+    floor,
+    applied,
+    appliedIds: ids.map(({ id }) => id),
+    rejected: new Map(
+      (rejected.ok ? rejected.value : []).map((row) => [row.point.stateDigest, row] as const),
+    ),
+  });
+}
+
+/** The statement on disk was verified when it was accepted; its file carries a checksum. */
+function healthWindowOf(base: Base, digest: Digest): number {
+  const kept = base.content.readStatement(digest);
+  const state = kept.ok ? readDesiredState(kept.value.envelope.payload) : kept;
+  return state.ok ? state.value.policy.healthWindowMs : 0;
+}
+
+function progressOf() {
+  const listeners = new Set<(what: string, done: number, total: number) => void>();
+  return {
+    tell(wanted: { readonly name: string; readonly size: number }, bytes: number): void {
+      for (const listener of listeners) listener(wanted.name, bytes, wanted.size);
+    },
+    listen(listener: (what: string, done: number, total: number) => void): () => void {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+  };
+}

@@ -1,0 +1,205 @@
+/**
+ * What stands before anything is assembled: the lock and the store, the root, the identity, the
+ * time floor, and one commit that counts this start. No network. Order matters: nothing is written
+ * before the lock is held.
+ */
+
+import type { Code } from '#errors/fault.ts';
+import { fault, ok, type Result, refuse } from '#errors/fault.ts';
+import type { Platform } from '#platform/platform.ts';
+import { eventOf } from '#report/events.ts';
+import { queueEvent } from '#report/outbox.ts';
+import type { DeviceRow } from '#state/channel-row.ts';
+import type { DeviceFacts } from '#state/device.ts';
+import type { Digest } from '#state/digest.ts';
+import { LIMITS } from '#state/limits.ts';
+import { isDeviceId } from '#state/names.ts';
+import type { Root } from '#state/root.ts';
+import type { StatusPoint } from '#state/status.ts';
+import { type ContentStore, contentStore } from '#store/content.ts';
+import { type OpenedStore, openStore } from '#store/open.ts';
+import type { Store } from '#store/store.ts';
+import { openRoot } from '#trust/root-chain.ts';
+import { type Trusted, verifyStatement } from '#trust/verify.ts';
+import type { AgentConfig } from './config.ts';
+import { type Identity, openIdentity } from './identity.ts';
+import { rebuild } from './rebuild.ts';
+import { countStart, type StartCount } from './start-count.ts';
+import { type AgentTime, agentTime } from './time.ts';
+
+export interface ProgramVersion {
+  readonly version: string;
+  /** Unix ms: the time floor is never below it (check 0) */
+  readonly buildTime: number;
+}
+
+export interface Base {
+  readonly store: Store;
+  readonly content: ContentStore;
+  readonly root: Root;
+  readonly rootBytes: Uint8Array;
+  readonly identity: Identity;
+  readonly device: DeviceFacts;
+  readonly time: AgentTime;
+  readonly boot: bigint;
+  readonly starts: StartCount;
+  close(): void;
+}
+
+export function openBase(
+  platform: Platform,
+  config: AgentConfig,
+  program: ProgramVersion,
+): Result<Base> {
+  const rootBytes = platform.files.readFile(config.trust.root, LIMITS.rootBytes);
+  if (!rootBytes.ok) {
+    const reason = rootBytes.fault.message;
+    return refuse('config.unreadable', { file: config.trust.root, reason });
+  }
+  const root = openRoot(rootBytes.value);
+  if (!root.ok) return root;
+  if (root.value.demo && !config.trust.allowDemo) return refuse('trust.demo-root', {});
+  const opened = openStore(platform, config.stateDir);
+  if (!opened.ok) return opened;
+  const content = contentStore(platform.files, config.stateDir);
+  if (!content.ok) {
+    opened.value.store.close();
+    return content;
+  }
+  const base = begin({ platform, config, program }, opened.value, content.value, {
+    root: root.value,
+    rootBytes: rootBytes.value,
+  });
+  if (!base.ok) {
+    content.value.close();
+    opened.value.store.close();
+  }
+  return base;
+}
+
+interface Given {
+  readonly platform: Platform;
+  readonly config: AgentConfig;
+  readonly program: ProgramVersion;
+}
+
+function begin(
+  given: Given,
+  opened: OpenedStore,
+  content: ContentStore,
+  trusted: Pick<Base, 'root' | 'rootBytes'>,
+): Result<Base> {
+  const { platform, config, program } = given;
+  const { store } = opened;
+  const row = store.device();
+  if (!row.ok) return row;
+  const before = row.value;
+  const identity = identify(given, before);
+  if (!identity.ok) return identity;
+  const floorMs = Math.max(program.buildTime, before?.timeFloorMs ?? 0);
+  const time = agentTime(platform.clock, floorMs);
+  const device = { id: identity.value.deviceId, labels: config.device.labels };
+  const starts = countStart(platform.files, config.runDir);
+  const boot = (before?.boot ?? 0n) + 1n;
+  const base: Base = {
+    store,
+    content,
+    ...trusted,
+    identity: identity.value,
+    device,
+    time,
+    boot,
+    starts,
+    close() {
+      content.close();
+      store.close();
+    },
+  };
+  if (opened.recovered !== 'opened') {
+    const rebuilt = refill(given, base);
+    if (!rebuilt.ok) return rebuilt;
+  }
+  const counted = countBoot(given, base, opened, before);
+  return counted.ok ? ok(base) : counted;
+}
+
+function identify({ platform, config }: Given, before: DeviceRow | null): Result<Identity> {
+  const { files, keyFiles } = platform;
+  const { stateDir, device } = config;
+  const boundTo = before?.machine ?? null;
+  const identity = openIdentity({ files, keyFiles, stateDir, configuredId: device.id, boundTo });
+  if (!identity.ok || isDeviceId(identity.value.deviceId)) return identity;
+  return { ok: false, fault: fault('agent.device-id', { id: identity.value.deviceId }) };
+}
+
+function refill({ platform, config, program }: Given, base: Base): Result<void> {
+  const { store, content, root } = base;
+  const channel = config.channel.name;
+  const trusted = trustedOf(base, config, { version: program.version });
+  const done = rebuild({
+    store,
+    content,
+    fleet: root.fleet,
+    channel,
+    judge: (envelope) =>
+      verifyStatement({ envelope, roots: [], via: 'bundle', sourceHighest: null }, trusted),
+  });
+  if (!done.ok) return done;
+  if (done.value) platform.log.write('warn', 'store.rebuilt', { channel });
+  return ok(undefined);
+}
+
+/** One commit a start: (boot, report) only grows, so boot has to be durable first. */
+function countBoot(
+  { platform, config, program }: Given,
+  base: Base,
+  opened: OpenedStore,
+  before: DeviceRow | null,
+): Result<void> {
+  const { store, root, rootBytes, identity, boot, time } = base;
+  const place = { at: platform.clock.wallMs(), channel: config.channel.name };
+  return store.transaction((tx) => {
+    tx.putDevice({
+      boot,
+      machine: identity.machine === '' ? (before?.machine ?? '') : identity.machine,
+      crashes: 0,
+      paused: before?.paused ?? null,
+      timeFloorMs: time.floorMs(),
+    });
+    const held = tx.root(root.fleet);
+    if (!held.ok || !held.value) tx.putRoot(root.fleet, rootBytes);
+    queueEvent(tx, eventOf('agent.started', place, { version: program.version, boot }));
+    if (identity.made === 'other-machine') {
+      queueEvent(tx, eventOf('identity.new', place, { reason: 'this is another machine' }));
+    }
+    if (opened.recovered === 'quarantined') {
+      queueEvent(tx, eventOf('store.quarantined', place, { reason: opened.damage ?? 'damaged' }));
+    }
+  });
+}
+
+export interface ChannelFacts {
+  readonly version: string;
+  readonly floor?: StatusPoint | null;
+  readonly applied?: StatusPoint | null;
+  readonly appliedIds?: readonly string[];
+  readonly rejected?: ReadonlyMap<Digest, { readonly code: Code; readonly message: string }>;
+}
+
+/** What trust judges by, read anew for every statement. */
+export function trustedOf(base: Base, config: AgentConfig, facts: ChannelFacts): Trusted {
+  return {
+    root: base.root,
+    channel: config.channel.name,
+    floor: facts.floor ?? null,
+    appliedDigest: facts.applied?.stateDigest ?? null,
+    appliedPoint: facts.applied ?? null,
+    appliedIds: facts.appliedIds ?? [],
+    rejected: facts.rejected ?? new Map(),
+    time: base.time.view(),
+    clock: config.trust.clock,
+    device: base.device,
+    agentVersion: facts.version,
+    allowDemo: config.trust.allowDemo,
+  };
+}

@@ -1,0 +1,68 @@
+/**
+ * What nobody needs any more is removed, only when idle. Kept: applied, accepted, the proven states
+ * that rollback may go to, and every generation that a live process uses (the runtime knows).
+ */
+import { generationsOf } from '#apply/recover.ts';
+import { type ApplyContext, runtimeOf } from '#apply/transaction.ts';
+import { ok, type Result } from '#errors/fault.ts';
+import type { ChannelRow } from '#state/channel-row.ts';
+import type { Digest } from '#state/digest.ts';
+import type { Generation } from '#state/generation.ts';
+
+/** States whose rows and contents stay. */
+export function keptStates(row: ChannelRow): ReadonlySet<Digest> {
+  const points = [row.floor, row.applied, row.intent?.to ?? null, ...row.previous];
+  return new Set(points.flatMap((point) => (point ? [point.stateDigest] : [])));
+}
+
+export async function collect(context: ApplyContext, row: ChannelRow): Promise<Result<void>> {
+  const states = context.store.states(row.fleet, row.channel);
+  if (!states.ok) return states;
+  const kept = keptStates(row);
+  const generations: Generation[] = [];
+  for (const digest of kept) {
+    const loaded = generationsOf(context, row, digest);
+    // One that cannot be read names nothing: its blobs are kept by not collecting at all.
+    if (!loaded.ok && states.value.some(({ stateDigest }) => stateDigest === digest)) return loaded;
+    if (loaded.ok) generations.push(...loaded.value);
+  }
+  const ids = new Set(states.value.flatMap((state) => state.generations.map(({ id }) => id)));
+  for (const id of ids) {
+    const swept = await sweepDeployment(context, id, generations);
+    if (!swept.ok) return swept;
+  }
+  return sweepContent(context, kept, generations);
+}
+
+async function sweepDeployment(
+  context: ApplyContext,
+  id: string,
+  generations: readonly Generation[],
+): Promise<Result<void>> {
+  const own = generations.filter((generation) => generation.id === id);
+  for (const [type, runtime] of context.runtimes) {
+    const mine = own.filter((generation) => {
+      const found = runtimeOf(context, generation);
+      return found.ok && found.value.type === type;
+    });
+    const swept = await runtime.sweep(id, new Set(mine.map(({ digest }) => digest)));
+    if (!swept.ok) return swept;
+  }
+  return ok(undefined);
+}
+
+function sweepContent(
+  { content }: ApplyContext,
+  statements: ReadonlySet<Digest>,
+  generations: readonly Generation[],
+): Result<void> {
+  const blobs = new Set<Digest>();
+  for (const generation of generations) {
+    for (const { digest } of generation.blobs.values()) blobs.add(digest);
+  }
+  for (;;) {
+    const swept = content.sweep({ blobs, statements });
+    if (!swept.ok) return swept;
+    if (!swept.value.more) return ok(undefined);
+  }
+}

@@ -1,0 +1,204 @@
+/** The agent's side of the local sockets (control/api.ts): reads, and what an operator decides. */
+import type {
+  ControlHandlers,
+  LogsQuery,
+  PlanView,
+  ProgressLine,
+  StatusView,
+} from '#control/api.ts';
+import { faultView } from '#control/api.ts';
+import { type Fault, ok, type Result } from '#errors/fault.ts';
+import type { Platform } from '#platform/platform.ts';
+import { pointText } from '#state/point.ts';
+import type { Assembled } from './assemble.ts';
+import { planCandidate } from './change.ts';
+import type { CycleEnd } from './cycle.ts';
+import { explain } from './explain.ts';
+import type { JobEnd } from './runner.ts';
+import { channelView, emptyPlan, historyView, lookView, planView } from './views.ts';
+
+export interface HandlersInput {
+  readonly platform: Platform;
+  readonly assembled: Assembled;
+  readonly agentVersion: string;
+  /** monotonic ms of the start */
+  readonly startedAt: number;
+  /** Programs in reverse order, then the agent: `holdfast stop`. */
+  stop(): Promise<Result<void>>;
+}
+
+export function controlHandlers(input: HandlersInput): ControlHandlers {
+  const { assembled } = input;
+  const { follower, drift, agent } = assembled;
+  return {
+    status: () => status(input),
+    explain: () => ok(explainNow(input)),
+    history(limit) {
+      const rows = assembled.base.store.history(limit);
+      return rows.ok ? ok(rows.value.map(historyView)) : rows;
+    },
+    plan: (signal) => plan(input, signal),
+    logs: (query, signal) => logs(input, query, signal),
+    apply: (bundle, tell) => apply(input, bundle, tell),
+    rollback: () => rollback(input),
+    pause: (reason) => changed(input, follower.pause(reason)),
+    resume() {
+      const done = follower.resume();
+      if (!done.ok) return done;
+      drift.reset();
+      assembled.finder.forget();
+      void agent.resume().then(() => assembled.command.look());
+      return changed(input, done);
+    },
+    stop: () => input.stop(),
+  };
+}
+
+function changed({ assembled }: HandlersInput, done: Result<void>): Result<void> {
+  assembled.delivery?.changed('phase');
+  return done;
+}
+
+function status({
+  platform,
+  assembled,
+  agentVersion,
+  startedAt,
+}: HandlersInput): Result<StatusView> {
+  const { base, follower, links, finder, schedule } = assembled;
+  const snapshot = assembled.snapshot();
+  if (!snapshot.ok) return snapshot;
+  const events = base.store.outboxEvents();
+  if (!events.ok) return events;
+  const delivered = assembled.delivery?.acknowledgedEvents() ?? 0n;
+  const mqtt = links.mqtt?.state() ?? null;
+  return ok({
+    device: {
+      id: base.device.id,
+      fleet: base.root.fleet,
+      labels: base.device.labels,
+      key: Buffer.from(base.identity.signer.publicKey).toString('base64'),
+      boot: `${base.boot}`,
+      timeGrade: snapshot.value.timeGrade,
+    },
+    agent: {
+      version: agentVersion,
+      pid: platform.processes.self.pid,
+      upMs: Math.round(platform.clock.monotonicMs() - startedAt),
+      ready: assembled.isReady(),
+    },
+    channels: snapshot.value.channels.map((channel) => channelView(channel, follower)),
+    mqtt: mqtt && {
+      state: mqtt.kind,
+      protocol: mqtt.protocol,
+      fault: mqtt.lastFault && faultView(mqtt.lastFault),
+    },
+    lastLook: lookView(finder.lastLook()),
+    nextLookInMs: schedule.nextInMs(),
+    undeliveredEvents: events.value.filter(({ number }) => number > delivered).length,
+  });
+}
+
+function explainNow({ assembled }: HandlersInput) {
+  const { follower, finder, base, schedule, links } = assembled;
+  const mqtt = links.mqtt?.state();
+  const fault = mqtt?.lastFault ? ` (${mqtt.lastFault.message})` : '';
+  return explain({
+    follower,
+    look: finder.lastLook(),
+    time: base.time.view(),
+    nextLookInMs: schedule.nextInMs(),
+    mqtt: mqtt ? `${mqtt.kind}, MQTT ${mqtt.protocol}${fault}` : 'not configured',
+    safeMode: follower.safeMode(),
+  });
+}
+
+/** Looks, plans, and stops there: nothing is accepted, no blob is fetched. */
+async function plan({ assembled }: HandlersInput, signal: AbortSignal): Promise<Result<PlanView>> {
+  const { finder, follower, changes } = assembled;
+  const row = follower.row();
+  const found = await finder.find({ kind: 'command' }, signal);
+  if (found.kind !== 'candidate') {
+    return ok(emptyPlan(found.kind, row.applied, 'fault' in found ? found.fault : null));
+  }
+  const planned = await planCandidate(changes, found.candidate, row, signal);
+  if (!planned.ok) return ok(emptyPlan('refused', row.applied, planned.fault));
+  const view = planView(planned.value, row.applied);
+  const barred = follower.barred(found.candidate);
+  return ok(barred ? { ...view, result: barred.code } : view);
+}
+
+async function apply(
+  { assembled }: HandlersInput,
+  bundle: string | null,
+  tell: (line: ProgressLine) => void,
+): Promise<ProgressLine> {
+  const stop = assembled.progress.listen((what, done, total) =>
+    tell({ kind: 'progress', phase: 'downloading', what, done, total }),
+  );
+  try {
+    const wake =
+      bundle === null
+        ? ({ kind: 'command' } as const)
+        : ({ kind: 'bundle', path: bundle } as const);
+    return endLine(await assembled.agent.look(wake));
+  } finally {
+    stop();
+  }
+}
+
+function endLine(end: CycleEnd): ProgressLine {
+  switch (end.kind) {
+    case 'applied':
+      return line('applied', pointText(end.point), end.tookMs, null);
+    case 'unchanged':
+    case 'nothing':
+      return line(end.kind, null, null, null);
+    case 'superseded':
+      return line(end.kind, end.offered, null, null);
+    case 'refused':
+    case 'waiting':
+      return line(end.kind, end.offered, null, end.fault);
+    case 'unreachable':
+      return line(end.kind, null, null, end.fault);
+  }
+}
+
+function line(
+  result: string,
+  offered: string | null,
+  tookMs: number | null,
+  fault: Fault | null,
+): ProgressLine {
+  return { kind: 'end', result, offered, tookMs, fault: fault && faultView(fault) };
+}
+
+async function rollback(input: HandlersInput): Promise<ProgressLine> {
+  const { assembled } = input;
+  const { follower, context, runner } = assembled;
+  const end = await runner.run({
+    point: null,
+    manifestDigest: null,
+    make: async () => follower.rollback(context),
+  });
+  changed(input, ok(undefined));
+  assembled.finder.forget();
+  return rollbackLine(end);
+}
+
+function rollbackLine(end: JobEnd): ProgressLine {
+  if (end.kind === 'superseded') return line('superseded', null, null, null);
+  if (end.kind === 'not-made') return line('refused', null, null, end.fault);
+  const { outcome, change } = end;
+  const offered = pointText(change.to);
+  if (outcome.kind === 'applied') return line('rolled back to', offered, null, null);
+  return line(outcome.kind, offered, null, 'fault' in outcome ? outcome.fault : null);
+}
+
+function logs(
+  { assembled }: HandlersInput,
+  query: LogsQuery,
+  signal: AbortSignal,
+): Result<AsyncIterable<Uint8Array>> {
+  return assembled.runtimes.logs(query, signal);
+}

@@ -1,0 +1,67 @@
+/** The sources and the link to the broker, as agent.yaml names them. */
+import { ok, type Result } from '#errors/fault.ts';
+import { readEndpoint } from '#link/endpoint.ts';
+import { httpLink } from '#link/http.ts';
+import { type MqttLink, mqttLink } from '#link/mqtt.ts';
+import { checkBroker } from '#link/mqtt-broker.ts';
+import { registry } from '#link/registry.ts';
+import { checkTopicRoot, defaultTopicRoot } from '#link/topics.ts';
+import type { Platform } from '#platform/platform.ts';
+import { SOURCES } from '#sources/catalogue.ts';
+import type { Source } from '#sources/source.ts';
+import type { Fleet } from '#state/names.ts';
+import type { AgentConfig } from './config.ts';
+import type { AgentTime } from './time.ts';
+
+export interface Links {
+  readonly sources: readonly Source[];
+  readonly mqtt: MqttLink | null;
+  readonly topicRoot: string;
+  close(): Promise<void>;
+}
+
+export interface LinksInput {
+  readonly platform: Platform;
+  readonly config: AgentConfig;
+  readonly time: AgentTime;
+  readonly fleet: Fleet;
+  readonly deviceId: string;
+  readonly agentVersion: string;
+}
+
+export function openLinks(input: LinksInput): Result<Links> {
+  const { platform, config, time } = input;
+  const http = httpLink(platform, {
+    deadClock: { directory: `${config.runDir}/tls`, time: () => time.view() },
+  });
+  const sources: Source[] = [];
+  for (const settings of config.registries) {
+    const checked = readEndpoint(settings);
+    if (!checked.ok) return checked;
+    sources.push(SOURCES['oci-registry'](registry(http, settings), config.channel.name));
+  }
+  const root = checkTopicRoot(config.mqtt?.topicRoot ?? defaultTopicRoot(input.fleet));
+  if (!root.ok) return root;
+  const mqtt = openMqtt(input, root.value);
+  if (!mqtt.ok) return mqtt;
+  return ok({
+    sources,
+    mqtt: mqtt.value,
+    topicRoot: root.value,
+    async close() {
+      await mqtt.value?.close();
+      http.close();
+    },
+  });
+}
+
+function openMqtt(input: LinksInput, topicRoot: string): Result<MqttLink | null> {
+  const { platform, config, time, fleet, deviceId, agentVersion } = input;
+  if (!config.mqtt) return ok(null);
+  const broker = config.mqtt;
+  const checked = checkBroker(broker);
+  if (!checked.ok) return checked;
+  const channels = [config.channel.name];
+  const names = { topicRoot, fleet, deviceId, channels, agentVersion };
+  return ok(mqttLink(platform, { broker, time: () => time.view(), ...names }));
+}

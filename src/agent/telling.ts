@@ -1,0 +1,108 @@
+/** What the agent tells: the snapshot behind every status, its delivery, the events of drift. */
+import { type ApplyContext, runtimeOf } from '#apply/transaction.ts';
+import { ok, type Result } from '#errors/fault.ts';
+import { topicOf } from '#link/topics.ts';
+import type { Platform } from '#platform/platform.ts';
+import { type Delivery, deliverStatus, type Snapshot } from '#report/deliver.ts';
+import { eventOf, eventOfFault, type Place } from '#report/events.ts';
+import { queueEvent } from '#report/outbox.ts';
+import type { Agent } from './agent.ts';
+import type { Base } from './base.ts';
+import type { Drift, DriftEvent } from './drift.ts';
+import type { Follower } from './follow.ts';
+import { channelStatus, type Health } from './snapshot.ts';
+import type { Links } from './sources.ts';
+
+export interface SnapshotFrom {
+  readonly base: Base;
+  readonly platform: Platform;
+  readonly context: ApplyContext;
+  readonly agentVersion: string;
+  readonly follower: Follower;
+  readonly agent: Agent;
+  readonly drift: Drift;
+  healthOf(id: string): Health | null;
+}
+
+export function snapshotOf(from: SnapshotFrom): Result<Snapshot> {
+  const { base, platform, context, follower, agent, drift } = from;
+  const current = agent.current();
+  if (!current.ok) return current;
+  const channel = channelStatus({
+    follower,
+    current: current.value,
+    runtimeOf(generation) {
+      const runtime = runtimeOf(context, generation);
+      return runtime.ok ? runtime.value : null;
+    },
+    healthOf: from.healthOf,
+    drift: drift.found(),
+    safeMode: follower.safeMode(),
+  });
+  return ok({
+    fleet: base.root.fleet,
+    deviceId: base.device.id,
+    at: platform.clock.wallMs(),
+    timeGrade: base.time.view().grade,
+    agentVersion: from.agentVersion,
+    labels: base.device.labels,
+    channels: [channel],
+    rootVersion: base.root.version,
+  });
+}
+
+/** Null: no broker is configured; status is then read over the socket only. */
+export function deliveryOf(
+  base: Base,
+  platform: Platform,
+  links: Links,
+  snapshot: () => Result<Snapshot>,
+): Result<Delivery | null> {
+  if (!links.mqtt) return ok(null);
+  const topic = topicOf(links.topicRoot, { kind: 'status', device: base.device.id });
+  if (!topic.ok) return topic;
+  const { clock, random, log } = platform;
+  return ok(
+    deliverStatus({
+      clock,
+      random,
+      log,
+      link: links.mqtt,
+      topic: topic.value,
+      signer: base.identity.signer,
+      store: base.store,
+      boot: base.boot,
+      snapshot,
+    }),
+  );
+}
+
+/** One commit an event: drift is rare, and what was found must survive. */
+export function recordDrift(
+  { base, platform }: { readonly base: Base; readonly platform: Platform },
+  follower: Follower,
+  event: DriftEvent,
+): void {
+  const { deployment } = event;
+  const place = { at: platform.clock.wallMs(), channel: follower.channel, deployment };
+  platform.log.write('warn', `drift.${event.kind}`, { deployment });
+  const row = { ...follower.row(), degraded: event.kind === 'flapping' ? event.fault.code : null };
+  const done = base.store.transaction((tx) => {
+    queueEvent(tx, driftEvent(event, place));
+    if (event.kind === 'flapping') tx.putChannel(row);
+  });
+  if (done.ok && event.kind === 'flapping') follower.saw(row);
+  if (!done.ok) platform.log.write('warn', 'drift.unrecorded', { code: done.fault.code });
+}
+
+function driftEvent(event: DriftEvent, place: Place) {
+  switch (event.kind) {
+    case 'found':
+      return eventOf('drift.found', place, event.deviation);
+    case 'repaired':
+      return eventOf('drift.repaired', place, { what: event.what });
+    case 'failed':
+    case 'flapping':
+      return eventOfFault(event.fault, place);
+  }
+}

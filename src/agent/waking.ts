@@ -1,0 +1,69 @@
+/** What wakes this agent, and when it is connected: after recovery, until it stops. */
+import type { Platform } from '#platform/platform.ts';
+import type { Delivery } from '#report/deliver.ts';
+import { startAll, TRIGGERS } from '#triggers/catalogue.ts';
+import type { Command } from '#triggers/command.ts';
+import { type Gate, gate } from '#triggers/gate.ts';
+import type { Schedule } from '#triggers/schedule.ts';
+import type { AgentConfig } from './config.ts';
+import type { CycleEnd } from './cycle.ts';
+import type { Follower } from './follow.ts';
+import type { Links } from './sources.ts';
+
+export interface Triggers {
+  readonly gate: Gate;
+  readonly command: Command;
+  readonly schedule: Schedule;
+}
+
+export function triggersOf(platform: Platform, config: AgentConfig): Triggers {
+  const { clock, random } = platform;
+  return {
+    gate: gate({ clock, random, perMinute: config.nudgesPerMinute }),
+    command: TRIGGERS.command(),
+    schedule: TRIGGERS.schedule({ clock, random, ...config.schedule }),
+  };
+}
+
+export interface ConnectInput {
+  readonly platform: Platform;
+  readonly config: AgentConfig;
+  readonly links: Links;
+  readonly follower: Follower;
+  readonly triggers: Triggers;
+  readonly delivery: Delivery | null;
+}
+
+/** Starts triggers, delivery and link; the returned function stops them. */
+export function connect(input: ConnectInput): () => Promise<void> {
+  const { platform, config, links, follower, triggers, delivery } = input;
+  const { gate, command, schedule } = triggers;
+  const { mqtt } = links;
+  const listening = mqtt
+    ? [
+        TRIGGERS.nudge({
+          clock: platform.clock,
+          link: mqtt,
+          channels: [config.channel.name],
+          floor: () => follower.row().floor,
+        }),
+        TRIGGERS.reconnect(mqtt),
+      ]
+    : [];
+  const stop = startAll([command, schedule, ...listening], gate.wake);
+  delivery?.start();
+  mqtt?.start();
+  if (links.sources.length > 0) gate.wake({ kind: 'start' });
+  return async () => {
+    stop();
+    delivery?.stop();
+    await links.close();
+  };
+}
+
+/** What may pass by itself backs off; everything else starts the interval anew. */
+export function tellSchedule(schedule: Schedule, end: CycleEnd): void {
+  const failing = 'fault' in end && end.kind !== 'refused' && end.fault.retry === 'later';
+  if (failing) schedule.failed(end.fault.retryAfterMs);
+  else schedule.succeeded();
+}

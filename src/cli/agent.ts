@@ -1,0 +1,143 @@
+/**
+ * `holdfast agent`: runs until it is told to stop. SIGTERM stops cleanly and leaves programs
+ * running; as process 1, and for `holdfast stop`, they are stopped first, in reverse order. SIGHUP
+ * rereads the configuration. `--once` does one cycle and ends with its exit code.
+ */
+import type { Command } from 'commander';
+import { type Assembled, assemble } from '#agent/assemble.ts';
+import { type AgentConfig, readConfig } from '#agent/config.ts';
+import type { CycleEnd } from '#agent/cycle.ts';
+import { controlHandlers } from '#agent/handlers.ts';
+import { serveControl } from '#control/server.ts';
+import { type Fault, ok, type Result } from '#errors/fault.ts';
+import type { CliContext } from './context.ts';
+import { EXIT, exitCodeOf } from './exit.ts';
+import { resolvePath } from './paths.ts';
+import { complain } from './render.ts';
+
+const CONFIG = '/etc/holdfast/agent.yaml';
+
+interface Options {
+  readonly config: string;
+  readonly once?: boolean;
+}
+
+export function registerAgent(program: Command, context: CliContext): void {
+  program
+    .command('agent')
+    .description('keeps this device at its signed desired state')
+    .option('-c, --config <file>', 'agent.yaml', context.env.HOLDFAST_CONFIG ?? CONFIG)
+    .option('--once', 'one cycle: look, apply, end')
+    .action((options: Options) => runAgent(context, options));
+}
+
+type Ended = 'stop' | 'stop-programs' | 'reload';
+
+async function runAgent(context: CliContext, options: Options): Promise<void> {
+  const file = resolvePath(context, options.config);
+  let config = readConfig(context.platform.files, file);
+  for (;;) {
+    if (!config.ok) return failed(context, config.fault);
+    context.configureLog(config.value.log);
+    const ended = await runConfigured(context, config.value, options.once === true);
+    if (!ended.ok) return failed(context, ended.fault);
+    if (ended.value !== 'reload') return;
+    const next = readConfig(context.platform.files, file);
+    // A configuration that cannot be read changes nothing: the one in force goes on.
+    if (next.ok) config = next;
+    else complain(context.terminal, next.fault);
+  }
+}
+
+function failed(context: CliContext, fault: Fault): void {
+  complain(context.terminal, fault);
+  context.exit(exitCodeOf(fault.code));
+}
+
+async function runConfigured(
+  context: CliContext,
+  config: AgentConfig,
+  once: boolean,
+): Promise<Result<Ended>> {
+  const { platform, version } = context;
+  const startedAt = platform.clock.monotonicMs();
+  const assembled = assemble(platform, config, {
+    version: version.version,
+    buildTime: version.buildTime,
+    executable: context.executable,
+    ready: () => context.ready(config.runDir),
+  });
+  if (!assembled.ok) return assembled;
+  const it = assembled.value;
+  try {
+    const started = await it.agent.start();
+    if (!started.ok) return started;
+    if (once) {
+      const end = await it.agent.look({ kind: 'command' });
+      context.exit(exitOf(context, end));
+      return ok('stop');
+    }
+    return await serve(context, it, startedAt);
+  } finally {
+    it.close();
+  }
+}
+
+async function serve(
+  context: CliContext,
+  assembled: Assembled,
+  startedAt: number,
+): Promise<Result<Ended>> {
+  const { platform, version } = context;
+  const { config, runtimes } = assembled;
+  const stopping = new AbortController();
+  const ended: { how: Ended } = { how: 'stop' };
+  const end = (how: Ended) => {
+    ended.how = how;
+    stopping.abort();
+  };
+  const handlers = controlHandlers({
+    platform,
+    assembled,
+    agentVersion: version.version,
+    startedAt,
+    async stop() {
+      const stopped = await runtimes.stopAll();
+      end('stop-programs');
+      return stopped;
+    },
+  });
+  const sockets = {
+    runDir: config.runDir,
+    group: config.controlGroup,
+    statusMode: config.statusMode,
+  };
+  const closeControl = await serveControl(platform.listener, sockets, handlers);
+  if (!closeControl.ok) return closeControl;
+  const unsubscribe = [
+    context.onSignal('stop', () => end(platform.processes.self.isInit ? 'stop-programs' : 'stop')),
+    context.onSignal('reload', () => end('reload')),
+  ];
+  const disconnect = assembled.connect();
+  platform.log.write('info', 'agent.started', {
+    version: version.version,
+    device: assembled.base.device.id,
+  });
+  try {
+    await assembled.agent.run(stopping.signal);
+  } finally {
+    for (const off of unsubscribe) off();
+    await disconnect();
+    await closeControl.value();
+  }
+  if (ended.how === 'stop-programs') await runtimes.stopAll();
+  assembled.base.starts.reset();
+  platform.log.write('info', 'agent.stopped', { how: ended.how });
+  return ok(ended.how);
+}
+
+function exitOf({ terminal }: CliContext, end: CycleEnd): number {
+  if (!('fault' in end)) return EXIT.done;
+  complain(terminal, end.fault);
+  return exitCodeOf(end.fault.code);
+}
