@@ -3,18 +3,18 @@
  * 15 min, from the start again after a stable minute), whatever the broker answers. Each connection
  * announces the device (presence, retained; its last will is the opposite), subscribes its nudges
  * and then counts as up. Nothing is queued here: `publish` works only while the link is up, because
- * report/ always sends the newest. Two clients with one identity throw each other out: that is
- * told as `cloned`.
+ * report/ always sends the newest. Two clients with one identity throw each other out (clones.ts).
  *
  * No timer runs while the link is up and silent but the client's keepalive.
  */
-import { type Fault, fault, ok, type Result, refuse } from '#errors/fault.ts';
+import { type Fault, fault, ok, type Result, refuse, refused } from '#errors/fault.ts';
 import type { MqttConnection } from '#platform/mqtt.ts';
 import type { Platform } from '#platform/platform.ts';
 import { LIMITS } from '#state/limits.ts';
 import type { Fleet } from '#state/names.ts';
-import { writePresence } from '#wire/presence.ts';
+import { readPresence, writePresence } from '#wire/presence.ts';
 import { type Backoff, backoff } from './backoff.ts';
+import { type CloneWatch, cloneWatch } from './clones.ts';
 import { type BrokerConfig, type BrokerPlatform, brokerName, openBroker } from './mqtt-broker.ts';
 import { type Versions, versions, versionText } from './mqtt-version.ts';
 import type { PeerTime } from './peer.ts';
@@ -28,8 +28,6 @@ const STABLE_MS = 60_000;
 const ANSWER_MS = 30_000;
 const KEEPALIVE_S = 60;
 const SESSION_EXPIRY_S = 24 * 3_600;
-const TAKEN_OVER_MAX = 3;
-const TAKEN_OVER_WITHIN_MS = 10 * 60_000;
 
 export type LinkPlatform = BrokerPlatform & Pick<Platform, 'clock' | 'random' | 'log'>;
 
@@ -91,11 +89,14 @@ interface Machine {
   readonly versions: Versions;
   readonly waits: Backoff;
   readonly listeners: Set<(event: MqttLinkEvent) => void>;
-  /** monotonic ms of take-overs, the newest TAKEN_OVER_MAX */
-  readonly takenOver: number[];
+  readonly clones: CloneWatch;
   /** resolved by close(): whatever waits, ends */
   readonly stopping: PromiseWithResolvers<void>;
   connection: MqttConnection | null;
+  /** Unix ms that the presence of this connection names */
+  since: number;
+  /** this side ended the connection, because the broker acknowledged nothing */
+  silent: Fault | null;
   state: MqttLinkState;
   /** ends the wait between two tries */
   retryNow: AbortController;
@@ -115,9 +116,11 @@ export function mqttLink(platform: LinkPlatform, options: MqttLinkOptions): Mqtt
       random: platform.random,
     }),
     listeners: new Set(),
-    takenOver: [],
+    clones: cloneWatch(platform.clock, (times) => tell(machine, { kind: 'cloned', times })),
     stopping: Promise.withResolvers<void>(),
     connection: null,
+    since: 0,
+    silent: null,
     state: { kind: 'down', since: platform.clock.wallMs(), lastFault: null, protocol: '5' },
     retryNow: new AbortController(),
     triedAt: Number.NEGATIVE_INFINITY,
@@ -159,7 +162,7 @@ async function run(machine: Machine): Promise<void> {
     });
     if (ended.upMs === null && machine.versions.failed(ended.fault)) continue;
     if (ended.upMs !== null && ended.upMs >= STABLE_MS) machine.waits.reset();
-    if (ended.fault.code === 'link.mqtt-taken-over') countTakeOver(machine);
+    if (ended.fault.code === 'link.mqtt-taken-over') machine.clones.takenOver();
     await pause(machine, machine.waits.next(ended.fault.retryAfterMs));
   }
 }
@@ -181,6 +184,8 @@ async function session(
 ): Promise<{ readonly fault: Fault; readonly upMs: number | null }> {
   const { platform, options } = machine;
   const gone = Promise.withResolvers<Result<void>>();
+  machine.since = Math.max(0, Math.trunc(platform.clock.wallMs()));
+  machine.clones.connecting(machine.since);
   const opened = await openBroker(platform, options.broker, options.time(), {
     clientId: clientId(options),
     version: machine.versions.current(),
@@ -195,30 +200,33 @@ async function session(
     return { fault: opened.fault, upMs: null };
   }
   const connection = opened.value;
+  machine.silent = null;
   if (machine.closed) {
     await connection.end();
-    return { fault: cut(machine, 'it was closed here'), upMs: null };
+    return { fault: fault('link.down', { peer: machine.peer }), upMs: null };
   }
   machine.connection = connection;
   const upAt = platform.clock.monotonicMs();
   const greeting = await Promise.race([greet(machine, connection), gone.promise.then(() => null)]);
   if (greeting !== null) up(machine, greeting.ok ? null : greeting.fault);
   const end = await Promise.race([gone.promise, machine.stopping.promise.then(() => ok())]);
-  const why = end.ok ? cut(machine, 'the broker closed it') : end.fault;
+  const why = end.ok
+    ? (machine.silent ?? fault('link.cut', { peer: machine.peer, reason: 'it was closed here' }))
+    : end.fault;
   down(machine, why);
   return { fault: why, upMs: platform.clock.monotonicMs() - upAt };
 }
 
-function up(machine: Machine, fault: Fault | null): void {
+function up(machine: Machine, missing: Fault | null): void {
   const before = machine.state.protocol;
   const protocol = versionText(machine.versions.current());
   machine.versions.worked();
   const since = machine.platform.clock.wallMs();
-  machine.state = { kind: 'up', since, lastFault: fault, protocol };
-  machine.platform.log.write(fault ? 'warn' : 'info', 'mqtt.up', {
+  machine.state = { kind: 'up', since, lastFault: missing, protocol };
+  machine.platform.log.write(missing ? 'warn' : 'info', 'mqtt.up', {
     broker: machine.peer,
     protocol,
-    ...(fault ? { code: fault.code, message: fault.message } : {}),
+    ...(missing ? { code: missing.code, message: missing.message } : {}),
   });
   if (before !== protocol) tell(machine, { kind: 'protocol', protocol });
   tell(machine, { kind: 'up', protocol });
@@ -243,6 +251,8 @@ async function greet(machine: Machine, connection: MqttConnection): Promise<Resu
   const { topicRoot, deviceId, channels } = machine.options;
   const presence = topicOf(topicRoot, { kind: 'presence', device: deviceId });
   if (!presence.ok) return presence;
+  // In this order: the retained presence that comes back is the one before this connection.
+  const watched = connection.subscribe([presence.value]);
   const said = connection.publish(presence.value, presenceBytes(machine, true), true);
   const topics: string[] = [];
   for (const name of [
@@ -255,6 +265,8 @@ async function greet(machine: Machine, connection: MqttConnection): Promise<Resu
   }
   const subscribed = await answered(machine, connection, connection.subscribe(topics));
   const announced = await answered(machine, connection, said);
+  // Access rules may forbid it: then clones show only where the broker names them.
+  await answered(machine, connection, watched);
   return subscribed.ok ? announced : subscribed;
 }
 
@@ -282,7 +294,8 @@ async function answered(
 ): Promise<Result<void>> {
   const late = Promise.withResolvers<Result<void>>();
   const cancel = machine.platform.clock.after(ANSWER_MS, () => {
-    late.resolve(refuse('link.timeout', { peer: machine.peer, ms: ANSWER_MS }));
+    machine.silent = fault('link.timeout', { peer: machine.peer, ms: ANSWER_MS });
+    late.resolve(refused(machine.silent));
     connection.destroy();
   });
   const result = await Promise.race([answer, late.promise]);
@@ -312,18 +325,10 @@ function receive(
     tell(machine, { kind: 'nudge', topic, payload, retained });
   } else if (topic?.kind === 'device-nudge' && topic.device === deviceId) {
     tell(machine, { kind: 'nudge', topic, payload, retained });
+  } else if (topic?.kind === 'presence' && topic.device === deviceId) {
+    const presence = readPresence(payload);
+    if (presence.ok) machine.clones.saw(presence.value.since);
   }
-}
-
-/** MQTT 3.1.1 has no reason in a close: there a clone shows only as a link that never stays up. */
-function countTakeOver(machine: Machine): void {
-  const now = machine.platform.clock.monotonicMs();
-  const { takenOver } = machine;
-  takenOver.push(now);
-  while ((takenOver[0] ?? now) < now - TAKEN_OVER_WITHIN_MS) takenOver.shift();
-  if (takenOver.length < TAKEN_OVER_MAX) return;
-  tell(machine, { kind: 'cloned', times: takenOver.length });
-  takenOver.length = 0;
 }
 
 function tell(machine: Machine, event: MqttLinkEvent): void {
@@ -341,14 +346,10 @@ function will(machine: Machine): {
 
 function presenceBytes(machine: Machine, online: boolean): Uint8Array {
   const { agentVersion } = machine.options;
-  return writePresence({ online, agentVersion, since: machine.platform.clock.wallMs() });
+  return writePresence({ online, agentVersion, since: machine.since });
 }
 
 /** Stable, so that the broker keeps one session per device and a clone shows. */
 function clientId(options: MqttLinkOptions): string {
   return `holdfast-${options.fleet.slice(0, 16)}-${options.deviceId}`;
-}
-
-function cut(machine: Machine, reason: string): Fault {
-  return fault('link.cut', { peer: machine.peer, reason });
 }

@@ -148,6 +148,8 @@ describe('publish', () => {
     const result = await sent;
     expect(result.ok ? '' : result.fault.code).toBe('link.timeout');
     expect(fake.sessions[0]?.ended).toBe('destroy');
+    await clock.settle();
+    expect(link.state()).toMatchObject({ kind: 'down', lastFault: { code: 'link.timeout' } });
     await link.close();
   });
 

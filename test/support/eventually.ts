@@ -1,0 +1,17 @@
+/** Waits for a condition of a real part, without guessing how long it takes. */
+const POLL_MS = 10;
+
+/** @param what  what did not come true within `withinMs`, for the message */
+export async function eventually<T>(
+  what: string,
+  condition: () => T | null | undefined | false | Promise<T | null | undefined | false>,
+  withinMs = 15_000,
+): Promise<T> {
+  const end = Date.now() + withinMs;
+  for (;;) {
+    const value = await condition();
+    if (value !== null && value !== undefined && value !== false) return value;
+    if (Date.now() > end) throw new Error(`not within ${withinMs} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+}
