@@ -49,7 +49,8 @@ export function pace(clock: Clock): Pace {
     },
     breathe() {
       since = 0;
-      return clock.sleep(0);
+      // A sleep of 0 resolves without a turn of the loop.
+      return clock.sleep(1);
     },
   };
 }

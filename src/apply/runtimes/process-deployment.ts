@@ -1,0 +1,283 @@
+/**
+ * All programs of one deployment: started or adopted in order, ended in reverse order, whatever of
+ * other generations is still alive ended first. Reads the process table each time; `running` is only
+ * what this agent supervises.
+ */
+import { accountOf, type RunRules } from '#apply/accounts.ts';
+import { folderOf } from '#apply/folder-name.ts';
+import { slotsOf } from '#apply/generations.ts';
+import type { Ownership } from '#apply/stage.ts';
+import { ok, type Result } from '#errors/fault.ts';
+import type { Clock } from '#platform/clock.ts';
+import type { Log } from '#platform/log.ts';
+import type { Child, Processes } from '#platform/processes.ts';
+import type { ProcessComponent } from '#state/deployment.ts';
+import { type Digest, hexOf } from '#state/digest.ts';
+import type { Generation } from '#state/generation.ts';
+import { endSessions, PLAIN_STOP, type StopRule } from './process-end.ts';
+import type { ProgramFiles } from './process-files.ts';
+import {
+  instancesOf,
+  type PidRecords,
+  programAmong,
+  readToken,
+  type Token,
+  tokenOf,
+} from './process-identity.ts';
+import type { ProgramLogs } from './process-logs.ts';
+import { commandOf, environmentOf, processProfile } from './process-program.ts';
+import { supervise, type Unit } from './process-unit.ts';
+
+export interface ProcessEnv {
+  readonly processes: Processes;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly storeId: string;
+  readonly users: RunRules;
+  readonly programs: ProgramFiles;
+  readonly records: PidRecords;
+  readonly logs: ProgramLogs;
+  readonly onChange: (deployment: string) => void;
+  /** by deployment id, in the order in which they were started */
+  readonly running: Map<string, Running>;
+}
+
+export interface Running {
+  readonly generation: Generation;
+  readonly units: readonly Unit[];
+}
+
+/** Which live processes of a deployment are meant; the component as `folderOf` has it. */
+type Which = (token: Token, component: string) => boolean;
+
+function exactly(generation: Digest, name: string): Which {
+  return ({ hex }, component) => hex === hexOf(generation) && component === folderOf(name);
+}
+
+export function account(
+  env: Pick<ProcessEnv, 'processes' | 'users'>,
+  { id }: Generation,
+  { name, user }: ProcessComponent,
+): Result<Ownership | null> {
+  return accountOf(env.processes, env.users, { deployment: id, component: name, user });
+}
+
+/**
+ * Every program of `next` runs afterwards, adopted or started; nothing else of the deployment does.
+ * @param previous  says how its programs want to be stopped
+ */
+export async function bringUp(
+  env: ProcessEnv,
+  next: Generation,
+  previous: Generation | null,
+): Promise<Result<void>> {
+  const hex = hexOf(next.digest);
+  const held = env.running.get(next.id);
+  if (held && held.generation.digest !== next.digest) {
+    const stopped = await stopUnits(env, next.id, held);
+    if (!stopped.ok) return stopped;
+  }
+  const ended = await endAlive(env, next.id, previous, (token) => token.hex !== hex);
+  if (!ended.ok) return ended;
+  const running = env.running.get(next.id) ?? created(env, next);
+  env.running.set(next.id, running);
+  for (const unit of running.units) {
+    const up = await raise(env, next, unit);
+    if (!up.ok) return up;
+  }
+  return ok(undefined);
+}
+
+function created(env: ProcessEnv, generation: Generation): Running {
+  const { id, digest } = generation;
+  const { processes, clock, log, logs } = env;
+  const units = processProfile(generation).components.map((component) => {
+    const which = exactly(digest, component.name);
+    return supervise(id, component, {
+      processes,
+      clock,
+      log,
+      launch: () => launch(env, generation, component),
+      end: (session) => endThese(env, id, { which, session, stop: component.stop }),
+      watchLog: () => logs.watch(id, component.name, component.logs),
+      onChange: () => env.onChange(id),
+    });
+  });
+  return { generation, units };
+}
+
+async function raise(env: ProcessEnv, next: Generation, unit: Unit): Promise<Result<void>> {
+  const { state } = unit.condition();
+  if (state === 'running' || state === 'waiting') return ok(undefined);
+  const owner = account(env, next, unit.component);
+  if (!owner.ok) return owner;
+  const { name } = unit.component;
+  const record = env.records.read(next.id, name);
+  if (!record.ok) return record;
+  const found = instancesOf(env.processes, env.storeId, next.id);
+  if (!found.ok) return found;
+  const token = tokenOf(env.storeId, next.id, next.digest);
+  const uid = owner.value?.uid ?? env.processes.self.uid;
+  const program = programAmong(
+    env.processes,
+    found.value,
+    { token, component: name, uid },
+    record.value,
+  );
+  const recorded = record.value?.token === token && record.value.identity?.pid === program?.pid;
+  if (program && recorded) {
+    unit.adopt(program);
+    return ok(undefined);
+  }
+  // No record names the program: what else carries its token is a duplicate or a remainder.
+  const ended = await endThese(env, next.id, {
+    which: exactly(next.digest, name),
+    session: null,
+    stop: unit.component.stop,
+    spare: program?.pid ?? null,
+  });
+  if (!ended.ok) return ended;
+  if (!program) return unit.start();
+  unit.adopt(program);
+  return env.records.write(next.id, name, { token, identity: program });
+}
+
+async function launch(
+  env: ProcessEnv,
+  generation: Generation,
+  component: ProcessComponent,
+): Promise<Result<Child>> {
+  const { id } = generation;
+  const token = tokenOf(env.storeId, id, generation.digest);
+  const owner = account(env, generation, component);
+  if (!owner.ok) return owner;
+  // Not running: nothing uses its slots.
+  const options = { depth: 'stat', used: new Set<string>() } as const;
+  const directory = await env.programs.ready(generation, component, options);
+  if (!directory.ok) return directory;
+  const output = env.logs.path(id, component.name);
+  if (!output.ok) return output;
+  const noted = env.records.write(id, component.name, { token, identity: null });
+  if (!noted.ok) return noted;
+  const child = await env.processes.spawn({
+    command: commandOf(generation, component, directory.value),
+    env: environmentOf(generation, component, token),
+    directory: component.workingDirectory ?? directory.value,
+    output: output.value,
+    ...owner.value,
+  });
+  if (!child.ok) {
+    env.records.remove(id, component.name);
+    return child;
+  }
+  const { identity } = child.value;
+  env.log.write('info', 'program.started', { deployment: id, component: component.name });
+  const written = env.records.write(id, component.name, { token, identity });
+  // Without its record it would still be found by its token: not worth ending it for.
+  if (!written.ok) env.log.write('warn', 'program.unrecorded', { code: written.fault.code });
+  return child;
+}
+
+/** Ends all programs of the deployment, supervised or found. */
+export async function bringDown(
+  env: ProcessEnv,
+  id: string,
+  previous: Generation | null,
+): Promise<Result<void>> {
+  const held = env.running.get(id);
+  const stopped = held ? await stopUnits(env, id, held) : ok(undefined);
+  if (!stopped.ok) return stopped;
+  return endAlive(env, id, previous, () => true);
+}
+
+async function stopUnits(env: ProcessEnv, id: string, held: Running): Promise<Result<void>> {
+  for (const unit of held.units.toReversed()) {
+    const stopped = await unit.stop();
+    if (!stopped.ok) return stopped;
+    const removed = env.records.remove(id, unit.component.name);
+    if (!removed.ok) return removed;
+  }
+  env.running.delete(id);
+  return ok(undefined);
+}
+
+/** What no unit here supervises: of an earlier agent, of another generation. */
+async function endAlive(
+  env: ProcessEnv,
+  id: string,
+  previous: Generation | null,
+  which: Which,
+): Promise<Result<void>> {
+  const components = previous ? processProfile(previous).components : [];
+  for (const { name, stop } of components.toReversed()) {
+    const mine: Which = (token, component) =>
+      component === folderOf(name) && which(token, component);
+    const ended = await endThese(env, id, { which: mine, session: null, stop });
+    if (!ended.ok) return ended;
+  }
+  return endThese(env, id, { which, session: null, stop: PLAIN_STOP });
+}
+
+interface Ending {
+  readonly which: Which;
+  /** of a leader that is known; its environment may be unreadable by now */
+  readonly session: number | null;
+  readonly stop: StopRule;
+  /** this session stays */
+  readonly spare?: number | null;
+}
+
+function endThese(env: ProcessEnv, id: string, ending: Ending): Promise<Result<void>> {
+  const { which, session, stop, spare } = ending;
+  const find = (): Result<ReadonlySet<number>> => {
+    const sessions = new Set<number>();
+    const found = instancesOf(env.processes, env.storeId, id);
+    if (!found.ok) return found;
+    for (const each of found.value) {
+      if (which(each.token, folderOf(each.component))) sessions.add(each.session);
+    }
+    const recorded = recordedSessions(env, id, which);
+    if (!recorded.ok) return recorded;
+    for (const each of recorded.value) sessions.add(each);
+    if (session !== null && env.processes.session(session).length > 0) sessions.add(session);
+    if (spare) sessions.delete(spare);
+    return ok(sessions);
+  };
+  return endSessions(env, id, find, stop);
+}
+
+/** Leaders that records name and that are alive, whatever their environment shows. */
+function recordedSessions(env: ProcessEnv, id: string, which: Which): Result<readonly number[]> {
+  const records = env.records.list(id);
+  if (!records.ok) return records;
+  const sessions: number[] = [];
+  for (const { component, record } of records.value) {
+    const token = readToken(record.token);
+    if (!record.identity || token?.store !== env.storeId) continue;
+    if (which(token, component) && env.processes.alive(record.identity)) {
+      sessions.push(record.identity.pid);
+    }
+  }
+  return ok(sessions);
+}
+
+/** Slots that live programs of the deployment run from: not to be swept. */
+export function usedSlots(env: ProcessEnv, id: string): Result<ReadonlySet<string>> {
+  const found = instancesOf(env.processes, env.storeId, id);
+  if (!found.ok) return found;
+  const used = new Set<string>();
+  for (const { token } of found.value)
+    for (const slot of [token.hex, `${token.hex}~`]) used.add(slot);
+  const held = env.running.get(id);
+  for (const slot of held ? slotsOf(held.generation.digest) : []) used.add(slot);
+  return ok(used);
+}
+
+/** What is left of the whole store: of deployments that this agent never came to supervise. */
+export function endStore(env: ProcessEnv): Promise<Result<void>> {
+  const find = (): Result<ReadonlySet<number>> => {
+    const found = instancesOf(env.processes, env.storeId, null);
+    return found.ok ? ok(new Set(found.value.map(({ session }) => session))) : found;
+  };
+  return endSessions(env, 'stop', find, PLAIN_STOP);
+}
