@@ -3,12 +3,14 @@ import { Command, CommanderError } from 'commander';
 import { registerAgent } from './agent.ts';
 import { registerApply } from './apply.ts';
 import type { CliContext } from './context.ts';
+import { registerDoctor } from './doctor.ts';
 import { EXIT } from './exit.ts';
 import { registerExplain } from './explain.ts';
 import { registerHistory } from './history.ts';
 import { registerLogs } from './logs.ts';
 import { registerOperator } from './operator.ts';
 import { registerPlan } from './plan.ts';
+import { registerPrepareImage } from './prepare-image.ts';
 import { registerSelfTest } from './self-test.ts';
 import { registerStatus } from './status.ts';
 import { versionLine } from './version.ts';
@@ -22,6 +24,8 @@ const REGISTRATIONS: readonly ((program: Command, context: CliContext) => void)[
   registerLogs,
   registerApply,
   registerOperator,
+  registerDoctor,
+  registerPrepareImage,
   registerSelfTest,
 ];
 

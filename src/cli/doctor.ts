@@ -1,0 +1,62 @@
+/** `holdfast doctor`: config, clock, disk, link, trust. Works without an agent; changes nothing. */
+import { type Command, Option } from 'commander';
+import { readConfig } from '#agent/config.ts';
+import { doctor, type Finding, type Severity, wrong } from '#agent/doctor.ts';
+import type { CliContext } from './context.ts';
+import { EXIT } from './exit.ts';
+import { printed } from './local.ts';
+import { resolvePath } from './paths.ts';
+import { columns, FORMATS, type Format, type Painter, painter } from './render.ts';
+
+interface Options {
+  readonly config: string;
+  readonly output: Format;
+}
+
+const CONFIG = '/etc/holdfast/agent.yaml';
+const MARKS: Readonly<Record<Severity, string>> = {
+  ok: '✓',
+  note: '·',
+  warning: '!',
+  error: '✗',
+};
+
+export function registerDoctor(program: Command, context: CliContext): void {
+  program
+    .command('doctor')
+    .description('what is wrong with configuration, clock, disk, link and trust, and what to do')
+    .option('-c, --config <file>', 'agent.yaml', context.env.HOLDFAST_CONFIG ?? CONFIG)
+    .addOption(new Option('-o, --output <format>').choices([...FORMATS]).default('text'))
+    .action((options: Options) => run(context, options));
+}
+
+async function run(context: CliContext, options: Options): Promise<void> {
+  const { platform, terminal, version } = context;
+  const config = readConfig(platform.files, resolvePath(context, options.config));
+  const findings = config.ok
+    ? await doctor({ platform, config: config.value, buildTime: version.buildTime })
+    : [wrong('configuration', config.fault)];
+  terminal.out(
+    printed(options.output, findings, {
+      text: (rows) => findingsText(rows, painter(terminal)),
+      name: (rows) => rows.map(({ about, severity }) => `${severity}/${about}\n`).join(''),
+    }),
+  );
+  const ill = findings.some(({ severity }) => severity === 'error');
+  context.exit(ill ? EXIT.usage : EXIT.done);
+}
+
+function findingsText(findings: readonly Finding[], paint: Painter): string {
+  const rows = findings.map(({ about, severity, code, message, remedy }) => {
+    const mark = MARKS[severity];
+    const painted =
+      severity === 'ok'
+        ? paint.good(mark)
+        : severity === 'error'
+          ? paint.bad(mark)
+          : paint.warn(mark);
+    const text = code === '' ? message : `${code}: ${message}`;
+    return [painted, about, remedy === '' ? text : `${text}\n→ ${remedy}`];
+  });
+  return columns(['', '', ''], rows).replace(/^\n/, '');
+}
