@@ -1,0 +1,163 @@
+import { describe, expect, test } from 'bun:test';
+import fc from 'fast-check';
+import { checkAllowed } from '#plan/allow.ts';
+import { inOrder } from '#plan/order.ts';
+import { resolveValues } from '#plan/resolve.ts';
+import { stepsBetween, stepText } from '#plan/steps.ts';
+import type { Generation } from '#state/generation.ts';
+import { type GenerationInput, generation } from '../../support/generations.ts';
+
+const texts = (current: readonly Generation[], desired: readonly Generation[]) =>
+  stepsBetween(current, desired).map(stepText);
+
+describe('steps between two states', () => {
+  test('unchanged deployments get no step', () => {
+    const [a, b] = [generation({ id: 'a' }), generation({ id: 'b' })];
+    expect(texts([a, b], [a, b])).toEqual([]);
+  });
+  test('removals come first, dependants before what they need, then installs and updates in order', () => {
+    const base = generation({ id: 'base' });
+    const app = generation({ id: 'app', dependsOn: ['base'] });
+    const db = generation({ id: 'db' });
+    const newDb = generation({ id: 'db', version: '2' });
+    const web = generation({ id: 'web', dependsOn: ['db'] });
+    expect(texts([base, app, db], [newDb, web])).toEqual([
+      'remove app',
+      'remove base',
+      'update db',
+      'install web',
+    ]);
+  });
+  test('applying the steps to any state gives the desired one', () => {
+    const ids = fc.uniqueArray(fc.constantFrom('a', 'b', 'c', 'd', 'e'), { maxLength: 5 });
+    const states = ids.chain((names) =>
+      fc.tuple(
+        ...names.map((id) =>
+          fc.constantFrom('1', '2').map((version) => generation({ id, version })),
+        ),
+      ),
+    );
+    fc.assert(
+      fc.property(states, states, (current, desired) => {
+        const after = new Map(current.map((one) => [one.id, one.digest]));
+        for (const step of stepsBetween(current, desired)) {
+          if (step.kind === 'remove') after.delete(step.previous.id);
+          else after.set(step.next.id, step.next.digest);
+        }
+        expect(after).toEqual(new Map(desired.map((one) => [one.id, one.digest])));
+      }),
+    );
+  });
+});
+
+describe('order by dependsOn', () => {
+  const order = (...inputs: GenerationInput[]) => {
+    const ordered = inOrder(inputs.map(generation));
+    return ordered.ok ? ordered.value.map(({ id }) => id) : ordered.fault.code;
+  };
+  test('what is needed comes first, ties keep their order', () => {
+    expect(
+      order({ id: 'z', dependsOn: ['m'] }, { id: 'a' }, { id: 'm', dependsOn: ['b'] }, { id: 'b' }),
+    ).toEqual(['b', 'm', 'z', 'a']);
+  });
+  test('a circle is refused and named', () => {
+    expect(order({ id: 'a', dependsOn: ['b'] }, { id: 'b', dependsOn: ['a'] })).toBe(
+      'plan.dependency-cycle',
+    );
+    const circle = inOrder([generation({ id: 'a', dependsOn: ['a'] })]);
+    expect(!circle.ok && circle.fault.message).toContain('a → a');
+  });
+  test('a name that is not in the state is refused', () => {
+    expect(order({ id: 'a', dependsOn: ['nobody'] })).toBe('plan.unknown-dependency');
+  });
+  test('2,000 deployments in one chain are ordered without a deep stack', () => {
+    const chain = Array.from({ length: 2_000 }, (_, n) => ({
+      id: `d${n}`,
+      dependsOn: n === 1_999 ? [] : [`d${n + 1}`],
+    }));
+    const ordered = order(...chain);
+    expect(ordered[0]).toBe('d1999');
+    expect(ordered.at(-1)).toBe('d0');
+  });
+});
+
+describe('check 15: what the owner lets a channel do', () => {
+  const allow = {
+    roots: ['/opt', '/srv'],
+    runtimes: ['files', 'process'],
+    users: null,
+    defaultUser: 'holdfast',
+  };
+  for (const [inputs, verdict] of [
+    [[{ id: 'a', target: '/opt/a' }], 'allowed'],
+    [[{ id: 'a', target: '/etc/passwd' }], 'plan.target-outside-roots'],
+    [[{ id: 'a', target: '/optimal/a' }], 'plan.target-outside-roots'],
+    [[{ id: 'a', target: '/opt' }], 'plan.target-outside-roots'],
+    [
+      [
+        { id: 'a', target: '/opt/x' },
+        { id: 'b', target: '/opt/x' },
+      ],
+      'plan.conflict',
+    ],
+    [
+      [
+        { id: 'a', target: '/opt/x' },
+        { id: 'b', target: '/opt/x/y/z' },
+      ],
+      'plan.conflict',
+    ],
+    [
+      [
+        { id: 'a', target: '/opt/x' },
+        { id: 'b', target: '/opt/xy' },
+      ],
+      'allowed',
+    ],
+    [[{ id: 'a', kind: 'other' }], 'plan.runtime-unknown'],
+    [[{ id: 'a', kind: 'process', user: 'plc' }], 'allowed'],
+    [[{ id: 'a', kind: 'process', user: 'root' }], 'plan.user-not-allowed'],
+    [[{ id: 'a', kind: 'process', user: '0' }], 'plan.user-not-allowed'],
+  ] as const) {
+    test(`${JSON.stringify(inputs)}: ${verdict}`, () => {
+      const checked = checkAllowed(inputs.map(generation), allow);
+      expect(checked.ok ? 'allowed' : checked.fault.code).toBe(verdict);
+    });
+  }
+  test('a runtime that the channel may not use is refused', () => {
+    const checked = checkAllowed([generation({ id: 'a', kind: 'process' })], {
+      ...allow,
+      runtimes: ['files'],
+    });
+    expect(!checked.ok && checked.fault.code).toBe('plan.runtime-not-allowed');
+  });
+  test('named users are the only ones, the default among them', () => {
+    const only = { ...allow, users: ['plc'] };
+    const user = (name: string) =>
+      checkAllowed([generation({ id: 'a', kind: 'process', user: name })], only).ok;
+    expect([user('plc'), user('holdfast'), user('other')]).toEqual([true, true, false]);
+  });
+});
+
+describe('parameters from facts of the device', () => {
+  const device = { id: 'press-7', labels: { site: 'a' } };
+  const resolve = (value: Parameters<typeof resolveValues>[0]['parameters'][number]['value']) => {
+    const { deployment } = generation({ id: 'a' });
+    const resolved = resolveValues(
+      { ...deployment, parameters: [{ name: 'p', value, targets: [] }] },
+      device,
+    );
+    return resolved.ok ? resolved.value.get('p') : resolved.fault.code;
+  };
+  test('literals, the id and labels are text', () => {
+    expect(resolve({ kind: 'literal', text: '8080' })).toBe('8080');
+    expect(resolve({ kind: 'device-id' })).toBe('press-7');
+    expect(resolve({ kind: 'device-label', label: 'site' })).toBe('a');
+  });
+  test('a label that the device lacks waits for the operator', () => {
+    expect(resolve({ kind: 'device-label', label: 'line' })).toBe('plan.value-missing');
+  });
+  test('a value of the device channel is refused as unsupported, never ignored', () => {
+    expect(resolve({ kind: 'device-value', name: 'secret' })).toBe('plan.value-unsupported');
+  });
+});
