@@ -1,0 +1,78 @@
+/**
+ * The OCI artifact of one signed state (FORMATS: OCI artifact): layer 0 the envelope, then roots,
+ * the documents, the blobs, each digest once. Envelope and documents, when small, also stand in
+ * their descriptors, which saves a device two requests (docs/decisions/0002-embedded-layers.md);
+ * nothing may depend on that.
+ */
+import { ok, type Result, refuse } from '#errors/fault.ts';
+import type { DesiredState } from '#state/desired-state.ts';
+import type { Digest } from '#state/digest.ts';
+import type { Envelope } from '#state/envelope.ts';
+import { LIMITS } from '#state/limits.ts';
+import { MEDIA } from '#state/media-types.ts';
+import { pointText } from '#state/point.ts';
+import { writeEnvelope } from '#wire/envelope.ts';
+import { describe, type OciDescriptor, readManifest, writeManifest } from '#wire/oci.ts';
+import { bytesContent, type Content } from './content.ts';
+
+export interface Artifact {
+  readonly manifest: Uint8Array;
+  readonly manifestDigest: Digest;
+  /** config and layers, each once, in the order they are pushed */
+  readonly contents: readonly Content[];
+}
+
+/** bytes of a layer that is embedded in its descriptor */
+const EMBEDDED_MAX = 16 * 1024;
+const EMPTY_CONFIG = new TextEncoder().encode('{}');
+
+export function makeArtifact(
+  state: DesiredState,
+  envelope: Envelope,
+  parts: { readonly documents: Content | null; readonly contents: ReadonlyMap<Digest, Content> },
+): Result<Artifact> {
+  const signed = bytesContent(writeEnvelope(envelope));
+  if (signed.size > LIMITS.envelopeBytes) {
+    const what = 'the envelope';
+    return refuse('publish.too-large', { what, size: signed.size, most: LIMITS.envelopeBytes });
+  }
+  const config = bytesContent(EMPTY_CONFIG);
+  const layers: OciDescriptor[] = [layerOf(MEDIA.envelope, signed)];
+  if (parts.documents) layers.push(layerOf(MEDIA.documents, parts.documents));
+  const contents = [config, signed, ...(parts.documents ? [parts.documents] : [])];
+  const known = new Set(layers.map(({ digest }) => digest));
+  for (const { digest, mediaType, size } of state.blobs) {
+    if (known.has(digest)) continue;
+    known.add(digest);
+    layers.push({ mediaType, digest, size, data: null, annotations: {} });
+    const content = parts.contents.get(digest);
+    if (content && digest !== config.digest) contents.push(content);
+  }
+  const manifest = writeManifest({
+    artifactType: MEDIA.artifact,
+    config: describe(MEDIA.ociEmpty, EMPTY_CONFIG, { inline: true }),
+    layers,
+    annotations: {
+      'org.opencontainers.image.title': `${state.channel} ${pointText(state.point)}`,
+      'org.holdfast.state-digest': state.point.digest,
+    },
+  });
+  const read = readManifest(manifest); // what no device would read is not published
+  if (!read.ok) return read;
+  return ok({ manifest, manifestDigest: bytesContent(manifest).digest, contents });
+}
+
+function layerOf(mediaType: string, content: Content): OciDescriptor {
+  const { digest, size } = content;
+  return { mediaType, digest, size, data: embedded(content), annotations: {} };
+}
+
+function embedded({ size, chunks }: Content): Uint8Array | null {
+  if (size > EMBEDDED_MAX) return null;
+  const parts: Uint8Array[] = [];
+  for (const chunk of chunks()) {
+    if (!chunk.ok) return null;
+    parts.push(chunk.value);
+  }
+  return new Uint8Array(Buffer.concat(parts));
+}

@@ -1,0 +1,127 @@
+/**
+ * `sign` and `publish`: what is not signed yet is signed and kept, then sent. A run that was cut is
+ * simply run again: the same content gives the same bytes, because they are read from signed/.
+ */
+import { ok, type Result, refuse } from '#errors/fault.ts';
+import type { Registry } from '#link/registry.ts';
+import type { Platform } from '#platform/platform.ts';
+import { comparePoints } from '#state/point.ts';
+import { compileChannel } from './compile.ts';
+import { authorityOf, type Fleet } from './fleet.ts';
+import type { Head } from './head.ts';
+import type { Passphrases } from './keys.ts';
+import { type ChannelLine, readLine } from './line.ts';
+import { type PushEvent, type Pushed, pushState } from './push.ts';
+import { type Parts, signStatement } from './sign.ts';
+import { markTaken, type SignedState } from './signed.ts';
+import { type Cargo, type Draft, draftStatement, saysTheSame } from './statement.ts';
+
+export interface SignOptions {
+  readonly passphrases: Passphrases;
+  /** asked before anything is signed that takes deployments away */
+  readonly confirmRemoval: (channel: string, removed: readonly string[]) => Promise<boolean>;
+  /** a new number although nothing has changed: for a statement that ends soon */
+  readonly renew: boolean;
+}
+
+export type Prepared =
+  /** newly signed, or signed before and not yet at the registry's head */
+  | { readonly kind: 'signed'; readonly signed: SignedState; readonly fresh: boolean }
+  /** the registry's head says the same, signed by another folder of this fleet */
+  | { readonly kind: 'unchanged'; readonly head: Head };
+
+/** Compiles the channel's folder and signs it where it differs from what was signed before. */
+export async function prepareChannel(
+  platform: Platform,
+  fleet: Fleet,
+  line: ChannelLine,
+  options: SignOptions,
+): Promise<Result<Prepared>> {
+  const folder = `${fleet.directory}/channels/${line.channel.name}`;
+  const compiled = compileChannel(platform, folder);
+  if (!compiled.ok) return compiled;
+  const { deployments, blobs, documents, contents } = compiled.value;
+  const layer = documents && { digest: documents.digest, size: documents.size };
+  const cargo: Cargo = { deployments, blobs, documents: layer, promotedFrom: null };
+  return prepareCargo(platform, fleet, line, { cargo, parts: { documents, contents }, options });
+}
+
+export async function prepareCargo(
+  platform: Platform,
+  fleet: Fleet,
+  line: ChannelLine,
+  next: { readonly cargo: Cargo; readonly parts: Parts; readonly options: SignOptions },
+): Promise<Result<Prepared>> {
+  const { cargo, parts, options } = next;
+  const draft = draftStatement(fleet, line.channel, cargo, line);
+  const same = options.renew ? null : alreadySigned(line, draft);
+  if (same) return ok(same);
+  if (draft.removed.length > 0) {
+    const { name } = line.channel;
+    const confirmed = await options.confirmRemoval(name, draft.removed);
+    const removed = draft.removed.join(', ');
+    if (!confirmed) return refuse('publish.not-confirmed', { channel: name, removed });
+  }
+  const { passphrases } = options;
+  const statement = { unsigned: draft.unsigned, parts, passphrases };
+  const signed = await signStatement(platform, fleet, line.channel, statement);
+  return signed.ok ? ok({ kind: 'signed', signed: signed.value, fresh: true }) : signed;
+}
+
+/** Ours, when nobody has gone beyond it; else the head, when it says the same. */
+function alreadySigned({ latest, head }: ChannelLine, draft: Draft): Prepared | null {
+  const ours =
+    latest !== null &&
+    saysTheSame(latest.state, draft.unsigned) &&
+    (!head ||
+      comparePoints(latest.state.point, head.state.point) > 0 ||
+      latest.state.point.digest === head.state.point.digest);
+  if (ours) return { kind: 'signed', signed: latest, fresh: false };
+  return head && saysTheSame(head.state, draft.unsigned) ? { kind: 'unchanged', head } : null;
+}
+
+export interface Published {
+  readonly head: Pick<Head, 'state' | 'manifestDigest'>;
+  readonly signed: 'now' | 'before' | 'elsewhere';
+  readonly pushed: Pushed;
+}
+
+/** @param registry  where fleet.yaml says; its tags move only here */
+export async function publishChannel(
+  platform: Platform,
+  fleet: Fleet,
+  target: { readonly channel: string; readonly registry: Registry },
+  options: SignOptions & { readonly report: (event: PushEvent) => void },
+): Promise<Result<Published>> {
+  const { channel, registry } = target;
+  const line = await readLine(platform, fleet, channel, registry);
+  if (!line.ok) return line;
+  const prepared = await prepareChannel(platform, fleet, line.value, options);
+  return prepared.ok
+    ? pushPrepared(platform, fleet, { ...target, ...options }, prepared.value)
+    : prepared;
+}
+
+export async function pushPrepared(
+  platform: Pick<Platform, 'files'>,
+  fleet: Fleet,
+  target: {
+    readonly channel: string;
+    readonly registry: Registry;
+    readonly report: (event: PushEvent) => void;
+  },
+  prepared: Prepared,
+): Promise<Result<Published>> {
+  if (prepared.kind === 'unchanged') {
+    return ok({ head: prepared.head, signed: 'elsewhere', pushed: 'there-already' });
+  }
+  const { signed, fresh } = prepared;
+  const authority = authorityOf(fleet, target.channel);
+  const pushed = await pushState(target.registry, signed, authority, target.report);
+  if (!pushed.ok) {
+    if (pushed.fault.code !== 'publish.sequence-taken') return pushed;
+    const marked = markTaken(platform.files, fleet, target.channel, signed.state.point);
+    return marked.ok ? pushed : marked;
+  }
+  return ok({ head: signed, signed: fresh ? 'now' : 'before', pushed: pushed.value });
+}

@@ -1,0 +1,133 @@
+/**
+ * Pushes one signed state, so that a cut at any point leaves the channel at its old head and a rerun
+ * sends the same bytes: blobs that are missing, then the numbered tag, which is read back and is
+ * somebody else's when another publisher was first, then the channel's tag, last.
+ */
+import { ok, type Result, refuse } from '#errors/fault.ts';
+import type { Registry } from '#link/registry.ts';
+import { comparePoints, pointText } from '#state/point.ts';
+import type { Authority } from '#trust/authorship.ts';
+import type { OciDescriptor } from '#wire/oci.ts';
+import { type Head, readHead } from './head.ts';
+import { registryShelf } from './shelf.ts';
+import { type SignedState, tagOf } from './signed.ts';
+
+export type PushEvent =
+  | {
+      readonly kind: 'blobs';
+      readonly missing: number;
+      readonly bytes: number;
+      readonly total: number;
+    }
+  /** bytes of all missing blobs sent so far */
+  | { readonly kind: 'sent'; readonly bytes: number }
+  | { readonly kind: 'reserved'; readonly tag: string }
+  | { readonly kind: 'moved'; readonly tag: string };
+
+export type Pushed = 'moved' | 'there-already';
+
+/** blobs asked about at a time */
+const ASKED_AT_ONCE = 4;
+
+export async function pushState(
+  registry: Registry,
+  signed: SignedState,
+  authority: Authority,
+  report: (event: PushEvent) => void,
+): Promise<Result<Pushed>> {
+  const { channel, point } = signed.state;
+  const reserved = tagOf(channel, point);
+  const there = await reservation(registry, signed, authority);
+  if (!there.ok) return there;
+  if (!there.value) {
+    const sent = await pushBlobs(registry, signed, report);
+    if (!sent.ok) return sent;
+    const put = await registry.putManifest(reserved, signed.manifestBytes);
+    if (!put.ok) return put;
+    const back = await reservation(registry, signed, authority);
+    if (!back.ok) return back;
+    if (!back.value) return refuse('publish.sequence-taken', { tag: reserved });
+  }
+  report({ kind: 'reserved', tag: reserved });
+  const head = await readHead(registryShelf(registry, channel), authority);
+  if (!head.ok) return head;
+  const order = head.value ? comparePoints(head.value.state.point, point) : -1;
+  if (head.value && order > 0) {
+    const shown = { point: pointText(point), head: pointText(head.value.state.point) };
+    return refuse('publish.superseded', shown);
+  }
+  if (head.value && order === 0 && head.value.state.point.digest === point.digest) {
+    return ok('there-already');
+  }
+  const moved = await registry.putManifest(channel, signed.manifestBytes);
+  if (!moved.ok) return moved;
+  report({ kind: 'moved', tag: channel });
+  return ok('moved');
+}
+
+/** Is the numbered tag ours? False: nobody's yet. Somebody else's: `publish.sequence-taken`. */
+async function reservation(
+  registry: Registry,
+  signed: SignedState,
+  authority: Authority,
+): Promise<Result<boolean>> {
+  const tag = tagOf(signed.state.channel, signed.state.point);
+  const held: Result<Head | null> = await readHead(registryShelf(registry, tag), authority);
+  if (!held.ok) {
+    // bytes that are not this fleet's under our number: taken, whoever put them there
+    return held.fault.code === 'publish.head-unverified'
+      ? refuse('publish.sequence-taken', { tag })
+      : held;
+  }
+  if (!held.value) return ok(false);
+  return held.value.state.point.digest === signed.state.point.digest
+    ? ok(true)
+    : refuse('publish.sequence-taken', { tag });
+}
+
+async function pushBlobs(
+  registry: Registry,
+  { manifest, shelf }: SignedState,
+  report: (event: PushEvent) => void,
+): Promise<Result<undefined>> {
+  const blobs = [
+    ...new Map([manifest.config, ...manifest.layers].map((b) => [b.digest, b])).values(),
+  ];
+  const missing = await missingBlobs(registry, blobs);
+  if (!missing.ok) return missing;
+  const bytes = missing.value.reduce((sum, { size }) => sum + size, 0);
+  report({ kind: 'blobs', missing: missing.value.length, bytes, total: blobs.length });
+  let before = 0;
+  for (const { digest, size } of missing.value) {
+    const content = shelf.content({ digest, size });
+    if (!content?.ok)
+      return (
+        content ?? refuse('publish.bundle', { bundle: shelf.name, reason: 'it cannot be sent on' })
+      );
+    const sent = await registry.pushBlob(digest, size, content.value.chunks, (done) =>
+      report({ kind: 'sent', bytes: before + done }),
+    );
+    if (!sent.ok) return sent;
+    before += size;
+    report({ kind: 'sent', bytes: before });
+  }
+  return ok();
+}
+
+/** What the registry says it has not, a few questions at a time. */
+export async function missingBlobs(
+  registry: Registry,
+  blobs: readonly Pick<OciDescriptor, 'digest' | 'size'>[],
+): Promise<Result<readonly Pick<OciDescriptor, 'digest' | 'size'>[]>> {
+  const missing: Pick<OciDescriptor, 'digest' | 'size'>[] = [];
+  for (let at = 0; at < blobs.length; at += ASKED_AT_ONCE) {
+    const some = blobs.slice(at, at + ASKED_AT_ONCE);
+    const answers = await Promise.all(some.map(({ digest }) => registry.hasBlob(digest)));
+    for (const [index, answer] of answers.entries()) {
+      if (!answer.ok) return answer;
+      const blob = some[index];
+      if (!answer.value && blob) missing.push(blob);
+    }
+  }
+  return ok(missing);
+}
