@@ -83,8 +83,15 @@ export function watchedStream(
       stream.pause();
     }
   });
-  stream.on('end', () => void watched.push(null));
+  // A broker that says why it leaves closes right behind it: what came is read to the end first.
+  let finished = false;
+  const finish = (): void => {
+    if (!finished && !watched.destroyed) watched.push(null);
+    finished = true;
+  };
+  stream.once('end', finish);
+  stream.once('close', finish);
+  watched.once('end', () => setImmediate(() => watched.destroy()));
   stream.on('error', (error) => void watched.destroy(error));
-  stream.on('close', () => void watched.destroy());
   return watched;
 }
