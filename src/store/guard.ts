@@ -26,12 +26,12 @@ const MAGIC = 0xbeefc0de;
 const DATA_VERSION = 2;
 const NO_PAGE = 0xffff_ffff_ffff_ffffn;
 const FLAG = { branch: 0x01, leaf: 0x02, overflow: 0x04, meta: 0x08 } as const;
-const KIND_MASK = 0x6f;
 const BIG_DATA = 0x01;
 const NODE_BYTES = 8;
 const OVERFLOW_REF_BYTES = 24;
 const DEPTH_MAX = 16;
-const INTEGER_KEY = 0x08;
+/** MDB_INTEGERKEY of the free list, MDB_NOSUBDIR of the environment: as lmdb.ts opens it */
+const FREE_FLAGS = 0x4008;
 
 /** Thrown and caught in this file. */
 class Damage extends Error {
@@ -88,6 +88,7 @@ interface Walk {
   readonly bytes: Uint8Array;
   readonly pages: number;
   readonly lastPage: bigint;
+  readonly transaction: bigint;
   /** 1: in use by a tree, 2: free */
   readonly marks: Uint8Array;
 }
@@ -100,13 +101,14 @@ function walkFile(bytes: Uint8Array): void {
   need(bytes.length >= 2 * PAGE_BYTES, `it has ${bytes.length} bytes, less than two pages`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const metas = [readMeta(view, 0), readMeta(view, 1)] as const;
-  const meta = metas[1].transaction > metas[0].transaction ? metas[1] : metas[0];
+  const meta = newerOf(view, ...metas);
   const pages = Math.floor(bytes.length / PAGE_BYTES);
   need(
     meta.lastPage >= 1n && meta.lastPage < BigInt(MAP_BYTES / PAGE_BYTES),
     `the last page is ${meta.lastPage}`,
   );
-  const walk: Walk = { view, bytes, pages, lastPage: meta.lastPage, marks: new Uint8Array(pages) };
+  const { lastPage, transaction } = meta;
+  const walk: Walk = { view, bytes, pages, lastPage, transaction, marks: new Uint8Array(pages) };
   walk.marks[0] = 1;
   walk.marks[1] = 1;
   walkTree(walk, meta.main, () => undefined);
@@ -115,6 +117,24 @@ function walkFile(bytes: Uint8Array): void {
   for (let at = 0; at < lists.length; at += 2) {
     checkFreeList(walk, lists[at] ?? 0, lists[at + 1] ?? 0);
   }
+}
+
+/**
+ * Transaction N writes meta N mod 2, so the two hold neighbouring numbers, or both 0 when nothing
+ * was ever committed. Otherwise a bit has flipped and the older state might pass for the newer.
+ */
+function newerOf(view: DataView, even: Meta, odd: Meta): Meta {
+  const [a, b] = [even.transaction, odd.transaction];
+  const fresh = a === 0n && b === 0n;
+  const parity = a % 2n === 0n && b % 2n === 1n;
+  need(fresh || (parity && (a - b === 1n || b - a === 1n)), `the metas have numbers ${a} and ${b}`);
+  for (const { main, transaction } of [even, odd]) {
+    if (main.root === NO_PAGE) continue;
+    // Each commit writes the root anew, and the one before it is not yet written over.
+    const written = view.getBigUint64(Number(main.root) * PAGE_BYTES + 8, true);
+    need(written === transaction, `the root of meta ${transaction} is of transaction ${written}`);
+  }
+  return b > a ? odd : even;
 }
 
 function readMeta(view: DataView, page: number): Meta {
@@ -127,7 +147,7 @@ function readMeta(view: DataView, page: number): Meta {
   need((version & 0xffff) === DATA_VERSION, `${which} has the data version ${version}`);
   need(view.getBigUint64(meta + 16, true) <= BigInt(MAP_BYTES), `${which} wants a larger map`);
   need(view.getUint32(meta + 24, true) === PAGE_BYTES, `${which} has another page size`);
-  need((view.getUint16(meta + 28, true) & 0xff) === INTEGER_KEY, `${which} has unknown flags`);
+  need(view.getUint16(meta + 28, true) === FREE_FLAGS, `${which} has unknown flags`);
   need(view.getUint16(meta + 72 + 4, true) === 0, `${which} has unknown flags of the records`);
   return {
     transaction: view.getBigUint64(meta + META_BYTES - 16, true),
@@ -154,31 +174,62 @@ function walkTree(walk: Walk, tree: Tree, value: (at: number, size: number) => v
     return;
   }
   need(tree.depth >= 1 && tree.depth <= DEPTH_MAX, `the ${tree.name} have depth ${tree.depth}`);
+  const root = walk.view.getBigUint64(Number(tree.root) * PAGE_BYTES + 8, true);
+  // Each commit writes the root anew: a root of another transaction belongs to another meta.
+  if (tree.name === 'records')
+    need(root === walk.transaction, 'the root is of another transaction');
   const state = { entries: 0n, previous: null as Uint8Array | null };
-  const visit = (page: bigint, level: number): void => {
-    const at = take(walk, page, 1n);
-    const flags = walk.view.getUint16(at + 18, true) & KIND_MASK;
-    const leaf = level === tree.depth;
-    need(flags === (leaf ? FLAG.leaf : FLAG.branch), `page ${page} is of another kind`);
+  const leaf = (at: number, page: bigint, range: Range): void => {
     for (const [index, node] of nodesOf(walk, at, page).entries()) {
-      if (!leaf) {
-        keyOf(walk, node, at, page);
-        visit(childOf(walk.view, node), level + 1);
-        continue;
-      }
       const key = keyOf(walk, node, at, page);
-      const ascends = !state.previous || ascending(tree, state.previous, key);
-      need(ascends, `entry ${index} of page ${page} is out of order`);
+      const ascends = !state.previous || order(tree, state.previous, key) < 0;
+      need(ascends && isInside(tree, key, range), `entry ${index} of page ${page} is out of order`);
       state.previous = key;
       state.entries += 1n;
       checkValue(walk, { node, page, at, keyBytes: key.length }, value);
     }
   };
-  visit(tree.root, 1);
+  const visit = (page: bigint, level: number, range: Range): void => {
+    const at = take(walk, page, 1n);
+    const flags = walk.view.getUint16(at + 18, true);
+    need(
+      flags === (level === tree.depth ? FLAG.leaf : FLAG.branch),
+      `page ${page} is of another kind`,
+    );
+    if (level === tree.depth) leaf(at, page, range);
+    else for (const child of childrenOf(walk, at, page, range)) visit(child.page, level + 1, child);
+  };
+  visit(tree.root, 1, { from: null, to: null });
   need(
     state.entries === tree.entries,
     `${state.entries} of ${tree.entries} ${tree.name} are there`,
   );
+}
+
+/** Keys below a branch node: from its own key on, up to the next one's. Null: no bound. */
+interface Range {
+  readonly from: Uint8Array | null;
+  readonly to: Uint8Array | null;
+}
+
+/** The key of a first node is ignored, as LMDB does. */
+function childrenOf(
+  walk: Walk,
+  at: number,
+  page: bigint,
+  { from, to }: Range,
+): (Range & { readonly page: bigint })[] {
+  const nodes = nodesOf(walk, at, page);
+  const keys = nodes.map((node) => keyOf(walk, node, at, page));
+  return nodes.map((node, index) => ({
+    page: childOf(walk.view, node),
+    from: index === 0 ? from : (keys[index] ?? null),
+    to: keys[index + 1] ?? to,
+  }));
+}
+
+function isInside(tree: Tree, key: Uint8Array, { from, to }: Range): boolean {
+  return (!from || order(tree, from, key) <= 0) && (!to || order(tree, key, to) < 0);
 }
 
 /** Marks `count` pages from `page` as used, each once; the byte offset of the first. */
@@ -192,6 +243,9 @@ function take(walk: Walk, page: bigint, count: bigint): number {
   }
   const offset = first * PAGE_BYTES;
   need(walk.view.getBigUint64(offset, true) === page, `page ${page} has another number`);
+  // A page of a later transaction counts as writable: LMDB would write into its read-only map.
+  const written = walk.view.getBigUint64(offset + 8, true);
+  need(written <= walk.transaction, `page ${page} is from the later transaction ${written}`);
   return offset;
 }
 
@@ -246,22 +300,25 @@ function checkValue(walk: Walk, leaf: Leaf, value: (at: number, size: number) =>
   need(data + OVERFLOW_REF_BYTES <= end, `a value of page ${leaf.page} lies outside it`);
   const first = view.getBigUint64(data, true);
   const count = view.getBigUint64(data + 16, true);
+  const written = view.getBigUint64(data + 8, true);
+  need(written <= walk.transaction, `a value of page ${leaf.page} is from a later transaction`);
   need(
     BigInt(size) <= count * BigInt(PAGE_BYTES) - BigInt(HEADER_BYTES),
     `a value of page ${leaf.page} is larger than its pages`,
   );
   const at = take(walk, first, count);
-  const kind = view.getUint16(at + 18, true) & KIND_MASK;
+  const kind = view.getUint16(at + 18, true);
   need(kind === FLAG.overflow, `page ${first} is of another kind`);
   need(BigInt(view.getUint32(at + 20, true)) === count, `page ${first} has another length`);
   value(at + HEADER_BYTES, size);
 }
 
 /** Records by their bytes, transactions of the free list by their number. */
-function ascending(tree: Tree, before: Uint8Array, after: Uint8Array): boolean {
-  if (tree.name === 'records') return Buffer.compare(before, after) < 0;
-  if (before.length !== 8 || after.length !== 8) return false;
-  return Buffer.from(before).readBigUInt64LE() < Buffer.from(after).readBigUInt64LE();
+function order(tree: Tree, a: Uint8Array, b: Uint8Array): number {
+  if (tree.name === 'records') return Buffer.compare(a, b);
+  need(a.length === 8 && b.length === 8, 'a key of the free list is no number');
+  const [first, second] = [Buffer.from(a).readBigUInt64LE(), Buffer.from(b).readBigUInt64LE()];
+  return first < second ? -1 : first > second ? 1 : 0;
 }
 
 /** A count, then page numbers; 0 is an unused place, -n the length of the block that follows. */

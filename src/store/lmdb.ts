@@ -25,7 +25,8 @@ const NEARLY_FULL_BYTES = 256 * 1024;
 /** every row fits many times; the map is address space, not memory */
 const MDB_MAP_FULL = -30792;
 
-type Database = RootDatabase<Uint8Array, string>;
+/** Keys are bytes to LMDB: decoding of its own would throw at a key with a flipped bit. */
+type Database = RootDatabase<Uint8Array, Uint8Array>;
 
 export const lmdbKind: EngineKind = {
   dataFile: DATA_FILE,
@@ -43,10 +44,11 @@ function openDatabase(directory: Directory): Result<Database> {
   if (!cleared.ok) return cleared;
   try {
     return ok(
-      open<Uint8Array, string>({
+      open<Uint8Array, Uint8Array>({
         path: `${directory.path}/${DATA_FILE}`,
         noSubdir: true,
         encoding: 'binary',
+        keyEncoding: 'binary',
         cache: false,
         overlappingSync: false,
         pageSize: PAGE_BYTES,
@@ -155,13 +157,13 @@ function transactionOf({ directory, database }: Opened): EngineTransaction {
   };
   return {
     get: (key) => read(database, key),
-    put: (key, value) => guarded('write a record', () => database.putSync(key, value)),
-    remove: (key) => guarded('remove a record', () => database.removeSync(key)),
+    put: (key, value) => guarded('write a record', () => database.putSync(Buffer.from(key), value)),
+    remove: (key) => guarded('remove a record', () => database.removeSync(Buffer.from(key))),
   };
 }
 
 function read(database: Database, key: string): Uint8Array | undefined {
-  const value = database.getBinary(key);
+  const value = database.getBinary(Buffer.from(key));
   return value && Uint8Array.from(value);
 }
 
@@ -169,9 +171,11 @@ function* rangeOf(
   database: Database,
   prefix: string,
 ): Iterable<readonly [key: string, value: Uint8Array]> {
-  for (const { key, value } of database.getRange({ start: prefix })) {
-    if (typeof key !== 'string' || !key.startsWith(prefix)) return;
-    yield [key, Uint8Array.from(value)];
+  const start = prefix === '' ? {} : { start: Buffer.from(prefix) };
+  for (const { key, value } of database.getRange(start)) {
+    const text = Buffer.from(key).toString();
+    if (!text.startsWith(prefix)) return;
+    yield [text, Uint8Array.from(value)];
   }
 }
 
