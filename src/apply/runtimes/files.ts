@@ -39,8 +39,8 @@ export interface FilesOptions {
   /** what the channels may write, all together; each channel's own share is plan/allow.ts */
   readonly roots: readonly string[];
   readonly protectedPaths: readonly string[];
-  /** as whom reload hooks run */
-  readonly hooks: RunRules;
+  /** as whom reload hooks run: the default user, root only where it is allowed */
+  readonly users: RunRules;
 }
 
 export function filesRuntime(options: FilesOptions): Runtime {
@@ -273,11 +273,11 @@ async function keepFound(env: FilesEnv, current: Generation): Promise<Result<rea
 }
 
 async function runHook(
-  { hooks, processes, log }: FilesOptions,
+  { users, processes, log }: FilesOptions,
   { id }: Generation,
   { command, timeoutMs }: Hook,
 ): Promise<Result<void>> {
-  const account = accountOf(processes, hooks, { deployment: id, component: 'reload', user: null });
+  const account = accountOf(processes, users, { deployment: id, component: 'reload', user: null });
   if (!account.ok) return account;
   const program = { command, env: PLAIN_ENV, directory: '/', ...account.value };
   const end = await processes.run(program, timeoutMs);

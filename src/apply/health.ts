@@ -1,0 +1,254 @@
+/**
+ * Health: the proof after an activation (check 21), and the watch afterwards. A deployment without
+ * checks is healthy when its activation has returned; every `process` deployment has the check
+ * alive. Deadlines use the monotonic clock; a failure seen while the loop itself was late by more
+ * than a second is forgiven once (DESIGN section 6: a stalled SD card, SIGSTOP).
+ */
+import { type Fault, fault, ok, type Result, refused } from '#errors/fault.ts';
+import type { HealthCheck } from '#state/deployment.ts';
+import type { Generation } from '#state/generation.ts';
+import { aliveForMs, type ProbeTools, probeRunner } from './probes/catalogue.ts';
+import type { ProbeRunner } from './probes/probe.ts';
+
+const STALLED_MS = 1_000;
+const ALIVE_INTERVAL_MS = 1_000;
+const ALIVE_GRACE_MS = 10_000;
+/** the watch after the proof asks no more often than this */
+const WATCH_INTERVAL_MIN_MS = 5_000;
+
+export interface Health {
+  readonly health: 'healthy' | 'unhealthy' | 'starting';
+  /** `apply.health-failed`, or empty */
+  readonly code: string;
+  readonly message: string;
+  readonly restarts: number;
+}
+
+/** The declared checks, and alive for programs unless the document declares one of that kind. */
+export function checksOf(generation: Generation): readonly HealthCheck[] {
+  const { profile, health } = generation.deployment;
+  if (profile.kind !== 'process' || health.some(({ probe }) => probe.kind === 'alive')) {
+    return health;
+  }
+  const alive: HealthCheck = {
+    name: 'alive',
+    probe: { kind: 'alive' },
+    startPeriodMs: 0,
+    intervalMs: ALIVE_INTERVAL_MS,
+    timeoutMs: aliveForMs(generation) + ALIVE_GRACE_MS,
+    retries: 1,
+  };
+  return [alive, ...health];
+}
+
+/**
+ * Every check of every generation passes once, and none fails for good until `windowMs` after the
+ * start. Ends at the first that fails: `apply.health-failed`; `apply.superseded` on abort. Bounded:
+ * each check has passed or failed after its start period and `retries` intervals and timeouts.
+ */
+export async function proveHealthy(
+  tools: ProbeTools,
+  generations: readonly Generation[],
+  options: { readonly windowMs: number; readonly signal: AbortSignal; readonly point: string },
+): Promise<Result<void>> {
+  const checks = generations.flatMap((of) => checksOf(of).map((check) => ({ of, check })));
+  const stop = new AbortController();
+  const signal = AbortSignal.any([options.signal, stop.signal]);
+  const startMs = tools.clock.monotonicMs();
+  const untilMs = startMs + options.windowMs;
+  const window = async (): Promise<Fault | null> => {
+    await tools.clock.sleep(options.windowMs, signal);
+    return null;
+  };
+  const proofs = checks.map(({ of, check }) =>
+    prove(tools, of, check, { startMs, untilMs, signal }),
+  );
+  const failed = await firstFault([...proofs, window()]);
+  stop.abort();
+  await Promise.all(proofs);
+  if (failed) return refused(failed);
+  if (options.signal.aborted) return refused(fault('apply.superseded', { point: options.point }));
+  return ok(undefined);
+}
+
+/** As soon as one has failed; null when all have ended well. */
+function firstFault(proofs: readonly Promise<Fault | null>[]): Promise<Fault | null> {
+  return new Promise((resolve, reject) => {
+    for (const proof of proofs) {
+      proof.then((failed) => {
+        if (failed) resolve(failed);
+      }, reject);
+    }
+    Promise.all(proofs).then(() => resolve(null), reject);
+  });
+}
+
+interface Span {
+  readonly startMs: number;
+  readonly untilMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** One check until it has passed and the window is over, or it has failed for good. */
+async function prove(
+  tools: ProbeTools,
+  of: Generation,
+  check: HealthCheck,
+  { startMs, untilMs, signal }: Span,
+): Promise<Fault | null> {
+  const { clock } = tools;
+  const runner = probeRunner(tools, of, check.probe);
+  const look = lookAt(tools, of, check, runner);
+  for (;;) {
+    const seen = await look(clock.monotonicMs() - startMs < check.startPeriodMs, signal);
+    if (signal.aborted) return null;
+    if (seen.kind === 'failed') return seen.fault;
+    const leftMs = untilMs - clock.monotonicMs();
+    if (seen.kind === 'passed' && leftMs <= 0) return null;
+    await clock.sleep(
+      seen.kind === 'passed' ? Math.min(check.intervalMs, leftMs) : check.intervalMs,
+      signal,
+    );
+    if (signal.aborted) return null;
+  }
+}
+
+type Seen =
+  | { readonly kind: 'passed' }
+  /** failures do not count yet, or not often enough */
+  | { readonly kind: 'pending'; readonly reason: string }
+  | { readonly kind: 'failed'; readonly fault: Fault };
+
+/** Counts failures in a row; the one that a late loop may have caused does not count, once. */
+function lookAt(tools: ProbeTools, of: Generation, check: HealthCheck, runner: ProbeRunner) {
+  const { clock } = tools;
+  let failures = 0;
+  let forgiven = false;
+  let dueMs: number | null = null;
+  return async (starting: boolean, signal: AbortSignal): Promise<Seen> => {
+    const begunMs = clock.monotonicMs();
+    const lateMs = dueMs === null ? 0 : begunMs - dueMs;
+    const result = await runner.run(of, check.timeoutMs, signal);
+    const endedMs = clock.monotonicMs();
+    dueMs = endedMs + check.intervalMs;
+    if (result.healthy) {
+      failures = 0;
+      return { kind: 'passed' };
+    }
+    const stalled = Math.max(lateMs, endedMs - begunMs - check.timeoutMs) > STALLED_MS;
+    const { reason } = result;
+    if (starting) return { kind: 'pending', reason };
+    if (stalled && !forgiven) {
+      forgiven = true;
+      return { kind: 'pending', reason };
+    }
+    failures += 1;
+    if (failures < Math.max(1, check.retries)) return { kind: 'pending', reason };
+    const details = { deployment: of.id, check: check.name, reason };
+    return { kind: 'failed', fault: fault('apply.health-failed', details) };
+  };
+}
+
+/** The checks of what is applied, seldom and cheap: status reads the last result. */
+export interface HealthMonitor {
+  /** Watches exactly these from now on; unchanged ones are not disturbed. */
+  watch(generations: readonly Generation[]): void;
+  health(generation: Generation): Health;
+  close(): void;
+}
+
+export function healthMonitor(
+  tools: ProbeTools,
+  onChange: (generation: Generation) => void,
+): HealthMonitor {
+  const watched = new Map<string, Watch>();
+  const keyOf = ({ id, digest }: Generation) => `${id}\0${digest}`;
+  return {
+    watch(generations) {
+      const wanted = new Map(generations.map((generation) => [keyOf(generation), generation]));
+      for (const [key, { stop }] of watched) {
+        if (wanted.has(key)) continue;
+        stop.abort();
+        watched.delete(key);
+      }
+      for (const [key, generation] of wanted) {
+        if (!watched.has(key)) watched.set(key, watchOne(tools, generation, onChange));
+      }
+    },
+    health: (generation) => healthOf(tools, generation, watched.get(keyOf(generation))),
+    close() {
+      for (const { stop } of watched.values()) stop.abort();
+      watched.clear();
+    },
+  };
+}
+
+interface Watch {
+  readonly stop: AbortController;
+  /** check name → fault of the last look; null: passed */
+  readonly faults: Map<string, Fault | null>;
+}
+
+/** Alive needs no timer: the process table is asked when status is made. */
+function watchOne(
+  tools: ProbeTools,
+  of: Generation,
+  onChange: (generation: Generation) => void,
+): Watch {
+  const watch: Watch = { stop: new AbortController(), faults: new Map() };
+  for (const check of checksOf(of)) {
+    if (check.probe.kind !== 'alive') void keepLooking(tools, of, check, { ...watch, onChange });
+  }
+  return watch;
+}
+
+async function keepLooking(
+  tools: ProbeTools,
+  of: Generation,
+  check: HealthCheck,
+  { stop, faults, onChange }: Watch & { onChange: (generation: Generation) => void },
+): Promise<void> {
+  const { clock } = tools;
+  const intervalMs = Math.max(check.intervalMs, WATCH_INTERVAL_MIN_MS);
+  const slow = { ...check, intervalMs };
+  const look = lookAt(tools, of, slow, probeRunner(tools, of, check.probe));
+  const startMs = clock.monotonicMs();
+  while (!stop.signal.aborted) {
+    const seen = await look(clock.monotonicMs() - startMs < check.startPeriodMs, stop.signal);
+    if (stop.signal.aborted) return;
+    const before = faults.get(check.name);
+    const now = seen.kind === 'failed' ? seen.fault : seen.kind === 'passed' ? null : before;
+    if (now !== undefined) faults.set(check.name, now);
+    if ((before?.code ?? null) !== (now?.code ?? null)) onChange(of);
+    await pause(tools, intervalMs, stop.signal);
+  }
+}
+
+/** Not a `sleep`: a pending look at health does not keep the agent's process from ending. */
+function pause({ clock }: ProbeTools, ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const cancel = clock.after(ms, () => {
+      signal.removeEventListener('abort', aborted);
+      resolve();
+    });
+    const aborted = () => {
+      cancel();
+      resolve();
+    };
+    signal.addEventListener('abort', aborted, { once: true });
+  });
+}
+
+function healthOf(tools: ProbeTools, generation: Generation, watch: Watch | undefined): Health {
+  const condition = tools.conditionOf(generation);
+  const { restarts } = condition;
+  if (condition.running === 'no' || condition.running === 'starting') {
+    const starting = condition.running === 'starting';
+    const message = condition.message || 'not running';
+    const code = 'apply.health-failed';
+    return { health: starting ? 'starting' : 'unhealthy', code, message, restarts };
+  }
+  const failed = [...(watch?.faults.values() ?? [])].find((each) => each !== null);
+  if (!failed) return { health: 'healthy', code: '', message: '', restarts };
+  return { health: 'unhealthy', code: failed.code, message: failed.message, restarts };
+}
