@@ -301,7 +301,7 @@ export const rejectedMarkRecord = recordKind(
 
 const OUTCOMES = ['applied', 'rejected', 'undone', 'rolled-back', 'refused'] as const;
 const INTENT_KINDS = ['apply', 'rollback'] as const;
-const INTENT_PHASES = ['activating', 'proving', 'undoing', 'stuck'] as const;
+const INTENT_PHASES = ['waiting', 'activating', 'proving', 'undoing', 'stuck'] as const;
 
 function markToWire(mark: { readonly at: number; readonly reason: string }) {
   return { at: wholeNumber(mark.at, 'at'), reason: mark.reason };
