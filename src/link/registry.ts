@@ -38,7 +38,7 @@ export interface Registry {
     progress?: Progress,
   ): Promise<Result<undefined>>;
   putManifest(reference: string, bytes: Uint8Array): Promise<Result<Digest>>;
-  /** All tags, in the registry's order; none when the repository is not there. */
+  /** All tags, in no order; none when the repository is not there. */
   tags(signal?: AbortSignal): Promise<Result<readonly string[]>>;
 }
 

@@ -37,7 +37,7 @@ export function indexTar(archive: FileReader, path: string): Result<TarIndex> {
     if (block.value.length < BLOCK) return bad('it ends inside a header');
     if (isZero(block.value))
       return endsClean(archive, at) ? ok(index) : bad('it has data after its end');
-    const header = readHeader(block.value);
+    const header = readHeader(block.value, true);
     if ('reason' in header) return bad(header.reason);
     const kind = KINDS[header.type];
     if (kind === undefined) return bad('it has entries that are neither files nor directories');

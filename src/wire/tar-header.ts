@@ -22,12 +22,15 @@ export interface TarHeader {
 
 export type Reason = { readonly reason: string };
 
-export function readHeader(block: Uint8Array): TarHeader | Reason {
+/** @param typedModes  take modes that repeat the file type, as skopeo's archives have them */
+export function readHeader(block: Uint8Array, typedModes = false): TarHeader | Reason {
   const magic = latin1(block.subarray(257, 265));
   const gnu = magic === 'ustar  \0';
   if (!gnu && magic !== 'ustar\x0000') return { reason: 'it is no ustar header' };
   if (octal(block.subarray(148, 156)) !== checksum(block)) return { reason: 'a wrong checksum' };
-  const mode = octal(block.subarray(100, 108));
+  const type = latin1(block.subarray(156, 157));
+  const stored = octal(block.subarray(100, 108));
+  const mode = typedModes ? withoutFileType(stored, type) : stored;
   const size = octal(block.subarray(124, 136));
   if (mode === null || mode > 0o7777) return { reason: 'the mode is no permission bits' };
   if (size === null) return { reason: 'the size is no octal number' };
@@ -38,7 +41,13 @@ export function readHeader(block: Uint8Array): TarHeader | Reason {
   }
   if (name === null || prefix === null) return { reason: 'the name is not UTF-8 text' };
   const path = prefix === '' ? name : `${prefix}/${name}`;
-  return { type: latin1(block.subarray(156, 157)), path, mode, size };
+  return { type, path, mode, size };
+}
+
+/** The file type of stat stands in the mode too; it must be that of the entry. */
+function withoutFileType(mode: number | null, type: string): number | null {
+  const fileType = type === '5' ? 0o040000 : 0o100000;
+  return mode !== null && (mode & ~0o7777) === fileType ? mode & 0o7777 : mode;
 }
 
 /** What one entry of an archive is made of; `size` at most SIZE_MAX. */

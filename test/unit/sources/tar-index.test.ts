@@ -62,6 +62,16 @@ describe('the index of a tar', () => {
     expect(found.ok && found.value.size).toBe(1);
   });
 
+  test('a mode that repeats the file type, as skopeo writes it, is read', () => {
+    const typed = (type: string, mode: number): Uint8Array =>
+      writeHeader({ type, path: type === '5' ? 'blobs' : 'index.json', mode, size: 0 });
+    expect(index(typed('0', 0o100644), typed('5', 0o040755), END)).toEqual({
+      'index.json': { offset: 512, size: 0 },
+    });
+    expect(index(typed('0', 0o120644), END)).toBe('source.layout');
+    expect(index(typed('0', 0o040755), END)).toBe('source.layout');
+  });
+
   for (const [what, parts] of [
     ['no end', [entry('index.json', '{}')]],
     ['no tar', [Buffer.from('PK'.repeat(512))]],
