@@ -2,9 +2,10 @@
  * One connection to an MQTT broker: from the configuration to a session, with no reconnect of its
  * own (mqtt.ts decides when). Credentials and certificates are files of the owner and are read again
  * at each connection, so that renewing them needs no restart. Plain MQTT needs a loopback host or
- * `insecure: true`. TLS with a dead clock is judged by peer.ts.
+ * `insecure: true`. TLS with a dead clock is judged by peer.ts. A broker that acknowledges nothing is
+ * left: a half-open connection looks just like that.
  */
-import { ok, type Result, refuse } from '#errors/fault.ts';
+import { type Fault, fault, ok, type Result, refuse, refused } from '#errors/fault.ts';
 import type { MqttConnection, MqttOptions } from '#platform/mqtt.ts';
 import type { Platform } from '#platform/platform.ts';
 import type { Socket } from '#platform/tls.ts';
@@ -18,13 +19,15 @@ const PORT_TLS = 8883;
 const PROXY_PORT = 8080;
 /** ms for each of: TCP, the proxy's answer, TLS, CONNACK */
 const STEP_MS = 20_000;
+/** ms for the broker to acknowledge what was sent */
+const ANSWER_MS = 30_000;
 const USERNAME_BYTES = 4 * 1024;
 /** one label or address, as a URL shows it; brackets of IPv6 are taken off before */
 const HOST = /^[A-Za-z0-9._:-]{1,253}$/;
 
 export type BrokerPlatform = Pick<
   Platform,
-  'files' | 'sockets' | 'tunnels' | 'certificates' | 'mqtt'
+  'files' | 'sockets' | 'tunnels' | 'certificates' | 'mqtt' | 'clock'
 >;
 
 /** As agent.yaml and fleet.yaml have it. */
@@ -90,12 +93,48 @@ export async function openBroker(
     ? await secureSocket(platform, config, { address: address.value, time, socket: tcp.value })
     : tcp;
   if (!socket.ok) return socket;
+  let silent: Fault | null = null;
   const connection = await platform.mqtt.connect(
-    { ...session, ...auth.value, messageCap: LIMITS.mqttMessageBytes, connectTimeoutMs: STEP_MS },
+    {
+      ...session,
+      ...auth.value,
+      messageCap: LIMITS.mqttMessageBytes,
+      connectTimeoutMs: STEP_MS,
+      onMessage: (topic, payload, retained) => session.onMessage(topic, payload, retained),
+      onClosed: (why) => session.onClosed(silent ? refused(silent) : why),
+    },
     socket.value,
   );
-  if (!connection.ok) socket.value.close();
-  return connection;
+  if (!connection.ok) {
+    socket.value.close();
+    return connection;
+  }
+  const { value } = connection;
+  async function answered(answer: Promise<Result<void>>): Promise<Result<void>> {
+    const late = Promise.withResolvers<Result<void>>();
+    const cancel = platform.clock.after(ANSWER_MS, () => {
+      silent = fault('link.timeout', { peer: brokerName(config), ms: ANSWER_MS });
+      late.resolve(refused(silent));
+      value.destroy();
+    });
+    const result = await Promise.race([answer, late.promise]);
+    cancel();
+    return result;
+  }
+  return ok({
+    ...value,
+    subscribe: (topics) => answered(value.subscribe(topics)),
+    publish: (topic, payload, retain) => {
+      const cap = LIMITS.mqttMessageBytes;
+      return payload.length > cap
+        ? Promise.resolve(tooLarge(topic, payload.length, cap))
+        : answered(value.publish(topic, payload, retain));
+    },
+  });
+}
+
+function tooLarge(topic: string, bytes: number, cap: number): Result<void> {
+  return refuse('link.mqtt-outgoing-too-large', { topic, bytes, cap });
 }
 
 function parseAddress(text: string, insecure: boolean): Result<Address> {

@@ -7,10 +7,9 @@
  *
  * No timer runs while the link is up and silent but the client's keepalive.
  */
-import { type Fault, fault, ok, type Result, refuse, refused } from '#errors/fault.ts';
+import { type Fault, fault, ok, type Result, refuse } from '#errors/fault.ts';
 import type { MqttConnection } from '#platform/mqtt.ts';
 import type { Platform } from '#platform/platform.ts';
-import { LIMITS } from '#state/limits.ts';
 import type { Fleet } from '#state/names.ts';
 import { readPresence, writePresence } from '#wire/presence.ts';
 import { type Backoff, backoff } from './backoff.ts';
@@ -24,8 +23,8 @@ const RECONNECT_BASE_MS = 1_000;
 const RECONNECT_CAP_MS = 15 * 60_000;
 /** ms up after which the next loss starts the backoff anew */
 const STABLE_MS = 60_000;
-/** ms for the broker to acknowledge; then the connection is worth nothing */
-const ANSWER_MS = 30_000;
+/** ms for the broker to acknowledge the last presence when this side closes */
+const FAREWELL_MS = 2_000;
 const KEEPALIVE_S = 60;
 const SESSION_EXPIRY_S = 24 * 3_600;
 
@@ -95,8 +94,6 @@ interface Machine {
   connection: MqttConnection | null;
   /** Unix ms that the presence of this connection names */
   since: number;
-  /** this side ended the connection, because the broker acknowledged nothing */
-  silent: Fault | null;
   state: MqttLinkState;
   /** ends the wait between two tries */
   retryNow: AbortController;
@@ -120,7 +117,6 @@ export function mqttLink(platform: LinkPlatform, options: MqttLinkOptions): Mqtt
     stopping: Promise.withResolvers<void>(),
     connection: null,
     since: 0,
-    silent: null,
     state: { kind: 'down', since: platform.clock.wallMs(), lastFault: null, protocol: '5' },
     retryNow: new AbortController(),
     triedAt: Number.NEGATIVE_INFINITY,
@@ -186,7 +182,7 @@ async function session(
   const gone = Promise.withResolvers<Result<void>>();
   machine.since = Math.max(0, Math.trunc(platform.clock.wallMs()));
   machine.clones.connecting(machine.since);
-  const opened = await openBroker(platform, options.broker, options.time(), {
+  const opening = openBroker(platform, options.broker, options.time(), {
     clientId: clientId(options),
     version: machine.versions.current(),
     keepaliveSeconds: options.keepaliveSeconds ?? KEEPALIVE_S,
@@ -195,23 +191,24 @@ async function session(
     onMessage: (topic, payload, retained) => receive(machine, { topic, payload, retained }),
     onClosed: (why) => gone.resolve(why),
   });
+  const opened = await Promise.race([opening, machine.stopping.promise.then(() => null)]);
+  if (opened === null) {
+    // A peer that does not answer must not hold up the end of the agent.
+    void opening.then((late) => (late.ok ? late.value.destroy() : undefined));
+    return { fault: fault('link.down', { peer: machine.peer }), upMs: null };
+  }
   if (!opened.ok) {
     machine.state = { ...machine.state, lastFault: opened.fault };
     return { fault: opened.fault, upMs: null };
   }
   const connection = opened.value;
-  machine.silent = null;
-  if (machine.closed) {
-    await connection.end();
-    return { fault: fault('link.down', { peer: machine.peer }), upMs: null };
-  }
   machine.connection = connection;
   const upAt = platform.clock.monotonicMs();
   const greeting = await Promise.race([greet(machine, connection), gone.promise.then(() => null)]);
   if (greeting !== null) up(machine, greeting.ok ? null : greeting.fault);
   const end = await Promise.race([gone.promise, machine.stopping.promise.then(() => ok())]);
   const why = end.ok
-    ? (machine.silent ?? fault('link.cut', { peer: machine.peer, reason: 'it was closed here' }))
+    ? fault('link.cut', { peer: machine.peer, reason: 'it was closed here' })
     : end.fault;
   down(machine, why);
   return { fault: why, upMs: platform.clock.monotonicMs() - upAt };
@@ -263,10 +260,10 @@ async function greet(machine: Machine, connection: MqttConnection): Promise<Resu
     if (!topic.ok) return topic;
     topics.push(topic.value);
   }
-  const subscribed = await answered(machine, connection, connection.subscribe(topics));
-  const announced = await answered(machine, connection, said);
+  const subscribed = await connection.subscribe(topics);
+  const announced = await said;
   // Access rules may forbid it: then clones show only where the broker names them.
-  await answered(machine, connection, watched);
+  await watched;
   return subscribed.ok ? announced : subscribed;
 }
 
@@ -276,31 +273,10 @@ async function publish(
 ): Promise<Result<void>> {
   const { topic, payload, retain } = message;
   const { connection } = machine;
-  if (payload.length > LIMITS.mqttMessageBytes) {
-    const cap = LIMITS.mqttMessageBytes;
-    return refuse('link.mqtt-outgoing-too-large', { topic, bytes: payload.length, cap });
-  }
   if (connection === null || machine.state.kind === 'down') {
     return refuse('link.down', { peer: machine.peer });
   }
-  return answered(machine, connection, connection.publish(topic, payload, retain));
-}
-
-/** A broker that acknowledges nothing is left: a half-open connection looks just like that. */
-async function answered(
-  machine: Machine,
-  connection: MqttConnection,
-  answer: Promise<Result<void>>,
-): Promise<Result<void>> {
-  const late = Promise.withResolvers<Result<void>>();
-  const cancel = machine.platform.clock.after(ANSWER_MS, () => {
-    machine.silent = fault('link.timeout', { peer: machine.peer, ms: ANSWER_MS });
-    late.resolve(refused(machine.silent));
-    connection.destroy();
-  });
-  const result = await Promise.race([answer, late.promise]);
-  cancel();
-  return result;
+  return connection.publish(topic, payload, retain);
 }
 
 async function farewell(machine: Machine): Promise<void> {
@@ -309,7 +285,10 @@ async function farewell(machine: Machine): Promise<void> {
   const topic = topicOf(options.topicRoot, { kind: 'presence', device: options.deviceId });
   if (topic.ok && machine.state.kind === 'up') {
     const said = connection.publish(topic.value, presenceBytes(machine, false), true);
-    await answered(machine, connection, said);
+    const late = Promise.withResolvers<void>();
+    const cancel = machine.platform.clock.after(FAREWELL_MS, late.resolve);
+    await Promise.race([said, late.promise]);
+    cancel();
   }
   await connection.end();
 }

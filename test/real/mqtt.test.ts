@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'bun:test
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { publishMessages } from '#link/mqtt-publish.ts';
+import { openBroker } from '#link/mqtt-broker.ts';
 import { readPresence, writePresence } from '#wire/presence.ts';
 import { CLIENT, makeCa, makeLeaf, SERVER } from '../support/certificates.ts';
 import { eventually } from '../support/eventually.ts';
@@ -162,15 +162,20 @@ describe('a plain broker on the loopback', () => {
     const watched = linkTo(brokerAt(at()));
     await watched.up();
     const payload = new Uint8Array([3]);
-    const sent = await publishMessages(
-      realPlatform(),
-      { broker: brokerAt(at()), time: { floorMs: 0, wallPlausible: true } },
-      [
-        { topic: `${ROOT}/c/stable/nudge`, payload, retain: false },
-        { topic: `${ROOT}/d/press-7/nudge`, payload, retain: false },
-      ],
-    );
-    expect(sent.ok).toBe(true);
+    const time = { floorMs: 0, wallPlausible: true };
+    const opened = await openBroker(realPlatform(), brokerAt(at()), time, {
+      clientId: 'publisher',
+      version: 5,
+      keepaliveSeconds: 30,
+      sessionExpirySeconds: 0,
+      onMessage: () => {},
+      onClosed: () => {},
+    });
+    if (!opened.ok) throw new Error(opened.fault.message);
+    const { publish, end } = opened.value;
+    expect((await publish(`${ROOT}/c/stable/nudge`, payload, false)).ok).toBe(true);
+    expect((await publish(`${ROOT}/d/press-7/nudge`, payload, false)).ok).toBe(true);
+    await end();
     await eventually(
       'both nudges',
       () => watched.events.filter(({ kind }) => kind === 'nudge').length === 2,

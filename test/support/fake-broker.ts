@@ -3,9 +3,16 @@
  * then its messages and its end are in the test's hand.
  */
 import { type Fault, fault, ok, type Result, refused } from '#errors/fault.ts';
-import type { LinkPlatform } from '#link/mqtt.ts';
+import {
+  type LinkPlatform,
+  type MqttLinkEvent,
+  type MqttLinkOptions,
+  mqttLink,
+} from '#link/mqtt.ts';
+import type { BrokerConfig } from '#link/mqtt-broker.ts';
 import type { Clock } from '#platform/clock.ts';
 import type { MqttConnection, MqttOptions } from '#platform/mqtt.ts';
+import { manualClock } from './manual-clock.ts';
 import { seededRandom } from './seeded-random.ts';
 
 export interface FakeSession {
@@ -127,4 +134,41 @@ function answer(why: Fault | null | 'never'): Promise<Result<void>> {
 
 function assertUnused(): never {
   throw new Error('this part of the platform is not used by the link');
+}
+
+export const FAKE = {
+  fleet: '00112233445566778899aabbccddeeff',
+  root: 'holdfast/v1/plant',
+  peer: 'broker:8883',
+} as const;
+
+const BROKER: BrokerConfig = {
+  url: 'mqtts://broker',
+  protocol: 'auto',
+  auth: null,
+  tls: null,
+  proxy: null,
+  insecure: false,
+};
+
+/** A link to it, not yet started, and what it tells. */
+export function fakeLink(
+  broker: Partial<BrokerConfig> = {},
+  options: Partial<MqttLinkOptions> = {},
+) {
+  const clock = manualClock();
+  const fake = fakeBroker(clock);
+  const link = mqttLink(fake.platform, {
+    broker: { ...BROKER, ...broker },
+    topicRoot: FAKE.root,
+    fleet: FAKE.fleet,
+    deviceId: 'press-7',
+    channels: ['stable', 'device.press-7'],
+    agentVersion: '0.1.0',
+    time: () => ({ floorMs: 0, wallPlausible: true }),
+    ...options,
+  });
+  const events: MqttLinkEvent[] = [];
+  link.listen((event) => events.push(event));
+  return { clock, fake, link, events, kinds: () => events.map(({ kind }) => kind) };
 }

@@ -1,44 +1,12 @@
 import { describe, expect, test } from 'bun:test';
 import { fault } from '#errors/fault.ts';
-import { type MqttLinkEvent, type MqttLinkOptions, mqttLink } from '#link/mqtt.ts';
-import type { BrokerConfig } from '#link/mqtt-broker.ts';
 import { readPresence } from '#wire/presence.ts';
-import { fakeBroker } from '../../support/fake-broker.ts';
-import { manualClock } from '../../support/manual-clock.ts';
+import { FAKE, fakeLink as made } from '../../support/fake-broker.ts';
 
-const FLEET = '00112233445566778899aabbccddeeff';
-const ROOT = 'holdfast/v1/plant';
-const PEER = 'broker:8883';
+const ROOT = FAKE.root;
+const PEER = FAKE.peer;
 const cut = fault('link.cut', { peer: PEER, reason: 'test' });
 const takenOver = fault('link.mqtt-taken-over', { peer: PEER });
-const wrongVersion = fault('link.mqtt-protocol', { peer: PEER, version: '5' });
-
-const BROKER: BrokerConfig = {
-  url: 'mqtts://broker',
-  protocol: 'auto',
-  auth: null,
-  tls: null,
-  proxy: null,
-  insecure: false,
-};
-
-function made(broker: Partial<BrokerConfig> = {}, options: Partial<MqttLinkOptions> = {}) {
-  const clock = manualClock();
-  const fake = fakeBroker(clock);
-  const link = mqttLink(fake.platform, {
-    broker: { ...BROKER, ...broker },
-    topicRoot: ROOT,
-    fleet: FLEET,
-    deviceId: 'press-7',
-    channels: ['stable', 'device.press-7'],
-    agentVersion: '0.1.0',
-    time: () => ({ floorMs: 0, wallPlausible: true }),
-    ...options,
-  });
-  const events: MqttLinkEvent[] = [];
-  link.listen((event) => events.push(event));
-  return { clock, fake, link, events, kinds: () => events.map(({ kind }) => kind) };
-}
 
 describe('a connection', () => {
   test('announces the device, subscribes its nudges, then counts as up', async () => {
@@ -111,14 +79,34 @@ describe('a connection', () => {
     expect(clock.pending()).toBe(0);
   });
 
-  test('does not outlive a close while it is made', async () => {
+  test('that is being made when the link is closed is left, without a wait', async () => {
+    const { clock, fake, link } = made();
+    const answer = Promise.withResolvers<void>();
+    const { connect } = fake.platform.sockets;
+    fake.platform.sockets.connect = async (...args) => {
+      await answer.promise;
+      return connect(...args);
+    };
+    link.start();
+    await clock.settle();
+    await link.close();
+    answer.resolve();
+    await clock.settle();
+    expect(fake.sessions.map(({ ended }) => ended)).toEqual(['destroy']);
+    await clock.advance(3_600_000);
+    expect(fake.sessions).toHaveLength(1);
+    expect(clock.pending()).toBe(0);
+  });
+
+  test('does not hold up a close when the broker acknowledges nothing', async () => {
     const { clock, fake, link } = made();
     link.start();
-    await link.close();
-    await clock.advance(3_600_000);
-    expect(fake.sessions.length).toBeLessThanOrEqual(1);
-    expect(fake.sessions[0]?.ended ?? 'end').toBe('end');
-    expect(clock.pending()).toBe(0);
+    await clock.settle();
+    fake.publish = () => 'never';
+    const closed = link.close();
+    await clock.advance(2_000);
+    await closed;
+    expect(fake.session().ended).toBe('end');
   });
 });
 
@@ -287,69 +275,6 @@ describe('M11: another client takes the session over', () => {
     expect(kinds()).not.toContain('cloned');
     await link.close();
   });
-});
-
-describe('the protocol', () => {
-  test('auto tries 5, on a refusal 3.1.1 at once, and remembers', async () => {
-    const { clock, fake, link, events } = made();
-    fake.connect = ({ version }) => (version === 5 ? wrongVersion : null);
-    link.start();
-    await clock.settle();
-    expect(fake.sessions.map(({ options }) => options.version)).toEqual([5, 4]);
-    expect(link.state()).toMatchObject({ kind: 'up', protocol: '3.1.1' });
-    expect(events).toEqual([
-      { kind: 'protocol', protocol: '3.1.1' },
-      { kind: 'up', protocol: '3.1.1' },
-    ]);
-    fake.session().close(cut);
-    await clock.advance(3_000);
-    expect(fake.sessions.map(({ options }) => options.version)).toEqual([5, 4, 4]);
-    await link.close();
-  });
-
-  test('a broker that refuses both is asked with a backoff', async () => {
-    const { clock, fake, link } = made();
-    fake.connect = () => wrongVersion;
-    link.start();
-    await clock.advance(3_600_000);
-    expect(fake.sessions.length).toBeLessThan(100);
-    await link.close();
-  });
-
-  test('auto tries 3.1.1 on a broker that closes without an answer', async () => {
-    const { clock, fake, link } = made();
-    fake.connect = ({ version }) => (version === 5 ? cut : null);
-    link.start();
-    await clock.advance(3_000);
-    expect(link.state()).toMatchObject({ kind: 'up', protocol: '3.1.1' });
-    await link.close();
-  });
-
-  test('a network that was cut does not change a version that worked', async () => {
-    const { clock, fake, link } = made();
-    link.start();
-    await clock.settle();
-    fake.connect = () => cut;
-    fake.session().close(cut);
-    await clock.advance(600_000);
-    expect(fake.sessions.every(({ options }) => options.version === 5)).toBe(true);
-    await link.close();
-  });
-
-  for (const [protocol, version] of [
-    ['5', 5],
-    ['3.1.1', 4],
-  ] as const) {
-    test(`${protocol} is only that`, async () => {
-      const { clock, fake, link } = made({ protocol });
-      fake.connect = () => wrongVersion;
-      link.start();
-      await clock.advance(60_000);
-      expect(fake.sessions.every(({ options }) => options.version === version)).toBe(true);
-      expect(link.state().lastFault?.code).toBe('link.mqtt-protocol');
-      await link.close();
-    });
-  }
 });
 
 describe('messages', () => {
