@@ -147,13 +147,10 @@ function connectionOf(session: Session, sessionPresent: boolean): MqttConnection
 
 function subscribe(session: Session, topics: readonly string[]): Promise<Result<void>> {
   return whileOpen(session, (done) => {
-    session.client.subscribe([...topics], { qos: 1 }, (error, granted) => {
-      if (error) {
-        done(refused(clientFault(error, session)));
-        return;
-      }
-      const denied = granted?.find(({ qos }) => qos >= 0x80);
-      done(denied === undefined ? ok() : refused(reasonFault(denied.qos, session)));
+    session.client.subscribe([...topics], { qos: 1 }, (error, _granted, suback) => {
+      const denied = suback?.granted.map(Number).find((code) => code >= 0x80);
+      if (denied !== undefined) done(refused(reasonFault(denied, session)));
+      else done(error ? refused(clientFault(error, session)) : ok());
     });
   });
 }

@@ -9,6 +9,7 @@ import { type Fault, fault, ok, type Result, refuse, refused } from '#errors/fau
 import type { TlsOptions } from '#platform/http.ts';
 import type { Endpoint, PeerCertificate, Socket, Sockets } from '#platform/tls.ts';
 import { certificateOf } from './certificates.ts';
+import { errnoOf } from './errno.ts';
 import { netFault } from './net-faults.ts';
 
 /** certificates of a chain that are looked at */
@@ -43,7 +44,7 @@ function connect(to: Endpoint, timeoutMs: number): Promise<Result<Socket>> {
       stream = connectNet(options);
     } catch (error) {
       // A port or a path that cannot be one.
-      resolve(refused(netFault(error, peer, false)));
+      resolve(refuse('link.unreachable', { peer, reason: errnoOf(error) }));
       return;
     }
     settle({ stream, peer, timeoutMs, ready: 'connect' }, (why) => {
