@@ -1,3 +1,4 @@
+/** The contract suite over every trigger of the catalogue. */
 import { expect, test } from 'bun:test';
 import type { MqttLink, MqttLinkEvent } from '#link/mqtt.ts';
 import { TRIGGERS } from '#triggers/catalogue.ts';

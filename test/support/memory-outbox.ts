@@ -1,8 +1,9 @@
-/** The outbox part of the store in memory, for tests of reporting. Every commit is counted. */
-import { ok } from '#errors/fault.ts';
-import { LIMITS } from '#state/limits.ts';
+/** The store over an engine in memory, as reporting sees it. Every commit is counted. */
 import type { StatusEvent } from '#state/status.ts';
 import type { OutboxStatus, StoreReader, StoreWriter } from '#store/store.ts';
+import { typedStore } from '#store/typed-store.ts';
+import { memoryEngine } from './memory-engine.ts';
+import { value } from './store.ts';
 
 export interface MemoryOutbox {
   readonly reader: StoreReader;
@@ -14,44 +15,18 @@ export interface MemoryOutbox {
 }
 
 export function memoryOutbox(): MemoryOutbox {
-  let events: readonly StatusEvent[] = [];
-  let status: OutboxStatus | null = null;
-  let commits = 0;
-  const outbox = {
-    outboxStatus: () => ok(status),
-    outboxEvents: () => ok(events),
-    putOutboxStatus: (row: OutboxStatus) => {
-      status = row;
-    },
-    addEvent: (event: Omit<StatusEvent, 'number'>) => {
-      const number = (status?.lastEvent ?? 0n) + 1n;
-      const all = [...events, { ...event, number }];
-      const dropped = Math.max(0, all.length - LIMITS.eventsMax);
-      events = all.slice(dropped);
-      status = {
-        boot: status?.boot ?? 0n,
-        report: status?.report ?? 0n,
-        previousReport: status?.previousReport ?? null,
-        eventsDropped: (status?.eventsDropped ?? 0n) + BigInt(dropped),
-        lastEvent: number,
-      };
-    },
-    removeEvents: (upTo: bigint) => {
-      events = events.filter(({ number }) => number > upTo);
-    },
-  };
-  // Reporting uses these and nothing else of the store.
-  const writer = outbox as unknown as StoreWriter;
+  const engine = memoryEngine();
+  const reserve = { free: () => false, ensure: () => undefined, hasRoom: () => true };
+  const store = typedStore(engine, reserve, () => undefined);
   return {
-    reader: writer,
+    reader: store,
     commit(work, fails) {
-      const before = { events, status };
-      work(writer);
-      if (fails) ({ events, status } = before);
-      else commits += 1;
+      if (fails) engine.failures.push('store.io');
+      const done = store.transaction(work);
+      if (done.ok === (fails !== undefined)) throw new Error('the commit did not end as meant');
     },
-    events: () => events,
-    status: () => status,
-    commits: () => commits,
+    events: () => value(store.outboxEvents()),
+    status: () => value(store.outboxStatus()),
+    commits: () => store.transactionId(),
   };
 }

@@ -1,3 +1,4 @@
+/** Copies of a device, found by presence and by what the broker says. */
 import { describe, expect, test } from 'bun:test';
 import { cloneWatch } from '#link/clones.ts';
 import { manualClock } from '../../support/manual-clock.ts';

@@ -1,3 +1,4 @@
+/** From the configuration of a broker to one connection: addresses, TLS, proxies. */
 import { describe, expect, test } from 'bun:test';
 import { ok } from '#errors/fault.ts';
 import {

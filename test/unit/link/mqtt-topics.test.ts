@@ -1,3 +1,4 @@
+/** Topic names: built and read back, and everything that is none. */
 import { describe, expect, test } from 'bun:test';
 import { checkTopicRoot, defaultTopicRoot, parseTopic, topicOf } from '#link/topics.ts';
 

@@ -1,3 +1,4 @@
+/** Which MQTT version is spoken, and after which refusal another one. */
 import { describe, expect, test } from 'bun:test';
 import { fault } from '#errors/fault.ts';
 import { FAKE, fakeLink as made } from '../../support/fake-broker.ts';

@@ -1,3 +1,4 @@
+/** The link to a broker on a clock that the test moves: up, down, and for how long. */
 import { describe, expect, test } from 'bun:test';
 import { fault } from '#errors/fault.ts';
 import { readPresence } from '#wire/presence.ts';

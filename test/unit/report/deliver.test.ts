@@ -1,3 +1,4 @@
+/** When a status is sent, what it carries of the outbox, and that reporting commits nothing. */
 import { describe, expect, test } from 'bun:test';
 import { generateKeyPairSync, sign } from 'node:crypto';
 import { type Fault, fault, ok, refused } from '#errors/fault.ts';

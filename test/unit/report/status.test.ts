@@ -1,3 +1,4 @@
+/** A status fits one message whatever stands in it, and tells no paths. */
 import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
 import { makeStatus, sameCondition } from '#report/status.ts';

@@ -1,3 +1,4 @@
+/** Wakes put together, limited and spread. */
 import { describe, expect, test } from 'bun:test';
 import { sha256 } from '#state/digest.ts';
 import { gate } from '#triggers/gate.ts';

@@ -1,3 +1,4 @@
+/** Which nudges wake, which are counted only, and what a flood costs. */
 import { describe, expect, test } from 'bun:test';
 import type { MqttLinkEvent } from '#link/mqtt.ts';
 import { sha256 } from '#state/digest.ts';

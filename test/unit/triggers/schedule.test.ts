@@ -1,3 +1,4 @@
+/** The interval, its jitter, and the backoff after failures. */
 import { describe, expect, test } from 'bun:test';
 import { schedule } from '#triggers/schedule.ts';
 import { manualClock } from '../../support/manual-clock.ts';
