@@ -36,8 +36,8 @@ export interface AgentParts extends CycleParts {
   looked(end: CycleEnd): void;
   /** Unreferenced blobs, statements and generations; only called when idle. */
   collect(): Promise<void>;
-  /** a periodic health check of what runs */
-  watchHealth(current: readonly Generation[]): Promise<void>;
+  /** What runs is watched by its health checks from now on; unchanged watches go on. */
+  watchHealth(current: readonly Generation[]): void;
 }
 
 export interface Agent {
@@ -128,6 +128,7 @@ async function bringIntoForce(loop: Loop): Promise<Result<void>> {
     if (!done.ok) complain(parts.log, generation.id, done.fault);
   }
   await parts.drift.pass(current.value, 'hash');
+  parts.watchHealth(current.value);
   return ok(undefined);
 }
 
@@ -188,6 +189,8 @@ function afterwards(loop: Loop, wake: Wake, end: CycleEnd): CycleEnd {
 function settle(loop: Loop, end: CycleEnd): void {
   const { parts } = loop;
   if (end.kind === 'applied') {
+    const current = currentOf(loop);
+    if (current.ok) parts.watchHealth(current.value);
     loop.retryMs = RETRY_BASE_MS;
     loop.cancelRetry();
     loop.cancelRetry = parts.clock.after(WATCH_EVERY_MS, () => void collect(loop));
@@ -253,7 +256,7 @@ async function watch(loop: Loop): Promise<void> {
   const current = currentOf(loop);
   if (!current.ok) return complain(parts.log, '', current.fault);
   await parts.drift.pass(current.value, 'stat');
-  await parts.watchHealth(current.value);
+  parts.watchHealth(current.value);
 }
 
 async function collect(loop: Loop): Promise<void> {

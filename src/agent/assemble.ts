@@ -2,7 +2,6 @@
  * Puts the agent together from its configuration: base.ts, links, runtimes, the parts of the loop.
  * Nothing is asked before recovery (agent.ts). One line here for what a new part needs to know.
  */
-import { type RuntimeSet, runtimeSet } from '#apply/runtimes/catalogue.ts';
 import { type ApplyContext, type Change, type Moment, runtimeOf } from '#apply/transaction.ts';
 import { ok, type Result } from '#errors/fault.ts';
 import type { Platform } from '#platform/platform.ts';
@@ -21,6 +20,7 @@ import { type Drift, drift } from './drift.ts';
 import { type Candidate, type Finder, finder } from './find.ts';
 import { type Follower, follower } from './follow.ts';
 import { type Runner, runner } from './runner.ts';
+import { type AgentRuntimes, openRuntimes } from './runtimes.ts';
 import { type Links, openLinks } from './sources.ts';
 import { CRASHES_MAX } from './start-count.ts';
 import { deliveryOf, recordDrift, snapshotOf } from './telling.ts';
@@ -42,7 +42,7 @@ export interface Assembled extends Triggers {
   readonly follower: Follower;
   readonly finder: Finder;
   readonly context: ApplyContext;
-  readonly runtimes: RuntimeSet;
+  readonly runtimes: AgentRuntimes;
   readonly links: Links;
   readonly drift: Drift;
   readonly runner: Runner;
@@ -83,30 +83,17 @@ function assembleOn(
   const names = { fleet: root.fleet, deviceId: device.id, agentVersion: program.version };
   const links = openLinks({ platform, config, time, ...names });
   if (!links.ok) return links;
-  const runtimes = runtimeSet(platform, base.content, {
-    stateDir: config.stateDir,
-    runDir: config.runDir,
-    roots: config.channel.allow.roots,
-    defaultUser: config.process.user,
-    allowRoot: config.process.allowRoot,
-    protectedPaths: [
-      program.executable,
-      config.file,
-      config.trust.root,
-      config.stateDir,
-      config.runDir,
-    ],
+  const wires: Wires = { changed: () => {}, settle: () => {}, follower: null };
+  const runtimes = openRuntimes({
+    platform,
+    content: base.content,
+    config,
+    executable: program.executable,
+    onChange: () => wires.changed('detail'),
   });
   if (!runtimes.ok) return runtimes;
-  const parts = partsOf({
-    base,
-    platform,
-    config,
-    program,
-    links: links.value,
-    runtimes: runtimes.value,
-  });
-  return parts;
+  const made = { links: links.value, runtimes: runtimes.value };
+  return partsOf({ base, platform, config, program, ...made }, wires);
 }
 
 interface Given {
@@ -115,7 +102,7 @@ interface Given {
   readonly config: AgentConfig;
   readonly program: Program;
   readonly links: Links;
-  readonly runtimes: RuntimeSet;
+  readonly runtimes: AgentRuntimes;
 }
 
 /** What the parts below tell each other; filled in while they are made. */
@@ -125,9 +112,8 @@ interface Wires {
   follower: Follower | null;
 }
 
-function partsOf(given: Given): Result<Assembled> {
+function partsOf(given: Given, wires: Wires): Result<Assembled> {
   const { base, platform, config, links, runtimes } = given;
-  const wires: Wires = { changed: () => {}, settle: () => {}, follower: null };
   const context = contextOf(given, wires);
   const crashes = base.starts.crashes >= CRASHES_MAX ? base.starts.crashes : 0;
   const names = { fleet: base.root.fleet, channel: config.channel.name };
@@ -145,7 +131,7 @@ function partsOf(given: Given): Result<Assembled> {
       follower: following.value,
       agent: loop.agent,
       drift: loop.drift,
-      healthOf: (id) => runtimes.health.of(id),
+      healthOf: (generation) => runtimes.monitor.health(generation),
     });
   const delivery = deliveryOf(base, platform, links, snapshot);
   if (!delivery.ok) return delivery;
@@ -167,7 +153,11 @@ function partsOf(given: Given): Result<Assembled> {
     delivery: delivery.value,
     snapshot,
     connect: () => connect({ ...connecting, delivery: delivery.value }),
-    close: () => base.close(),
+    close() {
+      runtimes.monitor.close();
+      runtimes.process.release();
+      base.close();
+    },
   });
 }
 
@@ -225,9 +215,7 @@ function loopOf(
     },
     looked: (end) => tellSchedule(triggers.schedule, end),
     collect: () => collectNow(context, follower),
-    async watchHealth(current) {
-      if (await runtimes.health.watch(current)) wires.changed('detail');
-    },
+    watchHealth: (current) => runtimes.monitor.watch(current),
   });
   const isReady = () => ready;
   return { agent: whole, finder: find, drift: watch, runner: run, changes, progress, isReady };
@@ -273,7 +261,7 @@ function contextOf({ base, platform, config, runtimes }: Given, wires: Wires): A
     log: platform.log,
     runtimes: runtimes.byType,
     keep: config.keep.generations,
-    prove: (generations, windowMs, signal) => runtimes.health.prove(generations, windowMs, signal),
+    prove: (generations, windowMs, signal) => runtimes.prove(generations, windowMs, signal),
     beside: (tx, moment) => beside({ base, wires }, tx, moment),
     onPhase(phase, row) {
       wires.follower?.saw(row);

@@ -1,11 +1,5 @@
 /** The agent's side of the local sockets (control/api.ts): reads, and what an operator decides. */
-import type {
-  ControlHandlers,
-  LogsQuery,
-  PlanView,
-  ProgressLine,
-  StatusView,
-} from '#control/api.ts';
+import type { ControlHandlers, PlanView, ProgressLine, StatusView } from '#control/api.ts';
 import { faultView } from '#control/api.ts';
 import { type Fault, ok, type Result } from '#errors/fault.ts';
 import type { Platform } from '#platform/platform.ts';
@@ -14,6 +8,7 @@ import type { Assembled } from './assemble.ts';
 import { planCandidate } from './change.ts';
 import type { CycleEnd } from './cycle.ts';
 import { explain } from './explain.ts';
+import { openLog } from './program-logs.ts';
 import type { JobEnd } from './runner.ts';
 import { channelView, emptyPlan, historyView, lookView, planView } from './views.ts';
 
@@ -38,7 +33,10 @@ export function controlHandlers(input: HandlersInput): ControlHandlers {
       return rows.ok ? ok(rows.value.map(historyView)) : rows;
     },
     plan: (signal) => plan(input, signal),
-    logs: (query, signal) => logs(input, query, signal),
+    logs(query, signal) {
+      const { stateDir } = assembled.config;
+      return openLog({ platform: input.platform, stateDir }, query, signal);
+    },
     apply: (bundle, tell) => apply(input, bundle, tell),
     rollback: () => rollback(input),
     pause: (reason) => changed(input, follower.pause(reason)),
@@ -193,12 +191,4 @@ function rollbackLine(end: JobEnd): ProgressLine {
   const offered = pointText(change.to);
   if (outcome.kind === 'applied') return line('rolled back to', offered, null, null);
   return line(outcome.kind, offered, null, 'fault' in outcome ? outcome.fault : null);
-}
-
-function logs(
-  { assembled }: HandlersInput,
-  query: LogsQuery,
-  signal: AbortSignal,
-): Result<AsyncIterable<Uint8Array>> {
-  return assembled.runtimes.logs(query, signal);
 }

@@ -3,24 +3,20 @@
  * intent (I8): what the signed status and `holdfast status` both show.
  */
 
+import type { Health } from '#apply/health.ts';
 import { phaseOf } from '#apply/journal.ts';
 import type { Deviation, Runtime } from '#apply/runtimes/runtime.ts';
 import type { Generation } from '#state/generation.ts';
 import type { ChannelStatus, DeploymentStatus } from '#state/status.ts';
 import type { Follower } from './follow.ts';
 
-/** What the last round of health checks said of a running deployment; null: not checked yet. */
-export interface Health {
-  readonly healthy: boolean;
-  readonly reason: string;
-}
-
 export interface SnapshotInput {
   readonly follower: Follower;
   /** generations of the applied state */
   readonly current: readonly Generation[];
   runtimeOf(generation: Generation): Runtime | null;
-  healthOf(id: string): Health | null;
+  /** what the last looks of its health checks said */
+  healthOf(generation: Generation): Health;
   readonly drift: ReadonlyMap<string, readonly Deviation[]>;
   readonly safeMode: boolean;
 }
@@ -63,9 +59,6 @@ function deploymentStatus(input: SnapshotInput, generation: Generation): Deploym
   if (condition?.running === 'starting') {
     return { ...base, health: 'starting', code: '', message: condition.message };
   }
-  const health = input.healthOf(id);
-  if (health && !health.healthy) {
-    return { ...base, health: 'unhealthy', code: 'apply.health-failed', message: health.reason };
-  }
-  return { ...base, health: 'healthy', code: '', message: '' };
+  const { health, code, message } = input.healthOf(generation);
+  return { ...base, health, code, message };
 }

@@ -1,4 +1,5 @@
 /** What the agent tells: the snapshot behind every status, its delivery, the events of drift. */
+import type { Health } from '#apply/health.ts';
 import { type ApplyContext, runtimeOf } from '#apply/transaction.ts';
 import { ok, type Result } from '#errors/fault.ts';
 import { topicOf } from '#link/topics.ts';
@@ -6,11 +7,12 @@ import type { Platform } from '#platform/platform.ts';
 import { type Delivery, deliverStatus, type Snapshot } from '#report/deliver.ts';
 import { eventOf, eventOfFault, type Place } from '#report/events.ts';
 import { queueEvent } from '#report/outbox.ts';
+import type { Generation } from '#state/generation.ts';
 import type { Agent } from './agent.ts';
 import type { Base } from './base.ts';
 import type { Drift, DriftEvent } from './drift.ts';
 import type { Follower } from './follow.ts';
-import { channelStatus, type Health } from './snapshot.ts';
+import { channelStatus } from './snapshot.ts';
 import type { Links } from './sources.ts';
 
 export interface SnapshotFrom {
@@ -21,7 +23,7 @@ export interface SnapshotFrom {
   readonly follower: Follower;
   readonly agent: Agent;
   readonly drift: Drift;
-  healthOf(id: string): Health | null;
+  healthOf(generation: Generation): Health;
 }
 
 export function snapshotOf(from: SnapshotFrom): Result<Snapshot> {

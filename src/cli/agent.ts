@@ -102,7 +102,7 @@ async function serve(
     agentVersion: version.version,
     startedAt,
     async stop() {
-      const stopped = await runtimes.stopAll();
+      const stopped = await runtimes.process.stopAll();
       end('stop-programs');
       return stopped;
     },
@@ -130,7 +130,7 @@ async function serve(
     await disconnect();
     await closeControl.value();
   }
-  if (ended.how === 'stop-programs') await runtimes.stopAll();
+  if (ended.how === 'stop-programs') await runtimes.process.stopAll();
   assembled.base.starts.reset();
   platform.log.write('info', 'agent.stopped', { how: ended.how });
   return ok(ended.how);

@@ -1,0 +1,79 @@
+/** The runtimes as this agent uses them: their options from the configuration, and health. */
+import { type HealthMonitor, healthMonitor, proveHealthy } from '#apply/health.ts';
+import { allRuntimes, type Runtimes } from '#apply/runtimes/catalogue.ts';
+import type { Condition } from '#apply/runtimes/runtime.ts';
+import { ok, type Result } from '#errors/fault.ts';
+import type { Platform } from '#platform/platform.ts';
+import type { Generation } from '#state/generation.ts';
+import type { ContentStore } from '#store/content.ts';
+import type { AgentConfig } from './config.ts';
+
+const STORE_ID_FILE = 'store-id';
+const STORE_ID_BYTES = 8;
+const NOTHING: Condition = { running: 'no', upMs: 0, restarts: 0, message: 'no runtime' };
+
+export interface AgentRuntimes extends Runtimes {
+  readonly monitor: HealthMonitor;
+  /** Check 21; see `proveHealthy`. */
+  prove(
+    generations: readonly Generation[],
+    windowMs: number,
+    signal: AbortSignal,
+  ): Promise<Result<void>>;
+}
+
+export interface RuntimesInput {
+  readonly platform: Platform;
+  readonly content: ContentStore;
+  readonly config: AgentConfig;
+  /** absolute: no state may replace it */
+  readonly executable: string;
+  /** the health of a deployment changed, or a program ended */
+  onChange(deployment: string): void;
+}
+
+export function openRuntimes(input: RuntimesInput): Result<AgentRuntimes> {
+  const { platform, content, config, executable, onChange } = input;
+  const { files, processes, clock, inflate, log, http, sockets } = platform;
+  const { stateDir, runDir, channel } = config;
+  const id = storeId(platform, stateDir);
+  if (!id.ok) return id;
+  const { user: defaultUser, allowRoot } = config.process;
+  const users = { defaultUser, allowRoot };
+  const runtimes = allRuntimes({
+    ...{ files, processes, content, clock, inflate, log, stateDir, runDir, users, onChange },
+    storeId: id.value,
+    roots: channel.allow.roots,
+    protectedPaths: [executable, config.file, config.trust.root, stateDir, runDir],
+  });
+  const conditionOf = (of: Generation): Condition =>
+    runtimes.byType.get(of.deployment.profile.kind)?.condition(of) ?? NOTHING;
+  const tools = { clock, processes, http, sockets, users, conditionOf };
+  return ok({
+    ...runtimes,
+    monitor: healthMonitor(tools, (generation) => onChange(generation.id)),
+    prove: (generations, windowMs, signal) =>
+      proveHealthy(tools, generations, { windowMs, signal, point: 'this state' }),
+  });
+}
+
+/** Names this store in the environment of its programs; made once, beside what it names. */
+function storeId({ files, random }: Platform, stateDir: string): Result<string> {
+  const directory = files.open(stateDir, { create: 0o700, follow: true });
+  if (!directory.ok) return directory;
+  try {
+    const known = directory.value.read(STORE_ID_FILE, 64);
+    const text = known.ok ? Buffer.from(known.value).toString('latin1') : '';
+    if (/^[0-9a-f]{16}$/.test(text)) return ok(text);
+    const made = Buffer.from(random.bytes(STORE_ID_BYTES)).toString('hex');
+    const cleared = directory.value.removeTree(`${STORE_ID_FILE}.new`);
+    if (!cleared.ok) return cleared;
+    const written = directory.value.write(`${STORE_ID_FILE}.new`, Buffer.from(made), 0o600);
+    if (!written.ok) return written;
+    const named = directory.value.rename(`${STORE_ID_FILE}.new`, STORE_ID_FILE);
+    const synced = named.ok ? directory.value.sync() : named;
+    return synced.ok ? ok(made) : synced;
+  } finally {
+    directory.value.close();
+  }
+}
