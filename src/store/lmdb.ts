@@ -112,7 +112,7 @@ function engine(directory: Directory, first: Database): Engine {
         return transact({ directory, database: use() }, work);
       } catch (error) {
         // LMDB may hold the environment for broken after a failed write or sync.
-        if (error instanceof StoreFailure) end();
+        if (error instanceof StoreFailure && error.fault.code === 'store.io') end();
         throw error;
       }
     },

@@ -38,6 +38,8 @@ export interface OpenOptions {
 
 const NAME = 'store';
 const NEW_NAME = 'store.new';
+/** more than an empty store takes (reserve.ts says why it is looked at first) */
+const FIRST_BYTES = 128 * 1024;
 const GROUP_OR_OTHERS_WRITE = 0o022;
 
 /**
@@ -204,6 +206,10 @@ function create(state: Directory, kind: EngineKind, lock: HeldLock): Result<Open
 }
 
 function fill(directory: Directory, kind: EngineKind): Result<void> {
+  const space = directory.freeSpace();
+  if (space.ok && space.value.bytes < FIRST_BYTES) {
+    return refuse('store.no-space', { operation: 'make a new store' });
+  }
   const engine = kind.open(directory);
   if (!engine.ok) return engine;
   try {

@@ -11,10 +11,16 @@ export interface Overlay {
   range(prefix: string): Iterable<readonly [key: string, value: Uint8Array]>;
   put(key: string, value: Uint8Array): void;
   remove(key: string): void;
+  /** more bytes than its commit can write, on a file system that copies on write too */
+  readonly roomNeeded: number;
   /** nothing to commit */
   readonly unchanged: boolean;
   apply(tx: EngineTransaction): void;
 }
+
+/** pages of the way down to the first row, of the free list, and room for others' writes */
+const COMMIT_BYTES = 96 * 1024;
+const ROW_BYTES = 4096;
 
 export function overlayOn(engine: Engine): Overlay {
   /** null: removed */
@@ -42,6 +48,11 @@ export function overlayOn(engine: Engine): Overlay {
     },
     put: (key, value) => set(key, value),
     remove: (key) => set(key, null),
+    get roomNeeded() {
+      let bytes = COMMIT_BYTES;
+      for (const value of writes.values()) bytes += ROW_BYTES + 2 * (value?.length ?? 0);
+      return bytes;
+    },
     get unchanged() {
       return writes.size === 0;
     },

@@ -2,6 +2,9 @@
  * A file beside the store that holds room for a few commits: removed when the disk is full, so
  * that recovery can still write down what it does, and made again once there is room.
  * It is an aid: that it cannot be made is no fault.
+ *
+ * Room is looked at before each commit: LMDB's own handling of a failed write overruns a buffer of
+ * 100 bytes with its message (lmdb 3.5.6, mdb_page_flush; 1 of 12 full disks ended in abort).
  */
 import type { Directory } from '#platform/files.ts';
 
@@ -11,6 +14,8 @@ const ROOM_BYTES = 4 * RESERVE_BYTES;
 const NAME = 'reserve';
 
 export interface Reserve {
+  /** At least this many bytes are free; true when that cannot be told. */
+  hasRoom(bytes: number): boolean;
   /** Makes it when it is missing and there is room. One stat when it is known to be there. */
   ensure(): void;
   /** @returns whether there was anything to free */
@@ -20,6 +25,10 @@ export interface Reserve {
 export function reserveIn(directory: Directory): Reserve {
   let there = false;
   return {
+    hasRoom(bytes) {
+      const space = directory.freeSpace();
+      return !space.ok || space.value.bytes >= bytes;
+    },
     ensure() {
       if (there) return;
       const entry = directory.stat(NAME);

@@ -2,7 +2,7 @@
  * Typed rows over an engine. Every row is read through its checksum; a transaction that meets a
  * damaged row commits nothing. A full disk gets one more try with the reserve freed.
  */
-import { assert, type Fault, ok, type Result, refused } from '#errors/fault.ts';
+import { assert, type Fault, ok, type Result, refuse, refused } from '#errors/fault.ts';
 import { LIMITS } from '#state/limits.ts';
 import {
   channelRecord,
@@ -62,11 +62,16 @@ function transact<T>(engine: Engine, reserve: Reserve, work: (tx: StoreWriter) =
 }
 
 function commit(engine: Engine, reserve: Reserve, overlay: Overlay): Result<void> {
+  const need = overlay.roomNeeded;
+  if (!reserve.hasRoom(need) && !(reserve.free() && reserve.hasRoom(need))) {
+    return refuse('store.no-space', { operation: `commit up to ${need} bytes to the store` });
+  }
   try {
     engine.transaction((tx) => overlay.apply(tx));
     reserve.ensure();
     return ok();
   } catch (error) {
+    // Somebody else was faster, or the file system keeps its free space for itself.
     if (!(error instanceof StoreFailure)) throw error;
     if (error.fault.code !== 'store.no-space' || !reserve.free()) return refused(error.fault);
   }

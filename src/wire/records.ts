@@ -20,7 +20,7 @@ import type {
   RejectedRow,
   StateRow,
 } from '#state/channel-row.ts';
-import { digestToBytes } from '#state/digest.ts';
+import { type Digest, digestToBytes } from '#state/digest.ts';
 import type { Envelope } from '#state/envelope.ts';
 import type { Fleet } from '#state/names.ts';
 import type { StatusEvent, Via } from '#state/status.ts';
@@ -92,7 +92,7 @@ export interface Span {
 export interface OutboxRow {
   readonly boot: bigint;
   readonly report: bigint;
-  readonly previousReport: ReturnType<typeof digestOrNull>;
+  readonly previousReport: Digest | null;
   readonly eventsDropped: bigint;
   readonly lastEvent: bigint;
 }
@@ -115,13 +115,13 @@ function recordKind<D extends DescMessage, T>(
   };
 }
 
-export const formatRecord = recordKind(
+export const formatRecord: RecordKind<number> = recordKind(
   FormatRowSchema,
   (version: number) => create(FormatRowSchema, { version }),
   (wire) => wire.version,
 );
 
-export const deviceRecord = recordKind(
+export const deviceRecord: RecordKind<DeviceRow> = recordKind(
   DeviceRowSchema,
   (row: DeviceRow) =>
     create(DeviceRowSchema, {
@@ -140,13 +140,13 @@ export const deviceRecord = recordKind(
   }),
 );
 
-export const rootRecord = recordKind(
+export const rootRecord: RecordKind<Uint8Array> = recordKind(
   RootRowSchema,
   (envelope: Uint8Array) => create(RootRowSchema, { envelope }),
   (wire) => wire.envelope,
 );
 
-export const channelRecord = recordKind(
+export const channelRecord: RecordKind<ChannelRow> = recordKind(
   ChannelRowSchema,
   (row: ChannelRow) =>
     create(ChannelRowSchema, {
@@ -175,7 +175,7 @@ export const channelRecord = recordKind(
   }),
 );
 
-export const stateRecord = recordKind(
+export const stateRecord: RecordKind<StateRow> = recordKind(
   StateRowSchema,
   (row: StateRow) =>
     create(StateRowSchema, {
@@ -199,9 +199,13 @@ export const stateRecord = recordKind(
   }),
 );
 
-export const rejectedRecord = recordKind(RejectedRowSchema, rejectedToWire, rejectedFromWire);
+export const rejectedRecord: RecordKind<RejectedRow> = recordKind(
+  RejectedRowSchema,
+  rejectedToWire,
+  rejectedFromWire,
+);
 
-export const historyRecord = recordKind(
+export const historyRecord: RecordKind<HistoryRow> = recordKind(
   HistoryRowSchema,
   (row: HistoryRow) =>
     create(HistoryRowSchema, {
@@ -215,7 +219,7 @@ export const historyRecord = recordKind(
       message: row.message,
       tookMs: wholeNumber(Math.max(0, Math.round(row.tookMs)), 'took_ms'),
     }),
-  (wire): HistoryRow => ({
+  (wire) => ({
     number: wire.number,
     at: numberField(wire.at, 'at'),
     channel: wire.channel,
@@ -228,13 +232,13 @@ export const historyRecord = recordKind(
   }),
 );
 
-export const spanRecord = recordKind(
+export const spanRecord: RecordKind<Span> = recordKind(
   SpanRowSchema,
   (row: Span) => create(SpanRowSchema, row),
   ({ first, last }) => ({ first, last }),
 );
 
-export const outboxRecord = recordKind(
+export const outboxRecord: RecordKind<OutboxRow> = recordKind(
   OutboxStatusRowSchema,
   (row: OutboxRow) =>
     create(OutboxStatusRowSchema, {
@@ -250,7 +254,7 @@ export const outboxRecord = recordKind(
   }),
 );
 
-export const eventRecord = recordKind(
+export const eventRecord: RecordKind<StatusEvent> = recordKind(
   EventSchema,
   (event: StatusEvent) => create(EventSchema, { ...event, at: wholeNumber(event.at, 'at') }),
   (wire) => ({
@@ -263,7 +267,7 @@ export const eventRecord = recordKind(
   }),
 );
 
-export const statementRecord = recordKind(
+export const statementRecord: RecordKind<StatementFile> = recordKind(
   StatementFileSchema,
   (file: StatementFile) =>
     create(StatementFileSchema, {
@@ -289,7 +293,7 @@ export const statementRecord = recordKind(
   },
 );
 
-export const rejectedMarkRecord = recordKind(
+export const rejectedMarkRecord: RecordKind<RejectedMark> = recordKind(
   RejectedFileSchema,
   (mark: RejectedMark) => create(RejectedFileSchema, { ...mark, row: rejectedToWire(mark.row) }),
   (wire) => ({

@@ -19,11 +19,20 @@ function fixture(reserved = 0) {
   const engine = memoryEngine();
   let left = reserved;
   let released = 0;
-  const reserve: Reserve = { ensure: () => undefined, free: () => left-- > 0 };
+  const space = { free: Number.POSITIVE_INFINITY };
+  const reserve: Reserve = {
+    hasRoom: (bytes) => space.free >= bytes,
+    ensure: () => undefined,
+    free() {
+      if (left > 0) space.free += 256 * 1024;
+      left -= 1;
+      return left >= 0;
+    },
+  };
   const store = typedStore(engine, reserve, () => {
     released += 1;
   });
-  return { engine, store, released: () => released };
+  return { engine, store, space, released: () => released };
 }
 
 const EVENT = { at: 1, code: 'a.b', channel: 'c', deployment: '', message: 'm' };
@@ -109,6 +118,16 @@ describe('B09: a full disk', () => {
     expect(codeOf(full)).toBe('store.no-space');
     expect(dumpStore(store)).toBe(before);
     value(store.transaction((tx) => tx.putChannel(channelRow(5))));
+  });
+
+  test('the commit is not begun where it would not fit', () => {
+    const { store, space } = fixture(1);
+    space.free = 1_000;
+    value(store.transaction((tx) => tx.putChannel(channelRow(5))));
+    space.free = 1_000;
+    const before = store.transactionId();
+    expect(codeOf(store.transaction((tx) => tx.putChannel(channelRow(6))))).toBe('store.no-space');
+    expect(store.transactionId()).toBe(before);
   });
 
   test('still full with the reserve freed: store.no-space', () => {
