@@ -49,7 +49,7 @@ export function readOutbox(store: StoreReader, acknowledged: Acknowledged | null
     events,
     // Before anything was acknowledged in this boot, the row has the count since the last settle.
     eventsDropped: acknowledged ? gapAfter(told, events) : (row.value?.eventsDropped ?? 0n),
-    before: events[0] ? events[0].number - 1n : lastEvent,
+    before: events[0] ? events[0].number - 1n : lastEvent > told ? lastEvent : told,
   });
 }
 
