@@ -88,4 +88,9 @@ export const applyFaults = {
       `${d.deployment}: still there after SIGKILL: ${d.processes}`,
     remedy: 'Look for a hung device or file system that holds the process (state D in ps).',
   },
+  'apply.not-running': {
+    retry: 'later',
+    says: (d: { deployment: string; reason: string }) => `${d.deployment}: ${d.reason}`,
+    remedy: "Read the program's log with `holdfast logs`; the agent goes on starting it.",
+  },
 } as const;
