@@ -3,16 +3,25 @@ import { Command, CommanderError } from 'commander';
 import { registerAgent } from './agent.ts';
 import { registerApply } from './apply.ts';
 import type { CliContext } from './context.ts';
+import { registerDiff } from './diff.ts';
 import { registerDoctor } from './doctor.ts';
 import { EXIT } from './exit.ts';
 import { registerExplain } from './explain.ts';
 import { registerHistory } from './history.ts';
+import { registerInit } from './init.ts';
+import { registerInspect } from './inspect.ts';
+import { registerKey } from './key.ts';
 import { registerLogs } from './logs.ts';
+import { registerNudge } from './nudge.ts';
 import { registerOperator } from './operator.ts';
 import { registerPlan } from './plan.ts';
 import { registerPrepareImage } from './prepare-image.ts';
+import { registerPromote } from './promote.ts';
+import { registerPublish } from './publish.ts';
 import { registerSelfTest } from './self-test.ts';
+import { registerSign } from './sign.ts';
 import { registerStatus } from './status.ts';
+import { registerVerify } from './verify.ts';
 import { versionLine } from './version.ts';
 
 const REGISTRATIONS: readonly ((program: Command, context: CliContext) => void)[] = [
@@ -27,6 +36,15 @@ const REGISTRATIONS: readonly ((program: Command, context: CliContext) => void)[
   registerDoctor,
   registerPrepareImage,
   registerSelfTest,
+  registerInit,
+  registerKey,
+  registerSign,
+  registerDiff,
+  registerPublish,
+  registerPromote,
+  registerNudge,
+  registerVerify,
+  registerInspect,
 ];
 
 /** Runs one command line, without the program's own name, until the command has finished. */

@@ -17,10 +17,21 @@ export const publishFaults = {
       `fleet.yaml has no channel ${d.channel}; it has ${d.known}`,
     remedy: 'Use one of the channels named.',
   },
+  'publish.channel-unnamed': {
+    retry: 'operator',
+    says: (d: { known: string }) => `which channel? fleet.yaml has ${d.known}`,
+    remedy: 'Name the channel after the command.',
+  },
+  'publish.option': {
+    retry: 'operator',
+    says: (d: { option: string; reason: string }) => `${d.option}: ${d.reason}`,
+    remedy: 'See the command’s --help.',
+  },
   'publish.key-missing': {
     retry: 'operator',
     says: (d: { key: string; file: string }) => `the key ${d.key} is not here: no ${d.file}`,
-    remedy: 'Bring the key file back, or make a key with `holdfast key create` and name it in fleet.yaml.',
+    remedy:
+      'Bring the key file back, or make a key with `holdfast key create` and name it in fleet.yaml.',
   },
   'publish.key-not-in-role': {
     retry: 'operator',
@@ -37,7 +48,8 @@ export const publishFaults = {
   'publish.passphrase': {
     retry: 'operator',
     says: (d: { key: string; reason: string }) => `no passphrase for ${d.key}: ${d.reason}`,
-    remedy: 'Type it at a terminal, set HOLDFAST_PASSPHRASE_FILE, or use --no-passphrase for new keys.',
+    remedy:
+      'Type it at a terminal, set HOLDFAST_PASSPHRASE_FILE, or use --no-passphrase for new keys.',
   },
   'publish.document-name': {
     retry: 'operator',
@@ -81,7 +93,8 @@ export const publishFaults = {
     retry: 'operator',
     says: (d: { channel: string; source: string; reason: string }) =>
       `what ${d.source} has as ${d.channel} is not signed by this fleet: ${d.reason}`,
-    remedy: 'Use a repository of this fleet’s own, or remove the tag if you know where it came from.',
+    remedy:
+      'Use a repository of this fleet’s own, or remove the tag if you know where it came from.',
   },
   'publish.not-confirmed': {
     retry: 'operator',
@@ -91,13 +104,15 @@ export const publishFaults = {
   },
   'publish.nothing-signed': {
     retry: 'operator',
-    says: (d: { channel: string; where: string }) => `there is no state of ${d.channel} in ${d.where}`,
+    says: (d: { channel: string; where: string }) =>
+      `there is no state of ${d.channel} in ${d.where}`,
     remedy: 'Run `holdfast publish` for this channel first.',
   },
   'publish.no-registry': {
     retry: 'operator',
     says: (_: Record<never, never>) => 'fleet.yaml names no registry',
-    remedy: 'Add registry: { url: https://host/repository } to fleet.yaml, or write a bundle with --to.',
+    remedy:
+      'Add registry: { url: https://host/repository } to fleet.yaml, or write a bundle with --to.',
   },
   'publish.no-broker': {
     retry: 'operator',

@@ -1,0 +1,48 @@
+/** `holdfast nudge`: tells the fleet once more where a channel is. */
+import type { Command } from 'commander';
+import { ok, type Result, refuse } from '#errors/fault.ts';
+import { readLine } from '#publisher/line.ts';
+import { nudge } from '#publisher/nudge.ts';
+import type { CliContext } from './context.ts';
+import {
+  channelOr,
+  type FleetOptions,
+  finish,
+  fleetCommand,
+  openFleetOf,
+  withRegistry,
+} from './fleet-command.ts';
+import { type PublishedView, publishedName, publishedText, viewOf } from './publish-view.ts';
+
+export function registerNudge(program: Command, context: CliContext): void {
+  fleetCommand(program, 'nudge', 'tells devices over MQTT to look at a channel now')
+    .argument('[channel]', 'needed where the fleet has several')
+    .action(async (channel: string | undefined, options: FleetOptions) => {
+      finish(context, options.output, await run(context, channel, options), {
+        text: (view) => publishedText(context, view),
+        name: publishedName,
+      });
+    });
+}
+
+async function run(
+  context: CliContext,
+  named: string | undefined,
+  options: FleetOptions,
+): Promise<Result<PublishedView>> {
+  const opened = openFleetOf(context, options);
+  if (!opened.ok) return opened;
+  const fleet = opened.value;
+  const channel = channelOr(fleet, named);
+  if (!channel.ok) return channel;
+  return withRegistry(context, fleet, async ({ registry }) => {
+    const line = await readLine(context.platform, fleet, channel.value, registry);
+    if (!line.ok) return line;
+    const { head } = line.value;
+    const where = registry.name;
+    if (!head) return refuse('publish.nothing-signed', { channel: channel.value, where });
+    const sent = await nudge(context.platform, fleet, head);
+    if (!sent.ok) return sent;
+    return ok(viewOf(head, { signed: 'before', to: where, nudged: true }));
+  });
+}

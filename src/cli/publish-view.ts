@@ -1,0 +1,102 @@
+/** How a signed or published state is shown, and what is asked before one is signed. */
+import type { Head } from '#publisher/head.ts';
+import type { SignOptions } from '#publisher/publish.ts';
+import type { PushEvent } from '#publisher/push.ts';
+import { pointText } from '#state/point.ts';
+import type { CliContext } from './context.ts';
+import { passphrasesOf } from './fleet-command.ts';
+import { progressBar } from './progress.ts';
+import { bytesText, painter, shortDigest } from './render.ts';
+
+export interface SignFlags {
+  readonly allowRemoval: boolean;
+  readonly renew: boolean;
+}
+
+export interface PublishedView {
+  readonly channel: string;
+  /** epoch.sequence */
+  readonly point: string;
+  readonly stateDigest: string;
+  readonly manifestDigest: string;
+  readonly deployments: number;
+  readonly signed: 'now' | 'before' | 'elsewhere';
+  /** where it went; empty: nowhere yet */
+  readonly to: string;
+  readonly moved: boolean;
+  readonly nudged: boolean;
+}
+
+export function viewOf(
+  { state, manifestDigest }: Pick<Head, 'state' | 'manifestDigest'>,
+  more: Pick<PublishedView, 'signed'> & Partial<PublishedView>,
+): PublishedView {
+  return {
+    channel: state.channel,
+    point: pointText(state.point),
+    stateDigest: state.point.digest,
+    manifestDigest,
+    deployments: state.deployments.length,
+    to: '',
+    moved: false,
+    nudged: false,
+    ...more,
+  };
+}
+
+export function publishedText(context: CliContext, view: PublishedView): string {
+  const paint = painter(context.terminal);
+  const what = `${view.channel} ${paint.strong(view.point)} ${shortDigest(view.stateDigest)}`;
+  const signed = { now: 'signed', before: 'signed before', elsewhere: 'unchanged' }[view.signed];
+  const where = view.to === '' ? '' : view.moved ? ` → ${view.to}` : `, there already: ${view.to}`;
+  return `${what}  ${signed}${where}${view.nudged ? ', nudged' : ''}\n`;
+}
+
+export function publishedName({ channel, point }: PublishedView): string {
+  return `${channel}/${point}\n`;
+}
+
+/** What is removed is shown and asked for; `-y` does not answer it. */
+export function signOptions(context: CliContext, flags: SignFlags): SignOptions {
+  const { terminal } = context;
+  const paint = painter(terminal);
+  return {
+    passphrases: passphrasesOf(context),
+    renew: flags.renew,
+    async confirmRemoval(channel, removed) {
+      const list = removed.map((id) => `  ${paint.bad('-')} ${id}\n`).join('');
+      terminal.err(`${channel} loses ${removed.length} of its deployments:\n${list}`);
+      if (flags.allowRemoval) return true;
+      const answer = await terminal.ask('Remove them from every device of the channel? [y/N] ');
+      return /^y(es)?$/i.test(answer?.trim() ?? '');
+    },
+  };
+}
+
+/** A bar while blobs travel. */
+export function pushReporter(context: CliContext): {
+  report(event: PushEvent): void;
+  end(): void;
+} {
+  const bar = progressBar(context.terminal);
+  let total = 0;
+  return {
+    report(event) {
+      if (event.kind === 'blobs') {
+        total = event.bytes;
+        const { missing, bytes } = event;
+        context.terminal.err(`${missing} of ${event.total} blobs to push, ${bytesText(bytes)}\n`);
+      } else if (event.kind === 'sent') {
+        const line = {
+          kind: 'progress',
+          phase: 'pushing',
+          what: '',
+          done: event.bytes,
+          total,
+        } as const;
+        bar.update(line);
+      }
+    },
+    end: () => bar.end(),
+  };
+}
