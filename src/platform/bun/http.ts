@@ -8,6 +8,7 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { type Fault, fault, ok, type Result, refuse, refused } from '#errors/fault.ts';
 import type { Http, HttpRequest, HttpResponse, TlsOptions } from '#platform/http.ts';
+import { errnoOf } from '#platform/node/errno.ts';
 import { netFault } from '#platform/node/net-faults.ts';
 
 /** bytes: above it a body is streamed, so that progress on a slow link counts as a sign of life */
@@ -29,8 +30,21 @@ async function request(request: HttpRequest): Promise<Result<HttpResponse>> {
     return ok(responseOf(response, watch));
   } catch (error) {
     watch.end();
-    return refused(watch.fault() ?? badTls(request.tls, peer) ?? netFault(error, peer, false));
+    return refused(
+      watch.fault() ?? badTls(request.tls, peer) ?? throughProxy(request, error, peer),
+    );
   }
+}
+
+/** With a proxy, it is the proxy that could not be reached or did not lead on. */
+function throughProxy({ proxy }: HttpRequest, error: unknown, peer: string): Fault {
+  const found = netFault(error, peer, false);
+  const refusedBy = errnoOf(error) === 'ERR_PROXY_TUNNEL';
+  if (proxy === undefined || !(refusedBy || found.code === 'link.unreachable')) return found;
+  // Without the credentials that may stand in it.
+  const shown = URL.canParse(proxy) ? new URL(proxy).host : 'of the configuration';
+  const reason = refusedBy ? 'it refuses CONNECT' : 'it cannot be reached';
+  return fault('link.proxy', { peer, proxy: shown, reason });
 }
 
 function readUrl(text: string): Result<URL> {

@@ -92,10 +92,17 @@ describe('a proxy', () => {
         ),
       ),
     );
-    const proxy = `http://127.0.0.1:${port}`;
-    const outcome = await ask({ url: 'https://plant.invalid/', proxy });
-    expect(outcome).not.toStartWith('200');
-    expect(outcome).not.toContain('page');
+    const proxy = `http://user:pass@127.0.0.1:${port}`;
+    expect(await ask({ url: 'https://plant.invalid/', proxy })).toBe('link.proxy');
+  });
+
+  test('that cannot be reached is named without its password (N13)', async () => {
+    const proxy = 'http://user:pass@127.0.0.1:1';
+    const url = 'https://plant.invalid/';
+    const response = await http.request({ method: 'GET', url, headers: {}, idleMs: 3_000, proxy });
+    expect(response.ok ? '' : response.fault.message).toBe(
+      'the proxy 127.0.0.1:1 does not lead to plant.invalid: it cannot be reached',
+    );
   });
 
   test('named by the environment is not used once proxies are forgotten', async () => {
