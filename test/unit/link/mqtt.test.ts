@@ -250,6 +250,27 @@ describe('the reconnect', () => {
   });
 });
 
+describe('M16, L11: a wall clock that jumps ten years', () => {
+  for (const years of [10, -10]) {
+    test(`by ${years} changes neither a link that is up nor the wait of one that is down`, async () => {
+      const { clock, fake, link } = made();
+      link.start();
+      await clock.settle();
+      clock.setWall(clock.wallMs() + years * 365 * 86_400_000);
+      await clock.advance(120_000);
+      expect(fake.sessions).toHaveLength(1);
+      expect(link.state().kind).toBe('up');
+      fake.session().close(cut);
+      await clock.settle();
+      clock.setWall(0);
+      await clock.advance(3_000);
+      expect(fake.sessions).toHaveLength(2);
+      expect(link.state().kind).toBe('up');
+      await link.close();
+    });
+  }
+});
+
 describe('M11: another client takes the session over', () => {
   test('the third time in ten minutes is told as cloned, and the tries get rarer', async () => {
     const { clock, fake, link, events } = made();

@@ -91,6 +91,23 @@ describe('a nudge', () => {
     expect(wakes).toHaveLength(1);
   });
 
+  test('M08: with an address of an attacker in it carries no address on', () => {
+    const { wakes, say } = made();
+    const url = new TextEncoder().encode('http://attacker.example/');
+    const unknownField = Uint8Array.from([0xa2, 0x06, url.length, ...url]);
+    say(Uint8Array.from([...writeNudge(PLAIN), ...unknownField]));
+    expect(wakes).toHaveLength(1);
+    expect(Object.keys(wakes[0] ?? {}).toSorted()).toEqual([
+      'channel',
+      'epoch',
+      'kind',
+      'manifestDigest',
+      'sequence',
+      'stateDigest',
+      'urgent',
+    ]);
+  });
+
   test('R18: for another channel than its topic, or one not followed, is counted only', () => {
     const { wakes, say, trigger } = made();
     say({ channel: 'device.press-7' }, ON_STABLE);
