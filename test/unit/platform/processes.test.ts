@@ -136,8 +136,8 @@ describe('sessions', () => {
   });
 
   test('a zombie counts as dead', async () => {
-    // A parent that never waits: its child stays a zombie.
-    const parent = spawnChild('/bin/sh', ['-c', 'sh -c "exit 0" & echo $!; exec sleep 60']);
+    // A parent that became another program before its child ended: it never waits.
+    const parent = spawnChild('/bin/sh', ['-c', 'sleep 0.2 & echo $!; exec sleep 60']);
     const pid = await new Promise<number>((resolve) =>
       parent.stdout.once('data', (chunk) => resolve(Number(chunk.toString()))),
     );
