@@ -21,7 +21,7 @@ export function nodeTunnels(): Tunnels {
 function listen(path: string, open: () => Promise<Result<Socket>>): Promise<Result<Tunnel>> {
   return new Promise((resolve) => {
     const accepted = new Set<NetSocket>();
-    const server = createServer({ pauseOnConnect: true }, (client) => {
+    const server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, (client) => {
       client.on('error', () => client.destroy());
       if (accepted.size >= CONNECTIONS_MAX) return void client.destroy();
       accepted.add(client);
@@ -49,7 +49,7 @@ function listen(path: string, open: () => Promise<Result<Socket>>): Promise<Resu
   });
 }
 
-/** An error or a close on one side ends the other at once; a half close passes through. */
+/** A break on one side ends the other at once; an end passes through behind the last byte. */
 function join(client: NetSocket, upstream: Socket): void {
   const stream = upstream.stream as Duplex;
   if (client.destroyed) {
@@ -57,7 +57,11 @@ function join(client: NetSocket, upstream: Socket): void {
     return;
   }
   stream.on('error', () => client.destroy());
-  stream.on('close', () => client.destroy());
+  stream.on('close', () => {
+    // Ended by the pipe: what it wrote may still be on its way.
+    if (!client.writableEnded || client.writableFinished) client.destroy();
+    else client.once('finish', () => client.destroy());
+  });
   client.on('close', () => upstream.close());
   client.pipe(stream);
   stream.pipe(client);
