@@ -13,7 +13,7 @@ export const codeOf = (result: Result<unknown>): string => (result.ok ? 'ok' : r
 export const messageOf = (result: Result<unknown>): string =>
   result.ok ? 'ok' : result.fault.message;
 
-export const valueOf = <T>(result: Result<T>): T => {
+export const granted = <T>(result: Result<T>): T => {
   if (!result.ok) throw new Error(`${result.fault.code}: ${result.fault.message}`);
   return result.value;
 };

@@ -6,7 +6,7 @@ import { sha256 } from '#state/digest.ts';
 import { MEDIA } from '#state/media-types.ts';
 import { readDesiredState, type Unsigned, writeDesiredState } from '#wire/desired-state.ts';
 import { DesiredStateSchema } from '#wire/generated/holdfast_pb.ts';
-import { codeOf, messageOf, sampleState, valueOf } from '../../support/wire-samples.ts';
+import { codeOf, granted, messageOf, sampleState } from '../../support/wire-samples.ts';
 
 type Init = MessageInitShape<typeof DesiredStateSchema>;
 const raw = new Uint8Array(32).fill(1);
@@ -15,12 +15,9 @@ const file = { name: 'a', mediaType: MEDIA.file, digest: raw, size: 3n };
 
 /** The sample with fields changed on the wire. */
 const readInit = (change: Init) => {
-  const message = fromBinary(DesiredStateSchema, writeDesiredState(sampleState));
-  const bytes = toBinary(
-    DesiredStateSchema,
-    create(DesiredStateSchema, { ...(message as object), ...(change as object) } as Init),
-  );
-  return readDesiredState(bytes);
+  const { $typeName: _, ...rest } = fromBinary(DesiredStateSchema, writeDesiredState(sampleState));
+  const init = { ...rest, ...(change as object) } as Init;
+  return readDesiredState(toBinary(DesiredStateSchema, create(DesiredStateSchema, init)));
 };
 
 const digest = fc.uint8Array({ maxLength: 8 }).map(sha256);
@@ -62,13 +59,13 @@ describe('a statement survives its bytes', () => {
         const payload = writeDesiredState(state);
         const { epoch, sequence, ...rest } = state;
         const point = { epoch, sequence, digest: sha256(payload) };
-        expect(valueOf(readDesiredState(payload))).toEqual({ ...rest, point });
+        expect(granted(readDesiredState(payload))).toEqual({ ...rest, point });
       }),
     );
   });
 
   test('a statement without a policy and without deployments has the defaults', () => {
-    const read = valueOf(
+    const read = granted(
       readInit({ policy: undefined, deployments: [], blobs: [], documents: undefined }),
     );
     expect(read.policy).toEqual({
@@ -84,8 +81,15 @@ describe('a statement survives its bytes', () => {
   });
 
   test('the unpacked size of a file is its size, of a tree what is said', () => {
-    const tree = { ...file, name: 'b', mediaType: MEDIA.tree, digest: new Uint8Array(32), size: 9n, unpackedSize: 70n };
-    const { blobs } = valueOf(readInit({ blobs: [file, tree] }));
+    const tree = {
+      ...file,
+      name: 'b',
+      mediaType: MEDIA.tree,
+      digest: new Uint8Array(32),
+      size: 9n,
+      unpackedSize: 70n,
+    };
+    const { blobs } = granted(readInit({ blobs: [file, tree] }));
     expect(blobs.map(({ unpackedSize }) => unpackedSize)).toEqual([3, 70]);
   });
 });
@@ -103,39 +107,160 @@ describe('statements that are refused', () => {
     ['a time beyond 2^53 (P08)', { notAfter: 2n ** 53n }, 'not_after'],
     ['no audience (R12)', { audience: undefined }, 'audience'],
     ['an audience with nothing set (R12)', { audience: {} }, 'audience'],
-    ['everyone set to false (R12)', { audience: { who: { case: 'everyone', value: false } } }, 'audience'],
-    ['no devices (R12)', { audience: { who: { case: 'devices', value: { ids: [] } } } }, 'audience.devices'],
-    ['a wildcard device (R12)', { audience: { who: { case: 'devices', value: { ids: ['*'] } } } }, 'audience.devices'],
-    ['a device twice', { audience: { who: { case: 'devices', value: { ids: ['a', 'a'] } } } }, 'audience.devices'],
-    ['an empty selector (R12)', { audience: { who: { case: 'selector', value: { allOf: [] } } } }, 'audience.selector'],
-    ['a label without values (R12)', { audience: { who: { case: 'selector', value: { allOf: [{ key: 'site' }] } } } }, 'audience.selector'],
-    ['a label without a key', { audience: { who: { case: 'selector', value: { allOf: [{ values: ['a'] }] } } } }, 'audience.selector'],
-    ['an unknown atomicity (P08)', { policy: { atomicity: 9 } }, 'policy.atomicity'],
+    [
+      'everyone set to false (R12)',
+      { audience: { who: { case: 'everyone', value: false } } },
+      'audience',
+    ],
+    [
+      'no devices (R12)',
+      { audience: { who: { case: 'devices', value: { ids: [] } } } },
+      'audience.devices',
+    ],
+    [
+      'a wildcard device (R12)',
+      { audience: { who: { case: 'devices', value: { ids: ['*'] } } } },
+      'audience.devices',
+    ],
+    [
+      'a device twice',
+      { audience: { who: { case: 'devices', value: { ids: ['a', 'a'] } } } },
+      'audience.devices',
+    ],
+    [
+      'an empty selector (R12)',
+      { audience: { who: { case: 'selector', value: { allOf: [] } } } },
+      'audience.selector',
+    ],
+    [
+      'a label without values (R12)',
+      { audience: { who: { case: 'selector', value: { allOf: [{ key: 'site' }] } } } },
+      'audience.selector',
+    ],
+    [
+      'a label without a key',
+      { audience: { who: { case: 'selector', value: { allOf: [{ values: ['a'] }] } } } },
+      'audience.selector',
+    ],
+    ['an unknown atomicity (P08)', { policy: { atomicity: 9 as 0 } }, 'policy.atomicity'],
     ['a negative health window', { policy: { healthWindowMs: -1n } }, 'policy.health_window_ms'],
     ['a spread of a century', { policy: { spreadMs: 3_155_760_000_000n } }, 'policy.spread_ms'],
     ['a million tries', { policy: { attemptsMax: 1_000_000 } }, 'policy.attempts_max'],
-    ['weekday 8', { policy: { windows: [{ weekdays: [8], start: '02:30', durationMs: 1n, timeZone: 'UTC' }] } }, 'policy.windows[0].weekdays'],
-    ['a weekday twice', { policy: { windows: [{ weekdays: [1, 1], start: '02:30', durationMs: 1n, timeZone: 'UTC' }] } }, 'policy.windows[0].weekdays'],
-    ['25 o’clock', { policy: { windows: [{ weekdays: [1], start: '25:00', durationMs: 1n, timeZone: 'UTC' }] } }, 'policy.windows[0].start'],
-    ['a window of no length', { policy: { windows: [{ weekdays: [1], start: '02:30', timeZone: 'UTC' }] } }, 'policy.windows[0].duration_ms'],
-    ['a time zone that is a path', { policy: { windows: [{ weekdays: [1], start: '02:30', durationMs: 1n, timeZone: '../../etc/passwd' }] } }, 'policy.windows[0].time_zone'],
-    ['a deployment id twice', { deployments: [{ ...document, id: 'a' }, { ...document, id: 'a' }] }, 'deployments.id'],
-    ['a deployment id with ..', { deployments: [{ ...document, id: '../a' }] }, 'deployments[0].id'],
-    ['a document of no bytes (C07)', { deployments: [{ ...document, id: 'a', size: 0n }] }, 'deployments[0].size'],
-    ['a document of 1 GB', { deployments: [{ ...document, id: 'a', size: 2n ** 30n }] }, 'deployments[0].size'],
-    ['a document of 2^63 bytes (C07)', { deployments: [{ ...document, id: 'a', size: 2n ** 63n }] }, 'deployments[0].size'],
-    ['one document of two sizes', { deployments: [{ ...document, id: 'a' }, { ...document, id: 'b', size: 8n }] }, 'deployments'],
-    ['2,001 deployments', { deployments: Array.from({ length: 2_001 }, (_, index) => ({ ...document, id: `d${index}` })) }, 'deployments'],
+    [
+      'weekday 8',
+      { policy: { windows: [{ weekdays: [8], start: '02:30', durationMs: 1n, timeZone: 'UTC' }] } },
+      'policy.windows[0].weekdays',
+    ],
+    [
+      'a weekday twice',
+      {
+        policy: {
+          windows: [{ weekdays: [1, 1], start: '02:30', durationMs: 1n, timeZone: 'UTC' }],
+        },
+      },
+      'policy.windows[0].weekdays',
+    ],
+    [
+      '25 o’clock',
+      { policy: { windows: [{ weekdays: [1], start: '25:00', durationMs: 1n, timeZone: 'UTC' }] } },
+      'policy.windows[0].start',
+    ],
+    [
+      'a window of no length',
+      { policy: { windows: [{ weekdays: [1], start: '02:30', timeZone: 'UTC' }] } },
+      'policy.windows[0].duration_ms',
+    ],
+    [
+      'a time zone that is a path',
+      {
+        policy: {
+          windows: [
+            { weekdays: [1], start: '02:30', durationMs: 1n, timeZone: '../../etc/passwd' },
+          ],
+        },
+      },
+      'policy.windows[0].time_zone',
+    ],
+    [
+      'a deployment id twice',
+      {
+        deployments: [
+          { ...document, id: 'a' },
+          { ...document, id: 'a' },
+        ],
+      },
+      'deployments.id',
+    ],
+    [
+      'a deployment id with ..',
+      { deployments: [{ ...document, id: '../a' }] },
+      'deployments[0].id',
+    ],
+    [
+      'a document of no bytes (C07)',
+      { deployments: [{ ...document, id: 'a', size: 0n }] },
+      'deployments[0].size',
+    ],
+    [
+      'a document of 1 GB',
+      { deployments: [{ ...document, id: 'a', size: 2n ** 30n }] },
+      'deployments[0].size',
+    ],
+    [
+      'a document of 2^63 bytes (C07)',
+      { deployments: [{ ...document, id: 'a', size: 2n ** 63n }] },
+      'deployments[0].size',
+    ],
+    [
+      'one document of two sizes',
+      {
+        deployments: [
+          { ...document, id: 'a' },
+          { ...document, id: 'b', size: 8n },
+        ],
+      },
+      'deployments',
+    ],
+    [
+      '2,001 deployments',
+      {
+        deployments: Array.from({ length: 2_001 }, (_, index) => ({
+          ...document,
+          id: `d${index}`,
+        })),
+      },
+      'deployments',
+    ],
     ['a blob name twice', { blobs: [file, file] }, 'blobs.name'],
     ['a blob name with NUL', { blobs: [{ ...file, name: 'a\u0001' }] }, 'blobs[0].name'],
     ['a blob without a name', { blobs: [{ ...file, name: '' }] }, 'blobs[0].name'],
-    ['a blob of an unknown type', { blobs: [{ ...file, mediaType: 'application/zip' }] }, 'blobs[0].media_type'],
+    [
+      'a blob of an unknown type',
+      { blobs: [{ ...file, mediaType: 'application/zip' }] },
+      'blobs[0].media_type',
+    ],
     ['a blob beyond 2^53 (P08)', { blobs: [{ ...file, size: 2n ** 53n }] }, 'blobs[0].size'],
-    ['a tree of no bytes (C07)', { blobs: [{ ...file, mediaType: MEDIA.tree, size: 0n }] }, 'blobs[0].size'],
-    ['a file that unpacks to more', { blobs: [{ ...file, unpackedSize: 4n }] }, 'blobs[0].unpacked_size'],
-    ['one content of two types', { blobs: [file, { ...file, name: 'b', mediaType: MEDIA.tree }] }, 'blobs'],
+    [
+      'a tree of no bytes (C07)',
+      { blobs: [{ ...file, mediaType: MEDIA.tree, size: 0n }] },
+      'blobs[0].size',
+    ],
+    [
+      'a file that unpacks to more',
+      { blobs: [{ ...file, unpackedSize: 4n }] },
+      'blobs[0].unpacked_size',
+    ],
+    [
+      'one content of two types',
+      { blobs: [file, { ...file, name: 'b', mediaType: MEDIA.tree }] },
+      'blobs',
+    ],
     ['deployments without documents', { documents: undefined }, 'documents'],
-    ['documents of 17 MiB', { documents: { digest: raw, size: 17n * 2n ** 20n } }, 'documents.size'],
+    [
+      'documents of 17 MiB',
+      { documents: { digest: raw, size: 17n * 2n ** 20n } },
+      'documents.size',
+    ],
   ] as const satisfies readonly (readonly [string, Init, string])[]) {
     test(title, () => {
       const result = readInit(change as Init);
@@ -156,5 +281,4 @@ describe('statements that are refused', () => {
   test('an empty payload', () => {
     expect(codeOf(readDesiredState(new Uint8Array()))).toBe('format.spec-version');
   });
-
 });

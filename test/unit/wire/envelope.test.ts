@@ -8,7 +8,7 @@ import { PAYLOAD } from '#state/media-types.ts';
 import { envelopeFromProto, envelopeToProto, readEnvelope, writeEnvelope } from '#wire/envelope.ts';
 import { readEnvelopeMessage, writeEnvelopeMessage } from '#wire/envelope-message.ts';
 import { EnvelopeSchema } from '#wire/generated/holdfast_pb.ts';
-import { bytesOf, codeOf, messageOf, valueOf } from '../../support/wire-samples.ts';
+import { bytesOf, codeOf, granted, messageOf } from '../../support/wire-samples.ts';
 
 const sample: Envelope = {
   payloadType: PAYLOAD.desiredState,
@@ -41,7 +41,7 @@ describe('an envelope survives both forms', () => {
   test('JSON: write, then read', () => {
     fc.assert(
       fc.property(anyEnvelope, (envelope) => {
-        expect(valueOf(readEnvelope(writeEnvelope(envelope)))).toEqual(envelope);
+        expect(granted(readEnvelope(writeEnvelope(envelope)))).toEqual(envelope);
       }),
     );
   });
@@ -49,14 +49,14 @@ describe('an envelope survives both forms', () => {
   test('protobuf: write, then read; the same as by JSON', () => {
     fc.assert(
       fc.property(anyEnvelope, (envelope) => {
-        expect(valueOf(readEnvelopeMessage(writeEnvelopeMessage(envelope)))).toEqual(envelope);
-        expect(valueOf(envelopeFromProto(envelopeToProto(envelope)))).toEqual(envelope);
+        expect(granted(readEnvelopeMessage(writeEnvelopeMessage(envelope)))).toEqual(envelope);
+        expect(granted(envelopeFromProto(envelopeToProto(envelope)))).toEqual(envelope);
       }),
     );
   });
 
   test('members that DSSE does not name are ignored, a missing keyid is empty', () => {
-    const read = valueOf(json({ extra: 1, signatures: [{ sig: 'AAAA', cert: 'x' }] }));
+    const read = granted(json({ extra: 1, signatures: [{ sig: 'AAAA', cert: 'x' }] }));
     expect(read.signatures).toEqual([{ keyid: '', sig: new Uint8Array(3) }]);
   });
 });

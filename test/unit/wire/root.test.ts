@@ -4,7 +4,7 @@ import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import type { Root } from '#state/root.ts';
 import { RootSchema, Scheme } from '#wire/generated/holdfast_pb.ts';
 import { readRoot, writeRoot } from '#wire/root.ts';
-import { codeOf, messageOf, sampleRoot, valueOf } from '../../support/wire-samples.ts';
+import { codeOf, granted, messageOf, sampleRoot } from '../../support/wire-samples.ts';
 
 type Init = MessageInitShape<typeof RootSchema>;
 
@@ -27,18 +27,21 @@ const readInit = (change: Init) =>
 describe('a root document survives its bytes', () => {
   for (const [title, change] of [
     ['as it is made', {}],
-    ['with a time reset, an expiry and critical names', { timeReset: { notBefore: 5 }, notAfter: 9, critical: ['x'] }],
+    [
+      'with a time reset, an expiry and critical names',
+      { timeReset: { notBefore: 5 }, notAfter: 9, critical: ['x'] },
+    ],
     ['a demo root of version 2^63', { demo: true, version: 2n ** 63n }],
   ] as const) {
     test(title, () => {
       const root: Root = { ...sampleRoot, ...change };
-      expect(valueOf(readRoot(writeRoot(root)))).toEqual(root);
+      expect(granted(readRoot(writeRoot(root)))).toEqual(root);
       expect(writeRoot(root)).toEqual(writeRoot({ ...root }));
     });
   }
 
   test('a scheme and a role it does not know are kept', () => {
-    const root = valueOf(
+    const root = granted(
       readInit({
         keys: [{ keyid: 'k', scheme: 77 as Scheme, publicKey: new Uint8Array(1_952) }],
         roles: [{ name: 'witness', threshold: 2, keyids: ['k', 'elsewhere'] }],
@@ -50,7 +53,7 @@ describe('a root document survives its bytes', () => {
 
   test('a threshold of 0 is kept for check 10 to refuse (S02)', () => {
     const roles = [{ name: 'root', threshold: 0, keyids: ['k'] }];
-    expect(valueOf(readInit({ roles })).roles[0]?.threshold).toBe(0);
+    expect(granted(readInit({ roles })).roles[0]?.threshold).toBe(0);
   });
 });
 
@@ -64,15 +67,49 @@ describe('root documents that are refused', () => {
     ['a time beyond 2^53 (P08)', { notAfter: 2n ** 53n }, 'not_after'],
     ['a key time beyond 2^53', { keys: [{ ...key, notAfter: 2n ** 60n }] }, 'keys[0].not_after'],
     ['a time reset below zero', { timeReset: { notBefore: -5n } }, 'time_reset.not_before'],
-    ['one keyid for two keys', { keys: [key, { ...key, publicKey: new Uint8Array(45) }] }, 'keys.keyid'],
-    ['a key without bytes', { keys: [{ ...key, publicKey: new Uint8Array() }] }, 'keys[0].public_key'],
-    ['a key of 5,000 bytes', { keys: [{ ...key, publicKey: new Uint8Array(5_000) }] }, 'keys[0].public_key'],
+    [
+      'one keyid for two keys',
+      { keys: [key, { ...key, publicKey: new Uint8Array(45) }] },
+      'keys.keyid',
+    ],
+    [
+      'a key without bytes',
+      { keys: [{ ...key, publicKey: new Uint8Array() }] },
+      'keys[0].public_key',
+    ],
+    [
+      'a key of 5,000 bytes',
+      { keys: [{ ...key, publicKey: new Uint8Array(5_000) }] },
+      'keys[0].public_key',
+    ],
     ['a keyid with a line break', { keys: [{ ...key, keyid: 'a\nb' }] }, 'keys[0].keyid'],
-    ['a role twice', { roles: [{ name: 'a', threshold: 1 }, { name: 'a', threshold: 2 }] }, 'roles.name'],
+    [
+      'a role twice',
+      {
+        roles: [
+          { name: 'a', threshold: 1 },
+          { name: 'a', threshold: 2 },
+        ],
+      },
+      'roles.name',
+    ],
     ['a role without a name', { roles: [{ threshold: 1 }] }, 'roles[0].name'],
-    ['a channel twice', { channels: [{ name: 'a', role: 'r', epoch: 1n }, { name: 'a', role: 's', epoch: 2n }] }, 'channels.name'],
+    [
+      'a channel twice',
+      {
+        channels: [
+          { name: 'a', role: 'r', epoch: 1n },
+          { name: 'a', role: 's', epoch: 2n },
+        ],
+      },
+      'channels.name',
+    ],
     ['epoch 0', { channels: [{ name: 'a', role: 'r' }] }, 'channels[0].epoch'],
-    ['a channel in upper case', { channels: [{ name: 'Stable', role: 'r', epoch: 1n }] }, 'channels[0].name'],
+    [
+      'a channel in upper case',
+      { channels: [{ name: 'Stable', role: 'r', epoch: 1n }] },
+      'channels[0].name',
+    ],
     ['another wildcard', { channels: [{ name: '*', role: 'r', epoch: 1n }] }, 'channels[0].name'],
     ['a channel without a role', { channels: [{ name: 'a', epoch: 1n }] }, 'channels[0].role'],
   ] as const satisfies readonly (readonly [string, Init, string])[]) {

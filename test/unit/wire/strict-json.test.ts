@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
 import { type Json, readStrictJson } from '#wire/strict-json.ts';
-import { bytesOf, codeOf, messageOf, valueOf } from '../../support/wire-samples.ts';
+import { bytesOf, codeOf, granted, messageOf } from '../../support/wire-samples.ts';
 
 const read = (text: string) => readStrictJson(bytesOf(text), 'sample');
 
@@ -14,8 +14,8 @@ describe('strict JSON is read as JSON', () => {
         const text = JSON.stringify(json);
         fc.pre(!text.includes('\\u0000') && JSON.stringify(JSON.parse(text)) === text);
         const result = readStrictJson(bytesOf(text), 'sample');
-        fc.pre(!(codeOf(result) === 'format.json' && messageOf(result).includes('surrogate')));
-        expect(JSON.stringify(plain(valueOf(result)))).toBe(text);
+        fc.pre(!messageOf(result).includes('surrogate'));
+        expect(JSON.stringify(plain(granted(result)), rounded)).toBe(text);
       }),
     );
   });
@@ -27,11 +27,11 @@ describe('strict JSON is read as JSON', () => {
     ['18446744073709551615', 18446744073709551615n],
     ['-9007199254740993', -9007199254740993n],
   ] as const) {
-    test(`${text.trim()} is read exactly`, () => expect(plain(valueOf(read(text)))).toEqual(value));
+    test(`${text.trim()} is read exactly`, () => expect(plain(granted(read(text)))).toEqual(value));
   }
 
   test('a member named __proto__ is a member and touches no prototype (P09)', () => {
-    const value = valueOf(read('{"__proto__":{"polluted":1},"constructor":2}'));
+    const value = granted(read('{"__proto__":{"polluted":1},"constructor":2}'));
     expect(Object.getPrototypeOf(value)).toBeNull();
     expect(Object.keys(value as object)).toEqual(['__proto__', 'constructor']);
     expect(({} as Record<string, unknown>).polluted).toBeUndefined();
@@ -107,6 +107,11 @@ describe('what readers disagree about is refused', () => {
     expect(message.length).toBeLessThan(250);
   });
 });
+
+/** What JSON.parse would have made of a large integer. */
+function rounded(_key: string, value: unknown): unknown {
+  return typeof value === 'bigint' ? Number(value) : value;
+}
 
 /** With prototypes, for comparison. */
 function plain(value: Json): unknown {

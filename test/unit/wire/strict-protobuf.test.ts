@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
 import { LIMITS } from '#state/limits.ts';
+import { writeDesiredState } from '#wire/desired-state.ts';
 import {
   AudienceSchema,
   DesiredStateSchema,
@@ -11,9 +12,8 @@ import {
   StatusSchema,
   WindowSchema,
 } from '#wire/generated/holdfast_pb.ts';
-import { writeDesiredState } from '#wire/desired-state.ts';
 import { readMessage } from '#wire/strict-protobuf.ts';
-import { bytesOf, codeOf, messageOf, sampleState, valueOf } from '../../support/wire-samples.ts';
+import { bytesOf, codeOf, granted, messageOf, sampleState } from '../../support/wire-samples.ts';
 
 const CAP = 16 * 1024 * 1024;
 
@@ -45,7 +45,7 @@ describe('what a strict reader takes', () => {
       ...[1, 2, 3, 4, 5, 6, 7, 8],
       ...number(1, 1),
     ];
-    const read = valueOf(presence(bytes));
+    const read = granted(presence(bytes));
     expect([read.online, read.since]).toEqual([true, 5n]);
     expect(read.$unknown ?? []).toEqual([]);
   });
@@ -54,8 +54,8 @@ describe('what a strict reader takes', () => {
     const packed = readMessage(WindowSchema, new Uint8Array(text(1, [1, 2])), 'window', CAP);
     const single = [...number(1, 1), ...number(1, 2)];
     const loose = readMessage(WindowSchema, new Uint8Array(single), 'window', CAP);
-    expect(valueOf(packed).weekdays).toEqual([1, 2]);
-    expect(valueOf(loose).weekdays).toEqual([1, 2]);
+    expect(granted(packed).weekdays).toEqual([1, 2]);
+    expect(granted(loose).weekdays).toEqual([1, 2]);
   });
 
   test('a statement cut at any byte, or with any one byte changed, ends in a value or a code', () => {
@@ -88,20 +88,65 @@ describe('what a strict reader takes', () => {
 describe('what it refuses', () => {
   const entry = (bytes: readonly number[]) => text(10, bytes);
   for (const [title, schema, bytes, reason] of [
-    ['a singular number twice', PresenceSchema, [...number(3, 1), ...number(3, 1)], 'since stands twice'],
+    [
+      'a singular number twice',
+      PresenceSchema,
+      [...number(3, 1), ...number(3, 1)],
+      'since stands twice',
+    ],
     ['a singular text twice', PresenceSchema, [...text(2, [65]), ...text(2, [66])], 'stands twice'],
-    ['a singular message twice', DesiredStateSchema, [...text(13, []), ...text(13, [])], 'audience stands twice'],
-    ['two members of a oneof', AudienceSchema, [...number(1, 1), ...text(2, [])], 'who stands twice'],
-    ['one member of a oneof twice', AudienceSchema, [...number(1, 1), ...number(1, 1)], 'who stands twice'],
+    [
+      'a singular message twice',
+      DesiredStateSchema,
+      [...text(13, []), ...text(13, [])],
+      'audience stands twice',
+    ],
+    [
+      'two members of a oneof',
+      AudienceSchema,
+      [...number(1, 1), ...text(2, [])],
+      'who stands twice',
+    ],
+    [
+      'one member of a oneof twice',
+      AudienceSchema,
+      [...number(1, 1), ...number(1, 1)],
+      'who stands twice',
+    ],
     ['a tail that is no whole field', PresenceSchema, [...number(3, 1), 0x80], 'broken tag'],
     ['a tag without its value', PresenceSchema, tag(3, 0), 'no whole varint'],
-    ['a length past the end (P02)', PresenceSchema, [...tag(2, 2), 5, 65], 'longer than what holds it'],
+    [
+      'a length past the end (P02)',
+      PresenceSchema,
+      [...tag(2, 2), 5, 65],
+      'longer than what holds it',
+    ],
     ['a length of 4 GB (P02)', PresenceSchema, [...tag(2, 2), ...varint(2 ** 32 - 1)], 'longer'],
     ['a length of 2^63 (P02)', PresenceSchema, [...tag(2, 2), ...varint(2n ** 63n)], 'longer'],
-    ['a negative length (P02)', PresenceSchema, [...tag(2, 2), ...varint(2n ** 64n - 1n)], 'longer'],
-    ['an inner length past its message', DesiredStateSchema, text(17, [...tag(1, 2), 9, 1]), 'longer'],
-    ['a varint of eleven bytes', PresenceSchema, [...tag(3, 0), ...new Array(10).fill(0x80), 1], 'no whole varint'],
-    ['a varint of 65 bits', PresenceSchema, [...tag(3, 0), ...new Array(9).fill(0xff), 2], 'no whole varint'],
+    [
+      'a negative length (P02)',
+      PresenceSchema,
+      [...tag(2, 2), ...varint(2n ** 64n - 1n)],
+      'longer',
+    ],
+    [
+      'an inner length past its message',
+      DesiredStateSchema,
+      text(17, [...tag(1, 2), 9, 1]),
+      'longer',
+    ],
+    [
+      'a varint of eleven bytes',
+      PresenceSchema,
+      [...tag(3, 0), ...new Array(10).fill(0x80), 1],
+      'no whole varint',
+    ],
+    [
+      'a varint of 65 bits',
+      PresenceSchema,
+      [...tag(3, 0), ...new Array(9).fill(0xff), 2],
+      'no whole varint',
+    ],
     ['a tag of 64 bits', PresenceSchema, varint(2n ** 40n), 'broken tag'],
     ['field number 0', PresenceSchema, [0, 0], 'field number 0'],
     ['a group (P01)', PresenceSchema, [...tag(900, 3), ...tag(900, 4)], 'no whole field'],
@@ -110,7 +155,12 @@ describe('what it refuses', () => {
     ['wire type 7 of a known field', PresenceSchema, [...tag(3, 7), 1], 'wrong wire type'],
     ['a text for a number', PresenceSchema, text(3, [1]), 'since has the wrong wire type'],
     ['a number for a text', PresenceSchema, number(2, 1), 'agent_version has the wrong wire type'],
-    ['a fixed number for a varint', PresenceSchema, [...tag(3, 1), 1, 2, 3, 4, 5, 6, 7, 8], 'wrong wire type'],
+    [
+      'a fixed number for a varint',
+      PresenceSchema,
+      [...tag(3, 1), 1, 2, 3, 4, 5, 6, 7, 8],
+      'wrong wire type',
+    ],
     ['a number for a message', DesiredStateSchema, number(13, 1), 'wrong wire type'],
     ['a bool of 2', PresenceSchema, number(1, 2), 'beyond its range'],
     ['a uint32 of 2^32 (P08)', PolicySchema, number(6, 2 ** 32), 'beyond its range'],
@@ -119,8 +169,18 @@ describe('what it refuses', () => {
     ['bad UTF-8 (P06)', PresenceSchema, text(2, [0xc0, 0xaf]), 'not UTF-8'],
     ['an encoded surrogate (P06)', PresenceSchema, text(2, [0xed, 0xa0, 0x80]), 'not UTF-8'],
     ['NUL in a text (P12)', PresenceSchema, text(2, bytesOf('a\0b')), 'NUL'],
-    ['a map key twice', StatusSchema, [...entry([...text(1, [65]), ...text(2, [66])]), ...entry(text(1, [65]))], 'one key twice'],
-    ['a map key twice in one entry', StatusSchema, entry([...text(1, [65]), ...text(1, [66])]), 'broken entry'],
+    [
+      'a map key twice',
+      StatusSchema,
+      [...entry([...text(1, [65]), ...text(2, [66])]), ...entry(text(1, [65]))],
+      'one key twice',
+    ],
+    [
+      'a map key twice in one entry',
+      StatusSchema,
+      entry([...text(1, [65]), ...text(1, [66])]),
+      'broken entry',
+    ],
     ['a third part in a map entry', StatusSchema, entry(text(3, [65])), 'broken entry'],
     ['a map value that is a number', StatusSchema, entry(number(2, 5)), 'wrong wire type'],
     ['a packed number cut short', WindowSchema, text(1, [0x80]), 'no whole varint'],
