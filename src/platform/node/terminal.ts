@@ -72,9 +72,10 @@ function askHidden(question: string): Promise<string | null> {
         else if (character >= ' ' && typed.length < SECRET_MAX) typed += character;
       }
     };
-    writeAll(2, question);
+    // The question last: what is typed as soon as it shows must not be echoed any more.
     stdin.setRawMode(true);
-    stdin.resume();
     stdin.on('data', take);
+    stdin.resume();
+    writeAll(2, question);
   });
 }
