@@ -115,9 +115,11 @@ export function writePax(path: string): Uint8Array {
   return encodeText(`${length} path=${path}\n`);
 }
 
+/** The sum of the bytes, those of the field itself taken as spaces. */
 function checksum(block: Uint8Array): number {
-  let sum = 0;
-  for (const [index, byte] of block.entries()) sum += index >= 148 && index < 156 ? 0x20 : byte;
+  let sum = 8 * 0x20;
+  for (let at = 0; at < 148; at += 1) sum += block[at] ?? 0;
+  for (let at = 156; at < BLOCK; at += 1) sum += block[at] ?? 0;
   return sum;
 }
 

@@ -104,7 +104,7 @@ function nextHeader(reader: TarReader): Result<TarHeader | null> {
 function headerBlock(source: ByteSource): Result<TarHeader | null> {
   const block = source.whole(BLOCK);
   if (!block.ok) return block;
-  if (block.value.every((byte) => byte === 0)) return ok(null);
+  if (isZero(block.value)) return ok(null);
   const header = readHeader(block.value);
   return 'reason' in header ? bad('', header.reason) : ok(header);
 }
@@ -116,7 +116,7 @@ function endOfArchive(source: ByteSource): Result<null> {
     if (!rest.ok) return rest;
     if (rest.value.length === 0) return ok(null);
     padding += rest.value.length;
-    if (padding > PADDING_MAX || rest.value.some((byte) => byte !== 0)) {
+    if (padding > PADDING_MAX || !isZero(rest.value)) {
       return bad('', 'data after the end of the archive');
     }
   }
@@ -226,10 +226,15 @@ function byteSource(chunks: Iterable<Result<Uint8Array>>): ByteSource {
     padding(size) {
       const zeros = whole((BLOCK - (size % BLOCK)) % BLOCK);
       if (!zeros.ok) return zeros;
-      return zeros.value.some((byte) => byte !== 0) ? bad('', 'padding is not zero') : ok();
+      return isZero(zeros.value) ? ok() : bad('', 'padding is not zero');
     },
     close: () => void iterator.return?.(),
   };
+}
+
+function isZero(bytes: Uint8Array): boolean {
+  for (let at = 0; at < bytes.length; at += 1) if (bytes[at] !== 0) return false;
+  return true;
 }
 
 /**
@@ -249,7 +254,8 @@ export function writeTar(entries: Iterable<TarEntry>): Uint8Array {
     parts.push(...withPadding(directory ? '5' : '0', path, entry.mode & 0o777, bytes));
   }
   parts.push(new Uint8Array(2 * BLOCK));
-  return new Uint8Array(Buffer.concat(parts));
+  const archive = Buffer.concat(parts);
+  return new Uint8Array(archive.buffer, archive.byteOffset, archive.length);
 }
 
 function withPadding(type: string, path: string, mode: number, bytes: Uint8Array): Uint8Array[] {
