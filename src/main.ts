@@ -32,7 +32,7 @@ async function runCommand(own: Self): Promise<number> {
   const { systemTerminal } = await import('#platform/node/terminal.ts');
   const { runCli } = await import('#cli/commands.ts');
   const { systemLog } = await import('#platform/node/log.ts');
-  const { notifyReady } = await import('#platform/node/notify.ts');
+  const { notifyReady, notReady } = await import('#platform/node/notify.ts');
   let code: number = EXIT.done;
   const platform = bunPlatform({ logLevel: 'info', logFormat: 'json' });
   let { log } = platform;
@@ -43,6 +43,7 @@ async function runCommand(own: Self): Promise<number> {
       log = systemLog({ ...options, clock: platform.clock });
     },
     ready: (runDir) => notifyReady(own.env, runDir),
+    starting: (runDir) => notReady(runDir),
     terminal: systemTerminal(own.env),
     env: own.env,
     cwd: own.workingDirectory,

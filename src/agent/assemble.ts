@@ -4,6 +4,7 @@
  */
 import { type ApplyContext, type Change, type Moment, runtimeOf } from '#apply/transaction.ts';
 import { ok, type Result } from '#errors/fault.ts';
+import type { MqttLinkEvent } from '#link/mqtt.ts';
 import type { Platform } from '#platform/platform.ts';
 import type { Delivery, Snapshot } from '#report/deliver.ts';
 import { downloads } from '#sources/download.ts';
@@ -23,7 +24,7 @@ import { type Runner, runner } from './runner.ts';
 import { type AgentRuntimes, openRuntimes } from './runtimes.ts';
 import { type Links, openLinks } from './sources.ts';
 import { CRASHES_MAX } from './start-count.ts';
-import { deliveryOf, recordDrift, snapshotOf } from './telling.ts';
+import { deliveryOf, recordDrift, recordLink, snapshotOf } from './telling.ts';
 import { connect, type Triggers, tellSchedule, triggersOf } from './waking.ts';
 
 /** The program that runs this agent. */
@@ -140,7 +141,12 @@ function partsOf(given: Given, wires: Wires): Result<Assembled> {
     wires.changed = (what) => told.changed(what);
     wires.settle = (tx) => void told.settle(tx);
   }
-  const connecting = { platform, config, links, follower: following.value, triggers };
+  const connecting = {
+    ...{ platform, config, links, follower: following.value, triggers },
+    linkEvent(event: MqttLinkEvent): void {
+      if (recordLink(given, event)) wires.changed('detail');
+    },
+  };
   return ok({
     ...loop,
     ...triggers,

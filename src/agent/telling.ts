@@ -2,6 +2,7 @@
 import type { Health } from '#apply/health.ts';
 import { type ApplyContext, runtimeOf } from '#apply/transaction.ts';
 import { ok, type Result } from '#errors/fault.ts';
+import type { MqttLinkEvent } from '#link/mqtt.ts';
 import { topicOf } from '#link/topics.ts';
 import type { Platform } from '#platform/platform.ts';
 import { type Delivery, deliverStatus, type Snapshot } from '#report/deliver.ts';
@@ -77,6 +78,23 @@ export function deliveryOf(
       snapshot,
     }),
   );
+}
+
+/** A cloned identity is told and survives; the protocol found is only logged. */
+export function recordLink(
+  { base, platform }: { readonly base: Base; readonly platform: Platform },
+  event: MqttLinkEvent,
+): boolean {
+  if (event.kind === 'protocol') {
+    platform.log.write('info', 'link.protocol', { protocol: event.protocol });
+  }
+  if (event.kind !== 'cloned') return false;
+  platform.log.write('error', 'identity.cloned', { times: event.times });
+  const place = { at: platform.clock.wallMs() };
+  const told = eventOf('identity.cloned', place, { times: event.times });
+  const done = base.store.transaction((tx) => queueEvent(tx, told));
+  if (!done.ok) platform.log.write('warn', 'event.unrecorded', { code: done.fault.code });
+  return true;
 }
 
 /** One commit an event: drift is rare, and what was found must survive. */

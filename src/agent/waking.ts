@@ -1,4 +1,5 @@
 /** What wakes this agent, and when it is connected: after recovery, until it stops. */
+import type { MqttLinkEvent } from '#link/mqtt.ts';
 import type { Platform } from '#platform/platform.ts';
 import type { Delivery } from '#report/deliver.ts';
 import { startAll, TRIGGERS } from '#triggers/catalogue.ts';
@@ -32,6 +33,8 @@ export interface ConnectInput {
   readonly follower: Follower;
   readonly triggers: Triggers;
   readonly delivery: Delivery | null;
+  /** what the link found out about broker and identity */
+  linkEvent(event: MqttLinkEvent): void;
 }
 
 /** Starts triggers, delivery and link; the returned function stops them. */
@@ -51,11 +54,13 @@ export function connect(input: ConnectInput): () => Promise<void> {
       ]
     : [];
   const stop = startAll([command, schedule, ...listening], gate.wake);
+  const stopTelling = mqtt?.listen((event) => input.linkEvent(event)) ?? (() => {});
   delivery?.start();
   mqtt?.start();
   if (links.sources.length > 0) gate.wake({ kind: 'start' });
   return async () => {
     stop();
+    stopTelling();
     delivery?.stop();
     await links.close();
   };

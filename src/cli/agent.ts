@@ -61,6 +61,7 @@ async function runConfigured(
 ): Promise<Result<Ended>> {
   const { platform, version } = context;
   const startedAt = platform.clock.monotonicMs();
+  context.starting(config.runDir);
   const assembled = assemble(platform, config, {
     version: version.version,
     buildTime: version.buildTime,

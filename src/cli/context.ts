@@ -13,6 +13,8 @@ export interface CliContext {
   readonly executable: string;
   readonly version: Version;
   configureLog(log: { readonly level: LogLevel; readonly format: 'json' | 'human' }): void;
+  /** The agent begins to start: it is not ready. */
+  starting(runDir: string): void;
   /** Tells systemd, and leaves a mark in runDir for `wait --recovered`. */
   ready(runDir: string): void;
   /** Called once, with an exit code of FORMATS.md (cli/exit.ts); the process ends when all is written. */

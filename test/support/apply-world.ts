@@ -39,7 +39,7 @@ export interface Trouble {
 export function applyWorld() {
   const directory = scratch('apply');
   const engine = memoryEngine();
-  const store = typedStore(engine, { free: () => false, ensure: () => undefined }, () => undefined);
+  const store = typedStore(engine, { free: () => false, ensure: () => undefined, hasRoom: () => true }, () => undefined);
   const content = value(contentStore(storePlatform.files, directory.path));
   const clock = manualClock();
   const inForce = new Map<string, Digest>();

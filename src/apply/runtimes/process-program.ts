@@ -3,8 +3,7 @@ import type { WantedTree } from '#apply/generations.ts';
 import { assert } from '#errors/fault.ts';
 import type { ProcessComponent } from '#state/deployment.ts';
 import type { Generation, GenerationBlob } from '#state/generation.ts';
-
-const PARAMETER = /\$\{([^}]*)\}/g;
+import { fillPlaceholders } from '#state/placeholder.ts';
 
 export function processProfile({ id, deployment }: Generation) {
   assert(deployment.profile.kind === 'process', `${id} is no process deployment`);
@@ -43,7 +42,7 @@ export function commandOf(
   const file = program.startsWith('/')
     ? program
     : `${directory}/${tree ? program : baseName(program)}`;
-  return [file, ...args.map((text) => substituted(text, values))];
+  return [file, ...args.map((text) => fillPlaceholders(text, values))];
 }
 
 /** The whole environment: nothing of the agent's own, and the identity cannot be overridden. */
@@ -62,11 +61,7 @@ export function environmentOf(
       if (value !== undefined && components.includes(component.name)) env[pointer] = value;
     }
   }
-  for (const [name, text] of Object.entries(component.env)) env[name] = substituted(text, values);
+  for (const [name, text] of Object.entries(component.env))
+    env[name] = fillPlaceholders(text, values);
   return { ...env, HOLDFAST_INSTANCE: token, HOLDFAST_COMPONENT: component.name };
-}
-
-/** Once, left to right: a value that looks like a reference stays what it is. */
-function substituted(text: string, values: ReadonlyMap<string, string>): string {
-  return text.replaceAll(PARAMETER, (whole, name: string) => values.get(name) ?? whole);
 }

@@ -3,9 +3,14 @@
  * that comes with systemd does it (DESIGN section 8). No NOTIFY_SOCKET, or no tool: nothing to tell.
  */
 import { spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, rmSync } from 'node:fs';
 
 const MARK = 'ready';
+
+/** A start begins: the mark of an earlier one (units may keep runDir over a restart) goes away. */
+export function notReady(runDir: string): void {
+  rmSync(`${runDir}/${MARK}`, { force: true });
+}
 
 /** @param runDir  gets an empty file `ready`: on tmpfs, so it is gone after a reboot */
 export function notifyReady(
