@@ -6,7 +6,14 @@ import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { FileReader, Files, FileWriter } from '#platform/files.ts';
 import { hexOf } from '#state/digest.ts';
 import { LIMITS } from '#state/limits.ts';
-import { BLOCK, readHeader, SIZE_MAX, writeHeader } from '#wire/tar-header.ts';
+import {
+  BLOCK,
+  PAX_BYTES_MAX,
+  readHeader,
+  readPax,
+  SIZE_MAX,
+  writeHeader,
+} from '#wire/tar-header.ts';
 import type { Artifact } from './artifact.ts';
 import { bytesContent, type Content, readerChunks } from './content.ts';
 import { layoutFile, layoutIndex } from './layout.ts';
@@ -127,7 +134,7 @@ function readEntries(reader: FileReader, path: string): Result<ReadonlyMap<strin
     const block = reader.read(offset, BLOCK);
     if (!block.ok) return block;
     if (block.value.every((byte) => byte === 0)) return ok(entries);
-    const header = readHeader(block.value);
+    const header = readHeader(block.value, true);
     if ('reason' in header) return bad(header.reason);
     const { type, size } = header;
     offset += BLOCK;
@@ -136,10 +143,23 @@ function readEntries(reader: FileReader, path: string): Result<ReadonlyMap<strin
     if (type === '0' || type === '\0') {
       if (entries.has(name)) return bad(`it has ${JSON.stringify(name)} twice`);
       entries.set(name, { offset, size });
+    } else if (type === 'x' || type === 'g') {
+      const why = whyRenaming(reader, offset, size);
+      if (why !== null) return bad(why);
     } else if (type !== '5') return bad('it has entries that are no files');
     offset += Math.ceil(size / BLOCK) * BLOCK;
   }
   return bad('its end is missing');
+}
+
+/** Times and owners beside an entry change nothing; a name in there would. */
+function whyRenaming(reader: FileReader, offset: number, size: number): string | null {
+  if (size > PAX_BYTES_MAX) return 'an extended header is too long';
+  const records = reader.read(offset, size);
+  if (!records.ok) return records.fault.message;
+  const extended = readPax(records.value);
+  if ('reason' in extended) return extended.reason;
+  return extended.path === null ? null : 'an extended header renames an entry';
 }
 
 function openReader(files: Files, path: string): Result<FileReader> {

@@ -131,7 +131,7 @@ function readBlob(
 ): Result<{ readonly ref: BlobRef; readonly content: Content }> {
   const no = (reason: string) =>
     refuse('publish.blob-path', { document: `${folder}/${document}.yaml`, blob: name, reason });
-  const relative = treePath(name.endsWith('/') ? name.slice(0, -1) : name);
+  const relative = treePath(name);
   if ('reason' in relative) return no(relative.reason);
   const path = platform.files.realPath(`${folder}/${relative.join('/')}`);
   if (!path.ok) return path;

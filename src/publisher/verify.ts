@@ -121,6 +121,8 @@ async function whyIncomplete(
       const reason = `${digest} of ${size} bytes is signed, but no layer`;
       return fault('publish.bundle', { bundle: shelf.name, reason });
     }
+  }
+  for (const { digest, size } of layers) {
     const wrong = whyWrong(shelf, digest, size);
     if (wrong) return wrong;
   }

@@ -1,0 +1,159 @@
+/**
+ * An operator's workstation in a temporary folder: the publisher's commands on the real platform,
+ * with a terminal that is written down and answers from a list.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Command, CommanderError } from 'commander';
+import type { CliContext } from '#cli/context.ts';
+import { registerDiff } from '#cli/diff.ts';
+import { registerInit } from '#cli/init.ts';
+import { registerInspect } from '#cli/inspect.ts';
+import { registerKey } from '#cli/key.ts';
+import { registerNudge } from '#cli/nudge.ts';
+import { registerPromote } from '#cli/promote.ts';
+import { registerPublish } from '#cli/publish.ts';
+import { registerSign } from '#cli/sign.ts';
+import { registerVerify } from '#cli/verify.ts';
+import { refuse } from '#errors/fault.ts';
+import { bunPlatform } from '#platform/bun/platform.ts';
+import type { Platform } from '#platform/platform.ts';
+
+export interface Ran {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+export interface Desk {
+  /** temporary, absolute */
+  readonly folder: string;
+  readonly platform: Platform;
+  /** @param answers  what the person types, in order; none: there is no terminal */
+  run(args: readonly string[], answers?: readonly string[]): Promise<Ran>;
+  /** The same with `-o json`, parsed; throws what was printed when it ends with another code. */
+  json<T>(args: readonly string[], code?: number): Promise<T>;
+  remove(): void;
+}
+
+export function openDesk(
+  env: Readonly<Record<string, string>> = {},
+  change: (platform: Platform) => Platform = (platform) => platform,
+): Desk {
+  const folder = mkdtempSync(join(tmpdir(), 'holdfast-desk-'));
+  const platform = change(bunPlatform({ logLevel: 'error', logFormat: 'json' }));
+  async function run(args: readonly string[], answers: readonly string[] = []): Promise<Ran> {
+    const text = { out: '', err: '' };
+    let code = -1;
+    const context = contextOf({ platform, folder, env, answers, text }, (named) => {
+      code = named;
+    });
+    const program = new Command('holdfast').exitOverride().configureOutput({
+      writeOut: (line) => context.terminal.out(line),
+      writeErr: (line) => context.terminal.err(line),
+    });
+    for (const register of REGISTRATIONS) register(program, context);
+    try {
+      await program.parseAsync(args, { from: 'user' });
+    } catch (error) {
+      if (!(error instanceof CommanderError)) throw error;
+      code = error.exitCode === 0 ? 0 : 2;
+    }
+    return { code, ...text };
+  }
+  return {
+    folder,
+    platform,
+    run,
+    async json<T>(args: readonly string[], code = 0) {
+      const ran = await run([...args, '-o', 'json']);
+      if (ran.code !== code) throw new Error(`exit code ${ran.code}\n${ran.err}${ran.out}`);
+      return JSON.parse(ran.out) as T;
+    },
+    remove: () => rmSync(folder, { recursive: true, force: true }),
+  };
+}
+
+/** HTTP requests written down, and the link cut after some of them. */
+export interface HttpLog {
+  requests: string[];
+  /** requests that still go through; negative: all */
+  left: number;
+}
+
+export function logged(log: HttpLog): (platform: Platform) => Platform {
+  return (platform) => ({
+    ...platform,
+    http: {
+      async request(request) {
+        log.requests.push(`${request.method} ${new URL(request.url).pathname}`);
+        if (log.left === 0) return refuse('link.cut', { peer: 'registry', reason: 'cut here' });
+        if (log.left > 0) log.left -= 1;
+        return platform.http.request(request);
+      },
+    },
+  });
+}
+
+const REGISTRATIONS = [
+  registerInit,
+  registerKey,
+  registerSign,
+  registerDiff,
+  registerPublish,
+  registerPromote,
+  registerNudge,
+  registerVerify,
+  registerInspect,
+];
+
+function contextOf(
+  desk: {
+    readonly platform: Platform;
+    readonly folder: string;
+    readonly env: Readonly<Record<string, string>>;
+    readonly answers: readonly string[];
+    readonly text: { out: string; err: string };
+  },
+  exit: (code: number) => void,
+): CliContext {
+  const { platform, folder, env, text } = desk;
+  const left = [...desk.answers];
+  const answer = (question: string) => {
+    text.err += question;
+    return Promise.resolve(left.shift() ?? null);
+  };
+  return {
+    platform,
+    env,
+    cwd: folder,
+    executable: '/usr/bin/holdfast',
+    version: {
+      version: '0.1.0',
+      commit: 'test',
+      target: 'test',
+      bun: '',
+      lmdb: '',
+      buildTime: 1_795_392_000_000,
+    },
+    terminal: {
+      interactive: false,
+      colour: false,
+      columns: 100,
+      out: (line) => {
+        text.out += line;
+      },
+      err: (line) => {
+        text.err += line;
+      },
+      ask: answer,
+      askSecret: answer,
+    },
+    configureLog: () => undefined,
+    starting: () => undefined,
+    ready: () => undefined,
+    exit,
+    onSignal: () => () => undefined,
+  };
+}

@@ -1,0 +1,182 @@
+/** The next statement of a channel: its number, what it takes away, whether it says anything new. */
+import { describe, expect, test } from 'bun:test';
+import fc from 'fast-check';
+import type { Fleet, FleetChannel } from '#publisher/fleet.ts';
+import { type Cargo, draftStatement, type Line, saysTheSame } from '#publisher/statement.ts';
+import type { DesiredState } from '#state/desired-state.ts';
+import { sha256 } from '#state/digest.ts';
+import { LIMITS } from '#state/limits.ts';
+import { viewTime } from '#trust/time.ts';
+import { readDesiredState, type Unsigned, writeDesiredState } from '#wire/desired-state.ts';
+
+const NOW = 1_795_392_000_000;
+const digest = (text: string) => sha256(new TextEncoder().encode(text));
+
+function fleet(nowMs = NOW): Fleet {
+  return {
+    directory: '/plant',
+    config: { name: 'plant', registry: null, mqtt: null, channels: new Map() },
+    root: {
+      fleet: 'ab'.repeat(16),
+      version: 1n,
+      issuedAt: 0,
+      notAfter: 0,
+      keys: [],
+      roles: [],
+      channels: [],
+      timeReset: null,
+      demo: false,
+      critical: [],
+    },
+    time: viewTime({ floorMs: NOW - 1, wallMs: nowMs }),
+  };
+}
+
+function channel(epoch: bigint, more: Partial<FleetChannel['config']> = {}): FleetChannel {
+  return {
+    name: 'stable',
+    entry: { name: 'stable', role: 'channel.stable', epoch },
+    role: { name: 'channel.stable', threshold: 1, keyids: [] },
+    config: {
+      signers: ['stable'],
+      audience: { kind: 'everyone' },
+      urgent: false,
+      healthWindowMs: 0,
+      attemptsMax: LIMITS.attemptsMaxDefault,
+      validForMs: 0,
+      minAgentVersion: '',
+      ...more,
+    },
+  };
+}
+
+function cargo(...ids: readonly string[]): Cargo {
+  return {
+    deployments: ids.map((id) => ({
+      id,
+      digest: digest(id),
+      size: 1,
+      mediaType: 'application/vnd.holdfast.deployment.v1+yaml',
+    })),
+    blobs: [],
+    documents: ids.length > 0 ? { digest: digest(ids.join()), size: 1 } : null,
+    promotedFrom: null,
+  };
+}
+
+function stated(unsigned: Unsigned): DesiredState {
+  const read = readDesiredState(writeDesiredState(unsigned));
+  if (!read.ok) throw new Error(read.fault.message);
+  return read.value;
+}
+
+function previous(
+  epoch: bigint,
+  sequence: bigint,
+  ids: readonly string[],
+  allow = 0n,
+): DesiredState {
+  const { unsigned } = draftStatement(fleet(), channel(epoch), cargo(...ids), {
+    counter: null,
+    previous: null,
+  });
+  return stated({ ...unsigned, sequence, policy: { ...unsigned.policy, allowRemoval: allow } });
+}
+
+const at = (epoch: bigint, sequence: bigint) => ({ epoch, sequence });
+
+describe('the next number is above the counter and above the head', () => {
+  const rows: readonly [string, bigint, Line, bigint][] = [
+    ['nothing signed, nothing published', 1n, { counter: null, previous: null }, 1n],
+    ['the counter is ahead', 1n, { counter: at(1n, 7n), previous: previous(1n, 5n, []) }, 8n],
+    ['the head is ahead', 1n, { counter: at(1n, 5n), previous: previous(1n, 9n, []) }, 10n],
+    ['a lost folder', 1n, { counter: null, previous: previous(1n, 9n, []) }, 10n],
+    ['a new epoch', 2n, { counter: at(1n, 7n), previous: previous(1n, 9n, []) }, 1n],
+    ['in the new epoch', 2n, { counter: at(2n, 1n), previous: previous(1n, 9n, []) }, 2n],
+  ];
+  for (const [what, epoch, line, sequence] of rows) {
+    test(`${what}: ${epoch}.${sequence}`, () => {
+      const { unsigned } = draftStatement(fleet(), channel(epoch), cargo('a'), line);
+      expect([unsigned.epoch, unsigned.sequence]).toEqual([epoch, sequence]);
+    });
+  }
+  test('it is never a number that was used', () => {
+    const number = fc.bigInt({ min: 1n, max: 50n });
+    fc.assert(
+      fc.property(number, number, (used, head) => {
+        const line = { counter: at(1n, used), previous: previous(1n, head, []) };
+        const { sequence } = draftStatement(fleet(), channel(1n), cargo(), line).unsigned;
+        return sequence > used && sequence > head;
+      }),
+    );
+  });
+});
+
+describe('allow_removal follows from what was signed before', () => {
+  const rows: readonly [string, bigint, DesiredState | null, readonly string[], bigint][] = [
+    ['nothing before', 1n, null, ['a'], 0n],
+    ['nothing removed', 1n, previous(1n, 5n, ['a']), ['a', 'b'], 0n],
+    ['one removed', 1n, previous(1n, 5n, ['a', 'b']), ['a'], 6n],
+    ['carried on', 1n, previous(1n, 5n, ['a'], 4n), ['a'], 4n],
+    ['removed again', 1n, previous(1n, 5n, ['a', 'b'], 4n), ['b'], 6n],
+    ['not into a new epoch', 2n, previous(1n, 5n, ['a'], 4n), ['a'], 0n],
+    ['a removal in a new epoch', 2n, previous(1n, 5n, ['a'], 4n), [], 1n],
+  ];
+  for (const [what, epoch, before, ids, allow] of rows) {
+    test(`${what}: ${allow}`, () => {
+      const line = { counter: null, previous: before };
+      const { unsigned, removed } = draftStatement(fleet(), channel(epoch), cargo(...ids), line);
+      expect(unsigned.policy.allowRemoval).toBe(allow);
+      const gone = before?.deployments.map(({ id }) => id).filter((id) => !ids.includes(id)) ?? [];
+      expect(removed).toEqual(gone);
+    });
+  }
+});
+
+describe('a statement is dated by the desk’s clock', () => {
+  const draft = (nowMs: number, before: DesiredState | null, validForMs = 0) =>
+    draftStatement(fleet(nowMs), channel(1n, { validForMs }), cargo(), {
+      counter: null,
+      previous: before,
+    }).unsigned;
+  test('never before the one it follows', () => {
+    const before = { ...previous(1n, 1n, []), issuedAt: NOW + 5_000 };
+    expect(draft(NOW, before).issuedAt).toBe(NOW + 5_000);
+  });
+  test('a clock that is years wrong falls back to the build time', () => {
+    expect(draft(0, null).issuedAt).toBe(NOW - 1);
+  });
+  test('it ends when fleet.yaml says so', () => {
+    expect([draft(NOW, null).notAfter, draft(NOW, null, 1_000).notAfter]).toEqual([0, NOW + 1_000]);
+  });
+});
+
+describe('the same content is not signed twice', () => {
+  const base = draftStatement(fleet(), channel(1n), cargo('a', 'b'), {
+    counter: null,
+    previous: null,
+  });
+  const state = stated(base.unsigned);
+  const rows: readonly [string, Unsigned, boolean][] = [
+    [
+      'another number, time and removal mark',
+      { ...base.unsigned, sequence: 9n, issuedAt: NOW + 1, previousDigest: digest('x') },
+      true,
+    ],
+    ['another deployment', { ...base.unsigned, ...cargo('a', 'c') }, false],
+    ['one less', { ...base.unsigned, ...cargo('a') }, false],
+    ['another audience', { ...base.unsigned, audience: { kind: 'devices', ids: ['x'] } }, false],
+    [
+      'another health window',
+      { ...base.unsigned, policy: { ...base.unsigned.policy, healthWindowMs: 5 } },
+      false,
+    ],
+    ['another agent version', { ...base.unsigned, minAgentVersion: '0.2.0' }, false],
+    ['another epoch', { ...base.unsigned, epoch: 2n }, false],
+    ['another root', { ...base.unsigned, rootVersion: 2n }, false],
+  ];
+  for (const [what, draft, same] of rows) {
+    test(`${what}: ${same ? 'the same' : 'new'}`, () =>
+      expect(saysTheSame(state, draft)).toBe(same));
+  }
+});
