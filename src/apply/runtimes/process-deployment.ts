@@ -155,6 +155,9 @@ async function launch(
   const options = { depth: 'stat', used: new Set<string>() } as const;
   const directory = await env.programs.ready(generation, component, options);
   if (!directory.ok) return directory;
+  const other = owner.value !== null && owner.value.uid !== env.processes.self.uid;
+  const passage = other ? env.programs.letOthersPass() : ok(undefined);
+  if (!passage.ok) return passage;
   const output = env.logs.path(id, component.name);
   if (!output.ok) return output;
   const noted = env.records.write(id, component.name, { token, identity: null });

@@ -115,9 +115,6 @@ async function prepare(env: ProcessEnv, next: Generation): Promise<Result<void>>
   for (const component of processProfile(next).components) {
     const owner = account(env, next, component);
     if (!owner.ok) return owner;
-    const other = owner.value !== null && owner.value.uid !== env.processes.self.uid;
-    const passage = other ? env.programs.letOthersPass() : ok(undefined);
-    if (!passage.ok) return passage;
   }
   return readyFiles(env, next);
 }
