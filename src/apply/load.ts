@@ -6,6 +6,7 @@ import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { GenerationRow, StateRow } from '#state/channel-row.ts';
 import type { Digest } from '#state/digest.ts';
 import type { Generation } from '#state/generation.ts';
+import { withTargets } from '#state/targets.ts';
 import type { ContentStore } from '#store/content.ts';
 import { readDeployment } from '#wire/deployment.ts';
 import { readDocuments } from '#wire/documents.ts';
@@ -36,13 +37,16 @@ function loadGeneration(
   const where = { id: row.id, file: `${row.id}.yaml` };
   const deployment = readDeployment(bytes, row.documentMediaType, where);
   if (!deployment.ok) return deployment;
+  const values = new Map(row.values.map(({ name, value }) => [name, value]));
+  const placed = withTargets(deployment.value, values);
+  if (!placed.ok) return placed;
   return ok({
     id: row.id,
     digest: row.digest,
     documentDigest: row.documentDigest,
-    deployment: deployment.value,
+    deployment: placed.value,
     blobs: new Map(row.blobs.map(({ name, ...blob }) => [name, blob])),
-    values: new Map(row.values.map(({ name, value }) => [name, value])),
+    values,
   });
 }
 

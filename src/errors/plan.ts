@@ -6,6 +6,12 @@ export const planFaults = {
       `${d.deployment}: target ${d.target} is outside the roots this channel may write (${d.roots})`,
     remedy: 'Move the target, or let channels[].allow.roots in agent.yaml name its root.',
   },
+  'plan.target-value': {
+    retry: 'operator',
+    says: (d: { deployment: string; target: string }) =>
+      `${d.deployment}: a value of target ${d.target} is no part of a file name on this device`,
+    remedy: 'Use values without "/" there, not "." or ".."; labels stand in agent.yaml.',
+  },
   'plan.runtime-unknown': {
     retry: 'never',
     says: (d: { deployment: string; type: string }) =>

@@ -10,6 +10,7 @@ import type { DeviceFacts } from '#state/device.ts';
 import type { Digest } from '#state/digest.ts';
 import { type Generation, type GenerationBlob, generationDigest } from '#state/generation.ts';
 import { MEDIA } from '#state/media-types.ts';
+import { withTargets } from '#state/targets.ts';
 import { type Allow, checkAllowed } from './allow.ts';
 import { inOrder } from './order.ts';
 import { resolveValues } from './resolve.ts';
@@ -73,11 +74,13 @@ function generationOf(
   }
   const values = resolveValues(deployment, device);
   if (!values.ok) return values;
+  const placed = withTargets(deployment, values.value);
+  if (!placed.ok) return placed;
   return ok({
     id: deployment.id,
     digest: generationDigest(document.digest, named, values.value),
     documentDigest: document.digest,
-    deployment,
+    deployment: placed.value,
     blobs: named,
     values: values.value,
   });

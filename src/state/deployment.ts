@@ -31,7 +31,7 @@ export interface FilesComponent {
   readonly name: string;
   /** name of a blob in the statement; a tree when its media type says so */
   readonly blob: string;
-  /** absolute, normalised */
+  /** absolute, normalised; `${parameter}` for part of a component is filled in by the plan */
   readonly target: string;
   /** of a single file; trees carry their own. 0o644 by default */
   readonly mode: number;

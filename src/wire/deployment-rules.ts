@@ -58,11 +58,16 @@ function checkProfile(document: YamlDocument, deployment: Deployment, base: Base
   const names = profile.components.map(({ name }) => name);
   const twice = once(document, names, (index) => [...at(index), 'name']);
   if (twice !== null) return twice;
+  const known = new Set(deployment.parameters.map(({ name }) => name));
   if (profile.kind === 'files') {
     const targets = profile.components.map(({ target }) => target);
-    return once(document, targets, (index) => [...at(index), 'properties', 'target']);
+    const place = (index: number): YamlPath => [...at(index), 'properties', 'target'];
+    for (const [index, target] of targets.entries()) {
+      const broken = checkFilled(document, target, place(index), known);
+      if (broken !== null) return broken;
+    }
+    return once(document, targets, place);
   }
-  const known = new Set(deployment.parameters.map(({ name }) => name));
   for (const [index, component] of profile.components.entries()) {
     const broken = checkPlaceholders(document, component, [...at(index), 'properties'], known);
     if (broken !== null) return broken;
@@ -82,21 +87,30 @@ function checkPlaceholders(
     ...Object.entries(env).map(([name, text]) => [[...base, 'env', name], text] as const),
   ];
   for (const [index, [path, text]] of texts.entries()) {
-    const names = placeholderNames(text);
-    if (names === null) {
-      return document.refuse(path, `expected a parameter's name, as in "\${port}"`);
-    }
-    if (index === 0 && names.length > 0) {
+    if (index === 0 && (placeholderNames(text)?.length ?? 0) > 0) {
       return document.refuse(path, 'the program itself cannot be a parameter');
     }
-    const missing = names.find((name) => !known.has(name));
-    if (missing !== undefined) {
-      const parameters = known.size === 0 ? 'none' : [...known].join(', ');
-      const reason = `\${${missing}} names no parameter; there are: ${parameters}`;
-      return document.refuse(path, reason);
-    }
+    const broken = checkFilled(document, text, path, known);
+    if (broken !== null) return broken;
   }
   return null;
+}
+
+/** What stands in `${}` names a parameter. */
+function checkFilled(
+  document: YamlDocument,
+  text: string,
+  path: YamlPath,
+  known: ReadonlySet<string>,
+): Refused | null {
+  const names = placeholderNames(text);
+  if (names === null) {
+    return document.refuse(path, `expected a parameter's name, as in "\${port}"`);
+  }
+  const missing = names.find((name) => !known.has(name));
+  if (missing === undefined) return null;
+  const parameters = known.size === 0 ? 'none' : [...known].join(', ');
+  return document.refuse(path, `\${${missing}} names no parameter; there are: ${parameters}`);
 }
 
 /** A target names components that exist (M54), and no variable is set twice in one of them. */

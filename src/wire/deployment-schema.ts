@@ -25,6 +25,7 @@ import {
   mode,
   owner,
   parameterName,
+  targetPath,
   user,
   variableName,
 } from './deployment-text.ts';
@@ -43,7 +44,7 @@ const filesComponent = v.pipe(
     name: componentName(),
     properties: closed({
       blob: blobName(),
-      target: absolutePath(),
+      target: targetPath(),
       mode: v.optional(mode(), '0644'),
       owner: v.optional(owner()),
       adopt: v.optional(v.boolean(YES_OR_NO), false),

@@ -69,6 +69,14 @@ export function absolutePath() {
   return textOf(isAbsolutePath, 'an absolute path without "." or ".." in it');
 }
 
+/** The same, in which `${name}` may stand for part of a component (state/targets.ts). */
+export function targetPath() {
+  return textOf(
+    (text) => isAbsolutePath(text.replaceAll(/\$\{[^/}]*\}/g, 'x')) && isAbsolutePath(text),
+    'an absolute path without "." or ".." in it',
+  );
+}
+
 export function user() {
   const whole = new RegExp(`^${USER}$`);
   return textOf((text) => whole.test(text), 'a user name or number');

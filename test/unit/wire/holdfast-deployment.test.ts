@@ -216,6 +216,24 @@ describe('documents that are refused', () => {
     ['a target with two slashes', target, 'target: /opt//x', 'expected an absolute path'],
     ['a target that ends in a slash', target, 'target: /opt/x/', 'expected an absolute path'],
     ['the root as target', target, 'target: /', 'expected an absolute path'],
+    [
+      'a target with a parameter that is not there',
+      target,
+      `target: "/opt/\${where}/plc.conf"`,
+      `\${where} names no parameter; there are: `,
+    ],
+    [
+      'a target with .. beside a parameter',
+      target,
+      `target: "/opt/\${site}/../plc.conf"`,
+      'expected an absolute path',
+    ],
+    [
+      'a target whose parameter has no name',
+      target,
+      'target: "/opt/${}/plc.conf"',
+      "expected a parameter's name",
+    ],
     ['a target with a control (D17)', target, 'target: "/opt/a\\tb"', 'expected an absolute path'],
     [
       'a target twice',
@@ -261,7 +279,7 @@ describe('documents that are refused', () => {
     [
       'a parameter in a URL',
       '"http://127.0.0.1:8080/"',
-      '"http://127.0.0.1/${site}"',
+      `"http://127.0.0.1/\${site}"`,
       'nothing to be filled in',
     ],
     ['a check every 0 ms', 'interval: 1s', 'interval: 0s', 'at least 100ms'],
@@ -311,8 +329,8 @@ describe('documents that are refused', () => {
     [
       'one that is not declared, in the environment',
       '"${mode}"',
-      '"${a}${nope}"',
-      ':12:24: ${a} names no parameter',
+      `"\${a}\${nope}"`,
+      `:12:24: \${a} names no parameter`,
     ],
     ['a parameter that is not closed', '"${port}"', '"${port"', "expected a parameter's name"],
     ['the program as a parameter', '[pager,', '["${port}",', 'cannot be a parameter'],
