@@ -38,6 +38,12 @@ export function openFleetOf(context: CliContext, options: FleetOptions): Result<
   return openFleet(context.platform, directory, context.version.buildTime);
 }
 
+/** `oci:DIR` and `oci-archive:FILE` with the path as the shell means it; all else as it is. */
+export function bundleName(context: CliContext, text: string): string {
+  const match = /^(oci|oci-archive):(.+)$/s.exec(text);
+  return match?.[2] === undefined ? text : `${match[1]}:${resolvePath(context, match[2])}`;
+}
+
 /** The channel that was named, or the only one there is. */
 export function channelOr(fleet: Fleet, named: string | undefined): Result<string> {
   if (named !== undefined) return ok(named);
@@ -63,10 +69,8 @@ export async function withRegistry<T>(
 }
 
 /** From HOLDFAST_PASSPHRASE_FILE, else the terminal; asked once for each key. */
-export function passphrasesOf(
-  { platform, terminal, env }: CliContext,
-  none: boolean = false,
-): Passphrases {
+export function passphrasesOf(context: CliContext, none = false): Passphrases {
+  const { platform, terminal, env } = context;
   const known = new Map<string, string>();
   return async (key, purpose) => {
     if (none && purpose === 'create') return ok(null);
@@ -76,7 +80,7 @@ export function passphrasesOf(
     const got =
       file === undefined || file === ''
         ? await typedPassphrase(terminal, key, purpose)
-        : fromFile(platform.files.readFile(file, PASSPHRASE_BYTES), key);
+        : fromFile(platform.files.readFile(resolvePath(context, file), PASSPHRASE_BYTES), key);
     if (got.ok) known.set(key, got.value);
     return got;
   };

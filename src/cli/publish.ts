@@ -13,6 +13,7 @@ import {
 } from '#publisher/publish.ts';
 import type { CliContext } from './context.ts';
 import {
+  bundleName,
   channelOr,
   type FleetOptions,
   finish,
@@ -64,7 +65,11 @@ async function publish(
   const channel = channelOr(fleet.value, named);
   if (!channel.ok) return channel;
   if (options.to !== undefined) {
-    return toBundle(context, fleet.value, { ...options, channel: channel.value, to: options.to });
+    return toBundle(context, fleet.value, {
+      ...options,
+      channel: channel.value,
+      to: bundleName(context, options.to),
+    });
   }
   return withRegistry(context, fleet.value, async ({ registry }) => {
     const { report, end } = pushReporter(context);
@@ -75,7 +80,10 @@ async function publish(
             ...signOptions(context, options),
             report,
           })
-        : await fromBundle(context, fleet.value, { ...target, from: options.from });
+        : await fromBundle(context, fleet.value, {
+            ...target,
+            from: bundleName(context, options.from),
+          });
     end();
     if (!published.ok) return published;
     return ok(

@@ -8,6 +8,7 @@ import { pointText } from '#state/point.ts';
 import type { CliContext } from './context.ts';
 import { EXIT } from './exit.ts';
 import {
+  bundleName,
   type FleetOptions,
   finish,
   fleetCommand,
@@ -60,7 +61,7 @@ export function withShelf<T>(
   work: (shelf: Shelf) => Promise<Result<T>>,
 ): Promise<Result<T>> {
   if (what.startsWith('oci:') || what.startsWith('oci-archive:')) {
-    const shelf = openBundle(context.platform.files, what);
+    const shelf = openBundle(context.platform.files, bundleName(context, what));
     return shelf.ok ? work(shelf.value) : Promise.resolve(shelf);
   }
   return withRegistry(context, fleet, ({ registry }) => work(registryShelf(registry, what)));

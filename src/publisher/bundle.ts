@@ -7,11 +7,11 @@ import type { Content } from './content.ts';
 import { authorityOf, type Fleet } from './fleet.ts';
 import { readHead } from './head.ts';
 import { writeLayout } from './layout.ts';
-import { absolutePath, splitLast } from './place.ts';
+import { splitLast } from './place.ts';
 import { openBundle } from './shelf.ts';
 import { type SignedState, tagOf } from './signed.ts';
 
-/** @param text  oci:DIRECTORY, which must not be there yet, or oci-archive:FILE, which is replaced */
+/** @param text  oci:DIRECTORY, which must not be there yet, or oci-archive:FILE, which is replaced; absolute */
 export function writeBundle(files: Files, text: string, signed: SignedState): Result<string> {
   const artifact = artifactOf(signed);
   if (!artifact.ok) return artifact;
@@ -19,10 +19,10 @@ export function writeBundle(files: Files, text: string, signed: SignedState): Re
   const tag = tagOf(channel, point);
   const archive = text.startsWith('oci-archive:');
   const typed = text.slice(text.indexOf(':') + 1);
-  if ((!archive && !text.startsWith('oci:')) || typed === '') {
+  if ((!archive && !text.startsWith('oci:')) || !typed.startsWith('/')) {
     return refuse('publish.bundle', { bundle: text, reason: 'it is no bundle’s name' });
   }
-  const path = absolutePath(files, typed);
+  const path = files.realPath(typed);
   if (!path.ok) return path;
   const { directory, name } = splitLast(path.value);
   const wrote = archive

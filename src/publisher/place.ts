@@ -1,11 +1,4 @@
-/** Paths as a person types them, made absolute: relative ones count from the working directory. */
-import type { Result } from '#errors/fault.ts';
-import type { Files } from '#platform/files.ts';
-
-/** Links on the way are the operator's own and are followed. */
-export function absolutePath(files: Files, path: string): Result<string> {
-  return files.realPath(path.startsWith('/') ? path : `/proc/self/cwd/${path}`);
-}
+/** Paths of the fleet folder, as text. Links on the way are the operator's own and are followed. */
 
 /** A path as fleet.yaml has it: relative to the fleet folder. */
 export function inFolder(directory: string, path: string): string {

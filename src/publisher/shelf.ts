@@ -10,7 +10,6 @@ import { LIMITS } from '#state/limits.ts';
 import { type OciDescriptor, readIndex } from '#wire/oci.ts';
 import { openArchive } from './archive.ts';
 import { type Content, readerChunks } from './content.ts';
-import { absolutePath } from './place.ts';
 
 export interface Shelf {
   /** for messages */
@@ -37,7 +36,7 @@ export interface LayoutFiles {
   chunks(path: string, size: number): Iterable<Result<Uint8Array>>;
 }
 
-/** `oci:DIRECTORY` or `oci-archive:FILE`, as skopeo names them. */
+/** `oci:DIRECTORY` or `oci-archive:FILE`, as skopeo names them; the path is absolute. */
 export function openBundle(files: Files, text: string): Result<Shelf> {
   const kind = text.startsWith('oci-archive:')
     ? 'archive'
@@ -45,10 +44,10 @@ export function openBundle(files: Files, text: string): Result<Shelf> {
       ? 'layout'
       : null;
   const path = text.slice(text.indexOf(':') + 1);
-  if (kind === null || path === '') {
+  if (kind === null || !path.startsWith('/')) {
     return refuse('publish.bundle', { bundle: text, reason: 'it is no bundle’s name' });
   }
-  const absolute = absolutePath(files, path);
+  const absolute = files.realPath(path);
   if (!absolute.ok) return absolute;
   return kind === 'layout'
     ? openLayout(files, absolute.value)
