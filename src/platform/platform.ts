@@ -7,6 +7,7 @@ import type { Listener } from './listener.ts';
 import type { Locks } from './locks.ts';
 import type { Log } from './log.ts';
 import type { Mqtt } from './mqtt.ts';
+import type { MqttListener } from './mqtt-listener.ts';
 import type { Processes } from './processes.ts';
 import type { Random } from './random.ts';
 import type { KeyFiles } from './signer.ts';
@@ -24,6 +25,7 @@ export interface Platform {
   readonly tunnels: Tunnels;
   readonly certificates: ParseCertificates;
   readonly mqtt: Mqtt;
+  readonly mqttListener: MqttListener;
   readonly inflate: Inflate;
   readonly listener: Listener;
   readonly keyFiles: KeyFiles;

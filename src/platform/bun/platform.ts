@@ -9,6 +9,7 @@ import { systemKeyFiles } from '#platform/node/key-files.ts';
 import { systemListener } from '#platform/node/listener.ts';
 import { systemLog } from '#platform/node/log.ts';
 import { mqttClient } from '#platform/node/mqtt.ts';
+import { systemMqttListener } from '#platform/node/mqtt-listener.ts';
 import { systemProcesses } from '#platform/node/processes.ts';
 import { systemRandom } from '#platform/node/random.ts';
 import { forgetProxies } from '#platform/node/self.ts';
@@ -37,6 +38,7 @@ export function bunPlatform(options: PlatformOptions): Platform {
     tunnels: nodeTunnels(),
     certificates: parseCertificates,
     mqtt: mqttClient(),
+    mqttListener: systemMqttListener(),
     inflate: systemInflate(),
     listener: systemListener(),
     keyFiles: systemKeyFiles(),

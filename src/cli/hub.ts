@@ -1,0 +1,72 @@
+/** `holdfast hub`: registry and broker in one process, until SIGTERM or SIGINT. */
+import { type Command, InvalidArgumentError } from 'commander';
+import type { CliContext } from './context.ts';
+import { exitCodeOf } from './exit.ts';
+import { resolvePath } from './paths.ts';
+import { complain } from './render.ts';
+
+interface Options {
+  readonly data: string;
+  readonly listen: string;
+  readonly registryPort: number;
+  readonly mqttPort: number;
+  readonly insecure?: boolean;
+}
+
+export function registerHub(program: Command, context: CliContext): void {
+  const { env } = context;
+  program
+    .command('hub')
+    .description('an OCI registry and an MQTT broker in one process, for a bench or one plant')
+    .option('--data <folder>', 'where it keeps everything', env.HOLDFAST_HUB_DATA ?? 'hub-data')
+    .option('--listen <host>', 'address to listen on', env.HOLDFAST_HUB_LISTEN ?? '127.0.0.1')
+    .option(
+      '--registry-port <port>',
+      'of the registry; 0: any',
+      port,
+      fromEnv(env.HOLDFAST_HUB_REGISTRY_PORT, 5080),
+    )
+    .option(
+      '--mqtt-port <port>',
+      'of the broker; 0: any',
+      port,
+      fromEnv(env.HOLDFAST_HUB_MQTT_PORT, 1883),
+    )
+    .option('--insecure', 'let other machines in: everyone may read and write')
+    .action((options: Options) => runHub(context, options));
+}
+
+function port(text: string): number {
+  const number = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN;
+  if (!(number <= 65_535)) throw new InvalidArgumentError('A port is a number up to 65535.');
+  return number;
+}
+
+function fromEnv(text: string | undefined, otherwise: number): number {
+  return text === undefined ? otherwise : port(text);
+}
+
+async function runHub(context: CliContext, options: Options): Promise<void> {
+  // Only this command needs the broker: no other one pays for loading it.
+  const { startHub } = await import('#hub/hub.ts');
+  const stop = new Promise<void>((resolve) => {
+    context.onSignal('stop', resolve);
+  });
+  const hub = await startHub(context.platform, {
+    folder: resolvePath(context, options.data),
+    host: options.listen,
+    registryPort: options.registryPort,
+    mqttPort: options.mqttPort,
+    insecure: options.insecure === true,
+  });
+  if (!hub.ok) {
+    complain(context.terminal, hub.fault);
+    return context.exit(exitCodeOf(hub.fault.code));
+  }
+  const host = options.listen.includes(':') ? `[${options.listen}]` : options.listen;
+  context.terminal.out(`registry  http://${host}:${hub.value.registryPort}\n`);
+  context.terminal.out(`mqtt      mqtt://${host}:${hub.value.mqttPort}\n`);
+  await stop;
+  await hub.value.close();
+  context.exit(0);
+}
