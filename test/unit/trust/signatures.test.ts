@@ -290,3 +290,34 @@ test('S21: at most 16 verifications, whatever the envelope and the role', () => 
     '16 verifications, 0 good',
   );
 });
+
+test('a key that has signed is not tried again: copies do not use up the verifications', () => {
+  const anonymous = ({ signatures }: Envelope) => signatures.map(({ sig }) => ({ keyid: '', sig }));
+  const [own, second] = [anonymous(good), anonymous(signedState({}, [other]))];
+  const copies = Array.from({ length: 8 }, () => own).flat();
+  const verdict = verifyStatement(
+    offer({ ...good, signatures: [...copies, ...second] }),
+    trusted({ root: two }),
+  );
+  expect(verdictText(verdict)).toBe('accept');
+});
+
+test('check 8: a right keyid finds its key among more than could be tried', () => {
+  const keys = Array.from({ length: 20 }, newKey);
+  const last = keys.at(-1) ?? other;
+  const verdict = verifyStatement(
+    offer(signedState({}, [last])),
+    trusted({ root: manyKeys(keys, 1) }),
+  );
+  expect(verdictText(verdict)).toBe('accept');
+  expect(verdict.checks.find(({ number }) => number === 9)?.compared).toBe(
+    '1 verifications, 1 good',
+  );
+});
+
+function manyKeys(keys: readonly (typeof STABLE_KEY)[], threshold: number) {
+  return root({
+    keys: [ROOT_KEY, ...keys].map((key) => rootKey(key)),
+    roles: [role('root', [ROOT_KEY]), role('stable-signers', keys, threshold)],
+  });
+}
