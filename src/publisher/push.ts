@@ -28,6 +28,8 @@ export type Pushed = 'moved' | 'there-already';
 
 /** blobs asked about at a time */
 const ASKED_AT_ONCE = 4;
+/** blobs under way at a time; each holds one piece (link/registry-push.ts) in memory */
+const SENT_AT_ONCE = 3;
 
 export async function pushState(
   registry: Registry,
@@ -97,21 +99,40 @@ async function pushBlobs(
   if (!missing.ok) return missing;
   const bytes = missing.value.reduce((sum, { size }) => sum + size, 0);
   report({ kind: 'blobs', missing: missing.value.length, bytes, total: blobs.length });
-  let before = 0;
-  for (const { digest, size } of missing.value) {
-    const content = shelf.content({ digest, size });
-    if (!content?.ok)
-      return (
-        content ?? refuse('publish.bundle', { bundle: shelf.name, reason: 'it cannot be sent on' })
-      );
-    const sent = await registry.pushBlob(digest, size, content.value.chunks, (done) =>
-      report({ kind: 'sent', bytes: before + done }),
-    );
-    if (!sent.ok) return sent;
-    before += size;
-    report({ kind: 'sent', bytes: before });
+  const queue = [...missing.value];
+  const sent = new Map<string, number>();
+  const sendFrom = async (): Promise<Result<undefined>> => {
+    for (let blob = queue.shift(); blob; blob = queue.shift()) {
+      const { digest, size } = blob;
+      const done = await sendBlob(registry, shelf, blob, (so) => {
+        sent.set(digest, Math.min(so, size));
+        report({ kind: 'sent', bytes: [...sent.values()].reduce((sum, one) => sum + one, 0) });
+      });
+      if (!done.ok) {
+        queue.length = 0; // the others end with the blob they are at
+        return done;
+      }
+    }
+    return ok();
+  };
+  const ended = await Promise.all(Array.from({ length: SENT_AT_ONCE }, sendFrom));
+  return ended.find((one) => !one.ok) ?? ok();
+}
+
+async function sendBlob(
+  registry: Registry,
+  shelf: SignedState['shelf'],
+  { digest, size }: Pick<OciDescriptor, 'digest' | 'size'>,
+  progress: (bytes: number) => void,
+): Promise<Result<undefined>> {
+  const content = shelf.content({ digest, size });
+  if (!content) {
+    return refuse('publish.bundle', { bundle: shelf.name, reason: 'it cannot be sent on' });
   }
-  return ok();
+  if (!content.ok) return content;
+  const sent = await registry.pushBlob(digest, size, content.value.chunks, progress);
+  if (sent.ok) progress(size);
+  return sent;
 }
 
 /** What the registry says it has not, a few questions at a time. */

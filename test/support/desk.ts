@@ -80,6 +80,8 @@ export interface HttpLog {
   requests: string[];
   /** requests that still go through; negative: all */
   left: number;
+  /** requests that are cut, as `METHOD /path` */
+  cut: RegExp | null;
 }
 
 export function logged(log: HttpLog): (platform: Platform) => Platform {
@@ -87,8 +89,11 @@ export function logged(log: HttpLog): (platform: Platform) => Platform {
     ...platform,
     http: {
       async request(request) {
-        log.requests.push(`${request.method} ${new URL(request.url).pathname}`);
-        if (log.left === 0) return refuse('link.cut', { peer: 'registry', reason: 'cut here' });
+        const line = `${request.method} ${new URL(request.url).pathname}`;
+        log.requests.push(line);
+        if (log.left === 0 || log.cut?.test(line)) {
+          return refuse('link.cut', { peer: 'registry', reason: 'cut here' });
+        }
         if (log.left > 0) log.left -= 1;
         return platform.http.request(request);
       },
