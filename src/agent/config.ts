@@ -38,6 +38,10 @@ export interface AgentConfig {
     readonly backoffMaxMs: number;
   };
   readonly nudgesPerMinute: number;
+  /** absolute; watched for bundles */
+  readonly bundleDirectories: readonly string[];
+  /** host:port, or null: none */
+  readonly metricsListen: string | null;
   readonly process: { readonly user: string | null; readonly allowRoot: boolean };
   readonly keep: { readonly generations: number; readonly reserveBytes: number };
   readonly log: { readonly level: LogLevel; readonly format: 'json' | 'human' };
@@ -93,6 +97,11 @@ const registryUrl = v.pipe(
 const mqttUrl = v.pipe(
   v.string(),
   v.regex(/^mqtts?:\/\/[^/\s@?#]+\/?$/, 'mqtts://host:port, without credentials'),
+);
+
+const hostPort = v.pipe(
+  v.string(),
+  v.regex(/^(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):\d{1,5}$/, 'host:port, such as 127.0.0.1:9469'),
 );
 
 const schema = v.strictObject({
@@ -185,6 +194,8 @@ const schema = v.strictObject({
     }),
     {},
   ),
+  bundles: v.optional(v.strictObject({ watch: v.optional(v.array(absolute), []) }), {}),
+  metrics: v.optional(v.strictObject({ listen: hostPort })),
   runtimes: v.optional(
     v.strictObject({
       process: v.optional(
@@ -286,6 +297,8 @@ function withDefaults(value: Read, file: string): AgentConfig {
       backoffMaxMs: value.schedule.backoffMax,
     },
     nudgesPerMinute: value.nudges.perMinute,
+    bundleDirectories: value.bundles.watch,
+    metricsListen: value.metrics?.listen ?? null,
     process: { user: user ?? null, allowRoot },
     keep: { generations: value.keep.generations, reserveBytes: value.keep.reserve },
     log: value.log,

@@ -53,7 +53,9 @@ export function connect(input: ConnectInput): () => Promise<void> {
         TRIGGERS.reconnect(mqtt),
       ]
     : [];
-  const stop = startAll([command, schedule, ...listening], gate.wake);
+  const { clock, files } = platform;
+  const drop = TRIGGERS.bundleDrop({ clock, files, directories: config.bundleDirectories });
+  const stop = startAll([command, schedule, drop, ...listening], gate.wake);
   const stopTelling = mqtt?.listen((event) => input.linkEvent(event)) ?? (() => {});
   delivery?.start();
   mqtt?.start();

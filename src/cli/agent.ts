@@ -8,6 +8,7 @@ import { type Assembled, assemble } from '#agent/assemble.ts';
 import { type AgentConfig, readConfig } from '#agent/config.ts';
 import type { CycleEnd } from '#agent/cycle.ts';
 import { controlHandlers } from '#agent/handlers.ts';
+import { serveMetrics } from '#agent/metrics.ts';
 import { serveControl } from '#control/server.ts';
 import { type Fault, ok, type Result } from '#errors/fault.ts';
 import type { CliContext } from './context.ts';
@@ -115,6 +116,11 @@ async function serve(
   };
   const closeControl = await serveControl(platform.listener, sockets, handlers);
   if (!closeControl.ok) return closeControl;
+  const closeMetrics = await openMetrics(context, assembled);
+  if (!closeMetrics.ok) {
+    await closeControl.value();
+    return closeMetrics;
+  }
   const unsubscribe = [
     context.onSignal('stop', () => end(platform.processes.self.isInit ? 'stop-programs' : 'stop')),
     context.onSignal('reload', () => end('reload')),
@@ -129,12 +135,28 @@ async function serve(
   } finally {
     for (const off of unsubscribe) off();
     await disconnect();
+    await closeMetrics.value();
     await closeControl.value();
   }
   if (ended.how === 'stop-programs') await runtimes.process.stopAll();
   assembled.base.starts.reset();
   platform.log.write('info', 'agent.stopped', { how: ended.how });
   return ok(ended.how);
+}
+
+async function openMetrics(
+  { platform }: CliContext,
+  { config, links, base, snapshot }: Assembled,
+): Promise<Result<() => Promise<void>>> {
+  if (config.metricsListen === null) return ok(async () => undefined);
+  return serveMetrics(platform.listener, config.metricsListen, {
+    snapshot,
+    mqttUp: () => (links.mqtt ? links.mqtt.state().kind === 'up' : null),
+    freeBytes() {
+      const free = base.content.freeBytes();
+      return free.ok ? free.value : null;
+    },
+  });
 }
 
 function exitOf({ terminal }: CliContext, end: CycleEnd): number {

@@ -1,6 +1,9 @@
 /** The contract suite over every trigger of the catalogue. */
 import { expect, test } from 'bun:test';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import type { MqttLink, MqttLinkEvent } from '#link/mqtt.ts';
+import { systemFiles } from '#platform/node/files.ts';
 import { TRIGGERS } from '#triggers/catalogue.ts';
 import { writeNudge } from '#wire/nudge.ts';
 import { manualClock } from '../support/manual-clock.ts';
@@ -25,6 +28,19 @@ function fakeLink(): Pick<MqttLink, 'listen'> & { tell(event: MqttLinkEvent): vo
 triggerContract('command', () => {
   const trigger = TRIGGERS.command();
   return { trigger, cause: () => trigger.look(), pending: () => 0 };
+});
+
+triggerContract('bundle-drop', () => {
+  const clock = manualClock();
+  const folder = mkdtempSync(`${tmpdir()}/holdfast-drop-`);
+  const trigger = TRIGGERS.bundleDrop({ clock, files: systemFiles(), directories: [folder] });
+  let bundles = 0;
+  const cause = async () => {
+    bundles += 1;
+    writeFileSync(`${folder}/bundle-${bundles}.tar`, 'not read here');
+    await clock.advance(10_000);
+  };
+  return { trigger, cause, pending: clock.pending };
 });
 
 triggerContract('reconnect', () => {
@@ -61,5 +77,11 @@ triggerContract('nudge', () => {
 });
 
 test('the catalogue lists them all', () => {
-  expect(Object.keys(TRIGGERS).toSorted()).toEqual(['command', 'nudge', 'reconnect', 'schedule']);
+  expect(Object.keys(TRIGGERS).toSorted()).toEqual([
+    'bundleDrop',
+    'command',
+    'nudge',
+    'reconnect',
+    'schedule',
+  ]);
 });
