@@ -20,6 +20,8 @@ export interface RegistryOptions {
 
 export interface RealRegistry {
   readonly port: number;
+  /** blobs lie in FOLDER/data/docker/registry/v2/blobs/sha256/HH/HEX/data */
+  readonly folder: string;
   /** what it wrote to its log so far */
   log(): string;
   remove(): Promise<void>;
@@ -47,6 +49,7 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Real
   });
   return {
     port,
+    folder,
     log: () => log,
     async remove() {
       const gone = new Promise((resolve) => child.once('exit', resolve));
