@@ -6,11 +6,13 @@
 
 import { phaseOf } from '#apply/journal.ts';
 import { generationsOf, recover } from '#apply/recover.ts';
-import { type ApplyContext, doStep, proveAndCommit } from '#apply/transaction.ts';
+import { type ApplyContext, type Change, doStep, proveAndCommit } from '#apply/transaction.ts';
 import { type Fault, ok, type Result } from '#errors/fault.ts';
 import type { Clock } from '#platform/clock.ts';
 import type { Log } from '#platform/log.ts';
 import type { Generation } from '#state/generation.ts';
+import type { Point } from '#state/point.ts';
+import type { StatusPoint } from '#state/status.ts';
 import type { Gate } from '#triggers/gate.ts';
 import type { Wake } from '#triggers/trigger.ts';
 import { type CycleEnd, type CycleParts, resumeFrom, startCycle } from './cycle.ts';
@@ -102,15 +104,28 @@ async function start(loop: Loop): Promise<Result<void>> {
   parts.ready();
   parts.changed();
   if (recovered.value.kind === 'proving') {
-    const { change } = recovered.value;
-    void parts.runner
-      .runOther(async (signal) => {
-        await proveAndCommit(context, change, signal);
-        parts.changed();
-      })
-      .catch((error: unknown) => loop.fail(error));
+    goOnProving(loop, recovered.value.change).catch((error: unknown) => loop.fail(error));
   }
   return ok(undefined);
+}
+
+/** The second half of a change that was cut; what follows is as after any other change. */
+async function goOnProving(loop: Loop, change: Change): Promise<void> {
+  const { parts } = loop;
+  await parts.runner.runOther(pointOf(change.to), async (signal) => {
+    const outcome = await proveAndCommit(parts.context, change, signal);
+    const code = 'fault' in outcome ? outcome.fault.code : '';
+    parts.log.write('info', `recovery.${outcome.kind}`, { code });
+  });
+  parts.changed();
+  const { intent, applied } = parts.follower.row();
+  if (intent) retryLater(loop);
+  else if (applied?.stateDigest === change.to.stateDigest) collectLater(loop);
+  watchHealthNow(loop);
+}
+
+function pointOf({ epoch, sequence, stateDigest }: StatusPoint): Point {
+  return { epoch, sequence, digest: stateDigest };
 }
 
 /**
@@ -189,14 +204,22 @@ function afterwards(loop: Loop, wake: Wake, end: CycleEnd): CycleEnd {
 function settle(loop: Loop, end: CycleEnd): void {
   const { parts } = loop;
   if (end.kind === 'applied') {
-    const current = currentOf(loop);
-    if (current.ok) parts.watchHealth(current.value);
-    loop.retryMs = RETRY_BASE_MS;
-    loop.cancelRetry();
-    loop.cancelRetry = parts.clock.after(WATCH_EVERY_MS, () => void collect(loop));
+    watchHealthNow(loop);
+    collectLater(loop);
     return;
   }
   if (end.kind === 'waiting' && parts.follower.row().intent) retryLater(loop);
+}
+
+function watchHealthNow(loop: Loop): void {
+  const current = currentOf(loop);
+  if (current.ok) loop.parts.watchHealth(current.value);
+}
+
+function collectLater(loop: Loop): void {
+  loop.retryMs = RETRY_BASE_MS;
+  loop.cancelRetry();
+  loop.cancelRetry = loop.parts.clock.after(WATCH_EVERY_MS, () => void collect(loop));
 }
 
 function retryLater(loop: Loop): void {
@@ -230,7 +253,9 @@ async function resume(loop: Loop): Promise<CycleEnd | null> {
 /** From `stuck`: the undo is tried again; it is idempotent like every step of it. */
 async function undoAgain(loop: Loop): Promise<null> {
   const { parts } = loop;
-  await parts.runner.runOther(async () => {
+  const { intent } = parts.follower.row();
+  if (!intent) return null;
+  await parts.runner.runOther(pointOf(intent.to), async () => {
     const again = await recover(parts.context, parts.follower.row(), 0);
     if (!again.ok) complain(parts.log, '', again.fault);
   });

@@ -30,8 +30,11 @@ export type JobEnd =
 export interface Runner {
   /** Resolves when this job has ended, also as superseded. */
   run(job: Job): Promise<JobEnd>;
-  /** The work of recovery, which joins in the middle of a transaction. */
-  runOther(work: (signal: AbortSignal) => Promise<void>): Promise<void>;
+  /**
+   * The work of recovery, which joins in the middle of a transaction.
+   * @param point  of that transaction: only a newer state supersedes it
+   */
+  runOther(point: Point, work: (signal: AbortSignal) => Promise<void>): Promise<void>;
   readonly busy: boolean;
   /** Ends what runs (a clean stop): its undo is left to recovery when it takes longer. */
   idle(): Promise<void>;
@@ -95,10 +98,10 @@ export function runner(context: ApplyContext, onJobEnd: (job: Job, end: JobEnd) 
 
   return {
     run,
-    async runOther(work) {
+    async runOther(point, work) {
       const abort = new AbortController();
       const done = work(abort.signal);
-      running = { point: null, abort, done };
+      running = { point, abort, done };
       await done.finally(next);
     },
     get busy() {

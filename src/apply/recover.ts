@@ -4,7 +4,8 @@
  * number of boots (I4). A cut counts as a failed try, whatever caused it (check 20).
  */
 import { type Fault, fault, ok, type Result, refuse } from '#errors/fault.ts';
-import { stepsBetween } from '#plan/steps.ts';
+import type { Step } from '#plan/step.ts';
+import { everyStep, stepsBetween, stepText } from '#plan/steps.ts';
 import type { ChannelRow, Intent } from '#state/channel-row.ts';
 import type { Digest } from '#state/digest.ts';
 import type { Generation } from '#state/generation.ts';
@@ -25,38 +26,65 @@ export async function recover(
 ): Promise<Result<Recovered>> {
   const { intent } = row;
   if (!intent || intent.phase === 'waiting') return ok({ kind: 'closed', outcome: null });
-  const change = reopen(context, row, intent, healthWindowMs);
-  if (!change.ok) return change;
+  const reopened = reopen(context, row, intent, healthWindowMs);
+  if (!reopened.ok) return reopened;
+  const { change, desired } = reopened.value;
   context.log.write('warn', 'recovery', { phase: intent.phase, tries: intent.tries });
   if (intent.phase === 'undoing' || intent.phase === 'stuck') {
-    return closed(await undo(context, change.value, recordedFailure(intent), false));
+    return closed(await undo(context, change, recordedFailure(intent), false));
   }
   if (intent.tries >= intent.attemptsMax) {
     const loop = fault('apply.crash-loop', { tries: intent.tries });
-    return closed(await undo(context, change.value, loop, false));
+    return closed(await undo(context, change, loop, false));
   }
   if (intent.phase === 'activating') {
     // The next try is counted by its acceptance (journal.ts), before it enters activating again.
     const cut = fault('apply.interrupted', { phase: intent.phase, tries: intent.tries });
-    return closed(await undo(context, change.value, cut, false));
+    return closed(await undo(context, change, cut, false));
   }
-  return proveAgain(context, row, change.value);
+  return proveAgain(context, row, change, desired);
 }
 
-/** Check 20: counted before the proof begins again; the whole new state is in force first. */
+/**
+ * Check 20: counted before the proof begins again; the whole new state is in force first, in its
+ * order. What it did not change is part of that: after a reboot nothing runs, and after a crash of
+ * the agent alone nobody supervises what does.
+ */
 async function proveAgain(
   context: ApplyContext,
   row: ChannelRow,
   change: Change,
+  desired: readonly Generation[],
 ): Promise<Result<Recovered>> {
   const next = counted(row);
   const saved = context.store.transaction((tx) => tx.putChannel(next));
   if (!saved.ok) return saved;
-  for (const step of change.steps) {
+  for (const { step, changed } of wholeState(change.steps, desired)) {
     const done = await doStep(context, step);
-    if (!done.ok) return closed(await undo(context, change, done.fault, false));
+    if (done.ok) continue;
+    if (changed) return closed(await undo(context, change, done.fault, false));
+    context.log.write('error', 'start.failed', { step: stepText(step), code: done.fault.code });
   }
   return ok({ kind: 'proving', change });
+}
+
+/** The steps of the change, and between them, in order, the programs that it leaves alone. */
+function wholeState(
+  steps: readonly Step[],
+  desired: readonly Generation[],
+): readonly { readonly step: Step; readonly changed: boolean }[] {
+  const changes = new Map<string, Step>();
+  for (const step of steps) if (step.kind === 'activate') changes.set(step.next.id, step);
+  const removals = steps.filter(({ kind }) => kind === 'remove');
+  return [
+    ...removals.map((step) => ({ step, changed: true })),
+    ...desired.flatMap((next) => {
+      const step = changes.get(next.id);
+      if (step) return [{ step, changed: true }];
+      if (next.deployment.profile.kind !== 'process') return [];
+      return [{ step: { kind: 'activate', next, previous: next } as const, changed: false }];
+    }),
+  ];
 }
 
 function closed(outcome: Outcome): Result<Recovered> {
@@ -80,7 +108,7 @@ function reopen(
   row: ChannelRow,
   intent: Intent,
   healthWindowMs: number,
-): Result<Change> {
+): Result<{ readonly change: Change; readonly desired: readonly Generation[] }> {
   const current = generationsOf(context, row, row.applied?.stateDigest ?? null);
   if (!current.ok) return current;
   const desired = generationsOf(context, row, intent.to.stateDigest);
@@ -88,7 +116,9 @@ function reopen(
   const stateRow = context.store.state(row.fleet, row.channel, intent.to.stateDigest);
   if (!stateRow.ok) return stateRow;
   const { kind, to, via, freshness, attemptsMax } = intent;
-  return ok({
+  // Begun where an undo had stuck: what is on disk is not known to be `current`.
+  const between = row.degraded === null ? stepsBetween : everyStep;
+  const change: Change = {
     kind,
     to,
     via,
@@ -96,13 +126,14 @@ function reopen(
     attemptsMax,
     fleet: row.fleet,
     channel: row.channel,
-    steps: stepsBetween(current.value, desired.value),
+    steps: between(current.value, desired.value),
     stateRow: stateRow.value ?? { stateDigest: to.stateDigest, generations: [] },
     statement: null,
     healthWindowMs,
     issuedAt: 0,
     startedAt: context.clock.monotonicMs(),
-  });
+  };
+  return ok({ change, desired: desired.value });
 }
 
 /** The generations of a state that this device has accepted once; none for null. */

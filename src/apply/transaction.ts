@@ -260,7 +260,8 @@ function finishUndo(
   const { fleet, channel } = change;
   const refusal = { point: change.to, code: why.code, message: why.message, deployment: '' };
   if (rejected) markRejected(context, { fleet, channel, row: refusal });
-  const next = entered(current, again ? 'retriable' : 'undone');
+  // The whole old state is back: what an undo before this one left half done is over.
+  const next = { ...entered(current, again ? 'retriable' : 'undone'), degraded: null };
   const done = context.store.transaction((tx) => {
     tx.putChannel(next);
     if (rejected) {

@@ -15,7 +15,7 @@ import { type Allow, checkAllowed } from './allow.ts';
 import { inOrder } from './order.ts';
 import { resolveValues } from './resolve.ts';
 import type { Step } from './step.ts';
-import { stepsBetween } from './steps.ts';
+import { everyStep, stepsBetween } from './steps.ts';
 
 export interface Plan {
   /** everything that is to be in force, in dependency order */
@@ -84,19 +84,4 @@ function generationOf(
     blobs: named,
     values: values.value,
   });
-}
-
-/** From `stuck`: forward from whatever is on disk. */
-function everyStep(
-  current: readonly Generation[],
-  desired: readonly Generation[],
-): readonly Step[] {
-  const removals = stepsBetween(current, desired).filter(({ kind }) => kind === 'remove');
-  const running = new Map(current.map((generation) => [generation.id, generation]));
-  return [
-    ...removals,
-    ...desired.map(
-      (next): Step => ({ kind: 'activate', next, previous: running.get(next.id) ?? null }),
-    ),
-  ];
 }

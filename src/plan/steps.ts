@@ -23,6 +23,21 @@ export function stepsBetween(
   ];
 }
 
+/** From `stuck`: forward from whatever is on disk, every deployment as if it had changed. */
+export function everyStep(
+  current: readonly Generation[],
+  desired: readonly Generation[],
+): readonly Step[] {
+  const removals = stepsBetween(current, desired).filter(({ kind }) => kind === 'remove');
+  const running = new Map(current.map((generation) => [generation.id, generation]));
+  return [
+    ...removals,
+    ...desired.map(
+      (next): Step => ({ kind: 'activate', next, previous: running.get(next.id) ?? null }),
+    ),
+  ];
+}
+
 /** What a person calls a step. */
 export function stepText(step: Step): string {
   if (step.kind === 'remove') return `remove ${step.previous.id}`;
