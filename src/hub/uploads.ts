@@ -40,7 +40,13 @@ interface Held extends Upload {
   usedAt: number;
 }
 
-export function uploadsOn(disk: Disk, clock: Clock, random: Random): Uploads {
+/** @param cap  bytes of one blob */
+export function uploadsOn(
+  disk: Disk,
+  clock: Clock,
+  random: Random,
+  cap: number = LIMITS.blobBytes,
+): Uploads {
   const held = new Map<string, Held>();
   const end = (upload: Held): void => {
     held.delete(upload.id);
@@ -78,7 +84,7 @@ export function uploadsOn(disk: Disk, clock: Clock, random: Random): Uploads {
       const upload = held.get(id);
       if (!upload || upload.busy) return refuse('hub.busy', { uploads: held.size });
       upload.busy = true;
-      const appended = await appendTo(upload, body);
+      const appended = await appendTo(upload, body, cap);
       upload.busy = false;
       upload.usedAt = clock.monotonicMs();
       if (!appended.ok && appended.fault.code !== 'link.cut') end(upload);
@@ -99,12 +105,14 @@ export function uploadsOn(disk: Disk, clock: Clock, random: Random): Uploads {
 }
 
 /** A client that goes away keeps what arrived: it may go on from there. */
-async function appendTo(upload: Held, body: AsyncIterable<Uint8Array>): Promise<Result<void>> {
+async function appendTo(
+  upload: Held,
+  body: AsyncIterable<Uint8Array>,
+  cap: number,
+): Promise<Result<void>> {
   try {
     for await (const chunk of body) {
-      if (upload.size + chunk.length > LIMITS.blobBytes) {
-        return refuse('hub.too-large', { cap: LIMITS.blobBytes });
-      }
+      if (upload.size + chunk.length > cap) return refuse('hub.too-large', { cap });
       const written = upload.writer.write(chunk);
       if (!written.ok) return written;
       upload.hasher.update(chunk);

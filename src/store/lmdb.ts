@@ -18,6 +18,8 @@ const DATA_FILE = 'data.mdb';
 const LOCK_FILE = 'data.mdb-lock';
 /** one process, one thread; one more for a reader that died */
 const READERS_MAX = 4;
+/** not in lmdb's types: otherwise the environment variable LMDB_RESTORE decides */
+const HERMETIC: object = { safeRestore: false };
 const EIO = 5;
 const ENOSPC = 28;
 /** less than one commit may write */
@@ -55,6 +57,7 @@ function openDatabase(directory: Directory): Result<Database> {
         mapSize: MAP_BYTES,
         maxDbs: 1,
         maxReaders: READERS_MAX,
+        ...HERMETIC,
       }),
     );
   } catch (error) {
