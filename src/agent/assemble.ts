@@ -214,7 +214,7 @@ function loopOf(
     changed: () => wires.changed('phase'),
     monotonicMs: () => clock.monotonicMs(),
     healthWindowOf: (digest) => healthWindowOf(base, digest),
-    makeChange: (candidate, signal) => makeChange(changes, follower, candidate, signal),
+    makeChange: (candidate, signal) => makeChange(given, changes, { follower, candidate, signal }),
     ready() {
       ready = true;
       given.program.ready();
@@ -241,15 +241,33 @@ function changesOf({ base, platform, config, links }: Given, tell: Telling): Cha
   };
 }
 
+interface Wanted {
+  readonly follower: Follower;
+  readonly candidate: Candidate;
+  readonly signal: AbortSignal;
+}
+
 async function makeChange(
+  { platform }: Given,
   changes: ChangeInput,
-  follower: Follower,
-  candidate: Candidate,
-  signal: AbortSignal,
+  { follower, candidate, signal }: Wanted,
 ): Promise<Result<Change>> {
+  const { clock, log } = platform;
   const row = follower.row();
+  const begunAt = clock.monotonicMs();
   const planned = await planCandidate(changes, candidate, row, signal);
-  return planned.ok ? changeOf(changes, planned.value, row, signal) : planned;
+  if (!planned.ok) return planned;
+  const plannedAt = clock.monotonicMs();
+  const change = await changeOf(changes, planned.value, row, signal);
+  const { startedAt, headMs } = candidate;
+  log.write('debug', 'change.made', {
+    startedAt,
+    headMs,
+    verifyMs: begunAt - startedAt - headMs,
+    planMs: plannedAt - begunAt,
+    fetchMs: clock.monotonicMs() - plannedAt,
+  });
+  return change;
 }
 
 async function collectNow(context: ApplyContext, follower: Follower): Promise<void> {
@@ -270,9 +288,9 @@ function contextOf({ base, platform, config, runtimes }: Given, wires: Wires): A
     prove: (generations, windowMs, signal) => runtimes.prove(generations, windowMs, signal),
     beside: (tx, moment) => beside({ base, wires }, tx, moment),
     onPhase(phase, row) {
+      platform.log.write('info', 'phase', { phase, channel: row.channel });
       wires.follower?.saw(row);
       wires.changed('phase');
-      platform.log.write('info', 'phase', { phase, channel: row.channel });
     },
   };
 }

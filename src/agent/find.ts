@@ -30,6 +30,8 @@ export interface Candidate {
   readonly source: Source | null;
   /** monotonic ms of the wake */
   readonly startedAt: number;
+  /** ms until its head was here; 0: it came from this device's disk */
+  readonly headMs: number;
 }
 
 export type Found =
@@ -91,7 +93,7 @@ export function finder(input: FinderInput): Finder {
     judge(envelope, via, startedAt) {
       const offer = { envelope, roots: [], via, sourceHighest: null };
       const verdict = verifyStatement(offer, input.trusted());
-      const from = { source: null, manifestDigest: null, inline: new Map(), startedAt };
+      const from = { source: null, manifestDigest: null, inline: new Map(), startedAt, headMs: 0 };
       return foundOf(verdict, { name: 'this device', via }, from);
     },
     forget() {
@@ -187,12 +189,13 @@ async function ask(question: Question): Promise<Found> {
 }
 
 function judgeHead(question: Question, head: Head, trusted: Trusted): Found {
-  const { memory, source, startedAt } = question;
+  const { input, memory, source, startedAt } = question;
+  const headMs = input.clock.monotonicMs() - startedAt;
   const { via, name } = source;
   const sourceHighest = memory.highest.get(name) ?? null;
   const { envelope, roots, manifestDigest, inline } = head;
   const verdict = verifyStatement({ envelope, roots, via, sourceHighest }, trusted);
-  const found = foundOf(verdict, source, { source, manifestDigest, inline, startedAt });
+  const found = foundOf(verdict, source, { source, manifestDigest, inline, startedAt, headMs });
   // Only signed points count: an unsigned one could make honest ones look old.
   const point = 'state' in verdict ? verdict.state.point : verdict.offered;
   if (point && (!sourceHighest || comparePoints(point, sourceHighest) > 0)) {
@@ -275,7 +278,7 @@ function answers(found: Found): boolean {
 function foundOf(
   verdict: Verdict,
   { name, via }: Pick<Source, 'name' | 'via'>,
-  from: Pick<Candidate, 'source' | 'manifestDigest' | 'inline' | 'startedAt'>,
+  from: Pick<Candidate, 'source' | 'manifestDigest' | 'inline' | 'startedAt' | 'headMs'>,
 ): Found {
   switch (verdict.kind) {
     case 'current':

@@ -23,10 +23,10 @@ export function systemLog(options: LogOptions): Log {
     write(level, event, fields = {}) {
       if (ORDER[level] < ORDER[least]) return;
       const time = new Date(clock.wallMs()).toISOString();
+      // Who reads every step wants to know how long each took: ms of the monotonic clock.
+      const all = least === 'debug' ? { ...fields, mono: clock.monotonicMs() } : fields;
       const line =
-        format === 'json'
-          ? jsonLine(time, level, event, fields)
-          : textLine(time, level, event, fields);
+        format === 'json' ? jsonLine(time, level, event, all) : textLine(time, level, event, all);
       writeAll(fd, `${line}\n`);
     },
   };

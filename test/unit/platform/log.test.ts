@@ -50,6 +50,18 @@ describe('the log', () => {
     expect(JSON.parse(written()).event).toBe('c');
   });
 
+  test('at level debug every line says how far the monotonic clock was', () => {
+    const log = logAs('json', 'debug');
+    log.write('info', 'a');
+    log.write('debug', 'b');
+    const [a, b] = written()
+      .trim()
+      .split('\n')
+      .map((line) => Number(JSON.parse(line).mono));
+    expect(a).toBeGreaterThan(0);
+    expect(b).toBeGreaterThan(a ?? 0);
+  });
+
   test('a value can neither start a line of its own nor move the cursor', () => {
     const hostile = 'x\n2026 ERROR forged \u001b[2J \u009b1m \u202e';
     logAs('human').write('info', 'event', { text: hostile, word: 'plain/path:1' });
