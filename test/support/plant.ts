@@ -47,6 +47,10 @@ export interface PlantOptions {
   readonly channels?: readonly string[];
   /** more arguments of `holdfast init` */
   readonly init?: readonly string[];
+  /** how mosquitto_sub reaches the broker; default: as anybody */
+  readonly watch?: readonly string[];
+  /** keys of fleet.yaml that replace those that init wrote */
+  readonly settings?: Readonly<Record<string, unknown>>;
 }
 
 export interface Published {
@@ -96,8 +100,15 @@ export async function makePlant(parts: Parts, options: PlantOptions = {}): Promi
   const ended = await run([holdfast, ...init, '-o', 'json']);
   if (ended.code !== 0) throw new Error(ended.err);
   const { fleet } = JSON.parse(ended.out) as { readonly fleet: string };
+  const signed = Object.fromEntries(channels.map((name) => [name, { signers: [name] }]));
+  const addresses = { registry: { url: registry }, mqtt: { url: mqtt } };
+  const written = { ...addresses, channels: signed, ...options.settings };
+  const head = { apiVersion: 'holdfast/v1', kind: 'Fleet', name: 'plant' };
+  if (options.settings) {
+    writeFileSync(join(fleetFolder, 'fleet.yaml'), JSON.stringify({ ...head, ...written }));
+  }
   const topicRoot = `holdfast/v1/${fleet}`;
-  const watch = watchStatus(['-p', String(parts.broker.port)], topicRoot);
+  const watch = watchStatus(options.watch ?? ['-p', String(parts.broker.port)], topicRoot);
   const devices: Device[] = [];
   const at = (channel: string, path: string) => join(fleetFolder, 'channels', channel, path);
   const plant: Plant = {
