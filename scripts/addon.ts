@@ -56,6 +56,12 @@ const FLAGS = [
   // Paths of the build machine stay out of the binary: same inputs, same bytes.
   ...['-g0', '-ffile-prefix-map=/=', '-Wno-builtin-macro-redefined', '-D__FILE__="lmdb"'],
 ];
+/**
+ * mdb.c writes its message about a failed page write into 100 bytes, where it does not always fit:
+ * a full disk then ends the process (docs/decisions/0004). Only those buffers are made larger.
+ */
+const SMALL_BUFFER = /malloc\((?:100|300)\)/g;
+const SMALL_BUFFERS = 15;
 /** All that lmdb takes from Node's headers. */
 const NODE_VERSION_H = `#define NODE_MAJOR_VERSION 20
 #define NODE_VERSION_AT_LEAST(major, minor, patch) ((major) <= NODE_MAJOR_VERSION)
@@ -72,9 +78,21 @@ export async function addonFor(target: Target): Promise<string> {
   return addon;
 }
 
+/** The C and C++ compiler of every target. */
+export async function zig(): Promise<string> {
+  return join(await npmPackage(ZIG), 'zig');
+}
+
+/** Its caches: the C libraries it builds stay, the rest goes with the work folder. */
+export function zigEnvironment(work: string): Record<string, string> {
+  return { ZIG_GLOBAL_CACHE_DIR: join(CACHE, 'zig'), ZIG_LOCAL_CACHE_DIR: join(work, 'zig') };
+}
+
 function inputsHash(target: Target): string {
   const hash = createHash('sha256');
-  hash.update(JSON.stringify([target.addon.zigTarget, ZIG.integrity, FLAGS, NODE_VERSION_H]));
+  hash.update(
+    JSON.stringify([target.addon.zigTarget, ZIG.integrity, FLAGS, NODE_VERSION_H, 1_024]),
+  );
   for (const folder of [join(LMDB, 'src'), ...HEADERS.map((path) => join(LMDB, path))]) {
     for (const name of readdirSync(folder).sort()) {
       if (/\.(c|cpp|h)$/.test(name)) hash.update(name).update(readFileSync(join(folder, name)));
@@ -87,7 +105,7 @@ function inputsHash(target: Target): string {
 }
 
 async function build(target: Target, home: string): Promise<void> {
-  const zig = join(await npmPackage(ZIG), 'zig');
+  const compiler = await zig();
   const started = performance.now();
   mkdirSync(dirname(home), { recursive: true });
   const work = mkdtempSync(`${home}.`);
@@ -99,10 +117,8 @@ async function build(target: Target, home: string): Promise<void> {
       join(ROOT, 'node_modules/node-api-headers/include'),
       ...HEADERS.map((path) => join(LMDB, path)),
     ].flatMap((path) => ['-I', path]);
-    const env = {
-      ZIG_GLOBAL_CACHE_DIR: join(CACHE, 'zig'),
-      ZIG_LOCAL_CACHE_DIR: join(work, 'zig'),
-    };
+    const env = zigEnvironment(work);
+    const patched = withRoomForMessages(work);
     const machine = ['-target', target.addon.zigTarget];
     const objects = SOURCES.map((source) => join(work, `${basename(source)}.o`));
     const waiting = SOURCES.map((source, index) => [source, objects[index] ?? ''] as const);
@@ -110,13 +126,14 @@ async function build(target: Target, home: string): Promise<void> {
       for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
         const [source, object] = next;
         const language = source.endsWith('.c') ? ['cc'] : ['c++', '-std=c++17'];
-        const what = ['-c', join(LMDB, source), '-o', object];
-        await run([zig, ...language, ...machine, ...FLAGS, ...include, ...what], { env });
+        const path = basename(source) === 'mdb.c' ? patched : join(LMDB, source);
+        const what = ['-c', path, '-o', object];
+        await run([compiler, ...language, ...machine, ...FLAGS, ...include, ...what], { env });
       }
     };
     await Promise.all(Array.from({ length: availableParallelism() }, compile));
     const linked = join(work, 'lmdb.node');
-    await run([zig, 'c++', ...machine, '-shared', '-s', '-o', linked, ...objects], { env });
+    await run([compiler, 'c++', ...machine, '-shared', '-s', '-o', linked, ...objects], { env });
     mkdirSync(join(work, 'done'));
     copyFileSync(linked, join(work, 'done/lmdb.node'));
     if (!existsSync(home)) renameSync(join(work, 'done'), home);
@@ -125,6 +142,16 @@ async function build(target: Target, home: string): Promise<void> {
   }
   const seconds = ((performance.now() - started) / 1000).toFixed(0);
   console.log(`built lmdb's addon for ${target.addon.zigTarget} in ${seconds} s`);
+}
+
+/** @returns the path of the changed copy; throws when the source is not the one that was looked at */
+function withRoomForMessages(work: string): string {
+  const source = readFileSync(join(LMDB, 'dependencies/lmdb/libraries/liblmdb/mdb.c'), 'utf8');
+  const found = source.match(SMALL_BUFFER)?.length ?? 0;
+  if (found !== SMALL_BUFFERS) throw new Error(`mdb.c has ${found} buffers, not ${SMALL_BUFFERS}`);
+  const path = join(work, 'mdb.c');
+  writeFileSync(path, source.replaceAll(SMALL_BUFFER, 'malloc(1024)'));
+  return path;
 }
 
 async function prebuilt(target: Target): Promise<string> {
