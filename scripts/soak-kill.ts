@@ -1,0 +1,32 @@
+/**
+ * `npm run kill -- --cycles N [--seed S]`: the kill -9 test of test/crash with as many kills as
+ * asked for; thousands are a soak. Prints how many landed in each phase and the seed that repeats
+ * the choices.
+ */
+import { parseArgs } from 'node:util';
+import { build } from './build.ts';
+import { hostTarget, ROOT } from './targets.ts';
+import { provide } from './test-parts.ts';
+
+const { values } = parseArgs({
+  options: { cycles: { type: 'string', default: '1000' }, seed: { type: 'string' } },
+});
+const cycles = Number(values.cycles);
+if (!Number.isInteger(cycles) || cycles < 1) {
+  console.log('usage: npm run kill -- --cycles N [--seed S]');
+  process.exit(2);
+}
+await provide();
+await build(hostTarget());
+const child = Bun.spawn([process.execPath, 'test', './test/crash/kill.test.ts'], {
+  cwd: ROOT,
+  stdin: 'ignore',
+  stdout: 'inherit',
+  stderr: 'inherit',
+  env: {
+    ...process.env,
+    HOLDFAST_KILL_CYCLES: String(cycles),
+    ...(values.seed === undefined ? {} : { HOLDFAST_KILL_SEED: values.seed }),
+  },
+});
+process.exit(await child.exited);
