@@ -63,6 +63,8 @@ interface Loop {
   retryMs: number;
   cancelRetry: () => void;
   cancelWatch: () => void;
+  /** a look at disk and processes is under way */
+  watching: boolean;
   /** rejects `run`: the agent stops, recovery takes over at the next start */
   fail: (error: unknown) => void;
 }
@@ -76,6 +78,7 @@ export function agent(parts: AgentParts): Agent {
     retryMs: RETRY_BASE_MS,
     cancelRetry: () => {},
     cancelWatch: () => {},
+    watching: false,
     fail: (error) => {
       throw error;
     },
@@ -189,7 +192,7 @@ function look(loop: Loop, wake: Wake, until?: 'head only'): Promise<CycleEnd> {
 }
 
 function afterwards(loop: Loop, wake: Wake, end: CycleEnd): CycleEnd {
-  const { parts } = loop;
+  const { parts, stopping } = loop;
   const code = 'fault' in end ? end.fault.code : '';
   const level = end.kind === 'refused' || end.kind === 'unreachable' ? 'warn' : 'info';
   const quiet = end.kind === 'unchanged' && wake.kind !== 'command';
@@ -197,6 +200,9 @@ function afterwards(loop: Loop, wake: Wake, end: CycleEnd): CycleEnd {
   parts.log.write(quiet ? 'debug' : level, `look.${end.kind}`, { wake: wake.kind, code, message });
   parts.looked(end);
   settle(loop, end);
+  // What was applied a moment ago has been read back by its own steps.
+  const due = end.kind !== 'applied' && !stopping.signal.aborted;
+  if (due) void watch(loop).catch(loop.fail);
   return end;
 }
 
@@ -275,12 +281,18 @@ function watchLater(loop: Loop): void {
   });
 }
 
+/** Every 30 s and after each wake that changed nothing; never two at once. */
 async function watch(loop: Loop): Promise<void> {
   const { parts } = loop;
-  if (parts.runner.busy) return;
+  if (parts.runner.busy || loop.watching) return;
   const current = currentOf(loop);
   if (!current.ok) return complain(parts.log, '', current.fault);
-  await parts.drift.pass(current.value, 'stat');
+  loop.watching = true;
+  try {
+    await parts.drift.pass(current.value, 'stat');
+  } finally {
+    loop.watching = false;
+  }
   parts.watchHealth(current.value);
 }
 

@@ -8,6 +8,7 @@ import { registerDoctor } from './doctor.ts';
 import { EXIT } from './exit.ts';
 import { registerExplain } from './explain.ts';
 import { registerHistory } from './history.ts';
+import { registerHub } from './hub.ts';
 import { registerInit } from './init.ts';
 import { registerInspect } from './inspect.ts';
 import { registerKey } from './key.ts';
@@ -45,6 +46,7 @@ const REGISTRATIONS: readonly ((program: Command, context: CliContext) => void)[
   registerNudge,
   registerVerify,
   registerInspect,
+  registerHub,
 ];
 
 /** Runs one command line, without the program's own name, until the command has finished. */
