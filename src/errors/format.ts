@@ -65,4 +65,16 @@ export const formatFaults = {
     says: (d: { reason: string }) => `the archive is not one whole gzip member: ${d.reason}`,
     remedy: 'Publish the directory again with `holdfast publish`; nothing was changed.',
   },
+  'format.signature': {
+    retry: 'never',
+    says: (d: { format: string; reason: string }) =>
+      `it is not a usable ${d.format} signature: ${d.reason}`,
+    remedy: 'Sign what `holdfast pae` prints, with a command of docs/signing.md.',
+  },
+  'format.public-key': {
+    retry: 'operator',
+    says: (d: { reason: string }) => `it is not a usable public key: ${d.reason}`,
+    remedy:
+      'Give the public half: PEM (Ed25519 or P-256), an OpenSSH line, or a key file of minisign or signify.',
+  },
 } as const;

@@ -15,7 +15,8 @@ export interface Root {
   readonly critical: readonly string[];
 }
 
-export type Scheme = 'ed25519' | 'ecdsa-p256-sha256' | 'unknown';
+/** How a key signs; a key has one. The second: Ed25519 over BLAKE2b-512, as minisign does. */
+export type Scheme = 'ed25519' | 'ed25519-blake2b512' | 'ecdsa-p256-sha256' | 'unknown';
 
 export interface RootKey {
   /** lowercase hex SHA-256 of the SPKI DER; a hint only (check 8) */

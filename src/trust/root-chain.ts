@@ -17,7 +17,7 @@ import { judgeCritical } from './critical.ts';
 import { keyidOf } from './ed25519.ts';
 import { openEnvelope } from './open-envelope.ts';
 import { type Outcome, passed, stop } from './outcome.ts';
-import { countSigners, whyUnusable } from './threshold.ts';
+import { countSigners, keysWithTwoSchemes, whyUnusable } from './threshold.ts';
 
 const ROOT_ROLE = 'root';
 const EXPECTED = { type: PAYLOAD.root, bytesMax: LIMITS.rootBytes, what: 'the root document' };
@@ -75,9 +75,11 @@ function whyInvalid(root: Root): string | null {
       return `channel ${name} names a role that the root lacks`;
     }
   }
+  const [doubtful] = keysWithTwoSchemes(root.keys);
+  if (doubtful !== undefined) return `key ${doubtful.slice(0, 8)} has two schemes`;
   // A key that says Ed25519 must be one: the owner should hear of it now, not from a threshold.
   for (const key of root.keys) {
-    const reason = key.scheme === 'ed25519' ? whyUnusable(key, 0) : null;
+    const reason = key.scheme === 'unknown' ? null : whyUnusable(key, 0);
     if (reason !== null) return `key ${keyidOf(key.publicKey).slice(0, 8)} ${reason}`;
   }
   return null;

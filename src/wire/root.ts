@@ -133,6 +133,7 @@ function readChannel(check: FieldCheck, channel: ProtoChannel, index: number): R
 
 function schemeFromProto(scheme: ProtoScheme): Scheme {
   if (scheme === ProtoScheme.ED25519) return 'ed25519';
+  if (scheme === ProtoScheme.ED25519_BLAKE2B512) return 'ed25519-blake2b512';
   if (scheme === ProtoScheme.ECDSA_P256_SHA256) return 'ecdsa-p256-sha256';
   return 'unknown';
 }
@@ -141,6 +142,8 @@ function schemeToProto(scheme: Scheme): ProtoScheme {
   switch (scheme) {
     case 'ed25519':
       return ProtoScheme.ED25519;
+    case 'ed25519-blake2b512':
+      return ProtoScheme.ED25519_BLAKE2B512;
     case 'ecdsa-p256-sha256':
       return ProtoScheme.ECDSA_P256_SHA256;
     case 'unknown':

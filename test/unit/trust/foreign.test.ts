@@ -1,11 +1,11 @@
 /**
- * Signatures of other formats. This version has no surface for them: offered the nearest way, in a
- * DSSE envelope or instead of one, they are refused like anything that does not count.
+ * Signatures of other tools where they do not belong: instead of an envelope, or in one but over
+ * other bytes than DSSE signs. Where they belong is test/unit/trust/formats.
  */
 import { describe, expect, test } from 'bun:test';
 import { generateKeyPairSync, sign } from 'node:crypto';
 import { pae } from '#trust/dsse.ts';
-import { keyidOf, rawFromSpki } from '#trust/ed25519.ts';
+import { keyidOf } from '#trust/ed25519.ts';
 import { verifyStatement } from '#trust/verify.ts';
 import { writeDesiredState } from '#wire/desired-state.ts';
 import {
@@ -28,46 +28,8 @@ const withSig = (sig: Uint8Array) => ({
   signatures: [{ keyid: STABLE_KEY.keyid, sig }],
 });
 const byStable = (message: Uint8Array) => new Uint8Array(sign(null, message, STABLE_KEY.secret));
-const raw = rawFromSpki(STABLE_KEY.spki) ?? new Uint8Array();
 
-/** SSH wire strings: length, then bytes. */
-const ssh = (...parts: readonly (Uint8Array | string)[]) =>
-  new Uint8Array(
-    Buffer.concat(
-      parts.flatMap((part) => {
-        const bytes = typeof part === 'string' ? encoder.encode(part) : part;
-        const length = Buffer.alloc(4);
-        length.writeUInt32BE(bytes.length);
-        return [length, bytes];
-      }),
-    ),
-  );
-
-describe('S18: SSHSIG is not counted, whatever it says', () => {
-  const hash = new Uint8Array(64);
-  for (const [what, namespace, hashName] of [
-    ['our namespace', 'holdfast.state.v1', 'sha512'],
-    ['another namespace', 'git', 'sha512'],
-    ['sha1', 'holdfast.state.v1', 'sha1'],
-  ] as const) {
-    test(`${what}: refused trust.threshold`, () => {
-      const message = new Uint8Array([
-        ...encoder.encode('SSHSIG'),
-        ...ssh(namespace, '', hashName, hash),
-      ]);
-      const inner = byStable(message);
-      expect(judge(withSig(inner))).toBe('refused trust.threshold');
-      const blob = new Uint8Array([
-        ...encoder.encode('SSHSIG'),
-        0,
-        0,
-        0,
-        1,
-        ...ssh(ssh('ssh-ed25519', raw), namespace, '', hashName, ssh('ssh-ed25519', inner)),
-      ]);
-      expect(judge(withSig(blob))).toBe('refused trust.threshold');
-    });
-  }
+describe('S18: armour is no envelope', () => {
   test('the armoured text instead of an envelope: refused format.json', () => {
     expect(judge(encoder.encode('-----BEGIN SSH SIGNATURE-----\nU1NIU0lH\n'))).toBe(
       'refused format.json',
@@ -75,7 +37,7 @@ describe('S18: SSHSIG is not counted, whatever it says', () => {
   });
 });
 
-describe('S19: minisign and signify sign other bytes than DSSE does', () => {
+describe('S19: minisign and signify over other bytes than DSSE signs', () => {
   test('over the payload alone: refused trust.threshold', () => {
     expect(judge(withSig(byStable(payload)))).toBe('refused trust.threshold');
   });

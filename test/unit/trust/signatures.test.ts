@@ -231,7 +231,7 @@ table('checks 8–10: enough distinct keys of the channel’s role signed', [
   ],
   ['S22: the key is not in the root any more', signedState({}, [other]), 'refused trust.threshold'],
   [
-    'a key of the scheme P-256 is kept, never counted',
+    'P13: an Ed25519 key recorded as P-256',
     good,
     'refused trust.threshold',
     { root: withKey({ scheme: 'ecdsa-p256-sha256' }) },
