@@ -48,6 +48,7 @@ async function main(): Promise<number> {
     );
     return 2;
   }
+  console.log('Building the executable (the first time takes a minute or two) …');
   const executable = await build(hostTarget());
   const pages = await buildPages();
   const folder = await newFolder(pages.get(1) ?? '');

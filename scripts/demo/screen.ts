@@ -39,8 +39,8 @@ export function screen(colour: boolean, columns: number, print: (text: string) =
     return { plain: `✓ ${what}${time}`, shown: `${paint.green('✓')} ${what}${paint.dim(time)}` };
   };
   const prose = (text: string, style: (text: string) => string) => {
-    const words = text.split(' ').map((word) => ({ plain: word, shown: style(word) }));
-    for (const line of lines(words, ' ', textWidth)) print(`${MARGIN}${line}\n`);
+    const words = text.split(' ').map((word) => ({ plain: word, shown: word }));
+    for (const line of lines(words, ' ', textWidth)) print(`${MARGIN}${style(line)}\n`);
   };
   return {
     heading(text, facts) {
@@ -54,7 +54,7 @@ export function screen(colour: boolean, columns: number, print: (text: string) =
       steps += 1;
       const number = `${steps}`.padEnd(MARGIN.length);
       print(`\n${paint.bold(paint.cyan(number))}${paint.bold(title)}\n`);
-      prose(why, (word) => word);
+      prose(why, (line) => line);
     },
     command(line) {
       print(`${MARGIN}${paint.dim('$')} ${paint.yellow(line)}\n`);

@@ -61,7 +61,8 @@ async function publishFirst(stage: Stage): Promise<void> {
     { what: `signed: ${said.applied} applied`, ms: ms.status },
   ]);
   screen.note(
-    'Times count from the nudge. A page has to live for 1 s before its state is applied.',
+    'Each tick was read back from the device: the bytes of the file, the answer of the page, the ' +
+      'status it signed. Times count from the nudge. A page must live for 1 s to be applied.',
   );
 }
 
@@ -90,7 +91,7 @@ async function breakIt(stage: Stage, good: State): Promise<void> {
   const { screen, readBack, devices } = stage;
   screen.step(
     'A broken update',
-    'Release 3 of the page crashes 0.3 s after its start. The file that came with it goes, too.',
+    'Release 3 of the page crashes 0.3 s after its start. Its file must go back with it.',
   );
   const change = publish(stage, { speed: 3, release: 3 });
   const bad = await change.state;
