@@ -20,8 +20,9 @@ import { LIMITS } from '#state/limits.ts';
 import type { StatusPoint } from '#state/status.ts';
 import type { ContentStore } from '#store/content.ts';
 import type { Store } from '#store/store.ts';
-import { blobNames, readDeployment } from '#wire/deployment.ts';
+import { blobNames } from '#wire/deployment.ts';
 import { readDocuments } from '#wire/documents.ts';
+import { readKnownDeployment } from '#wire/known-deployment.ts';
 import type { Candidate } from './find.ts';
 
 export interface ChangeInput {
@@ -140,7 +141,8 @@ function readAll(state: DesiredState, layer: Uint8Array | null): Result<readonly
   for (const { id, digest, size, mediaType } of state.deployments) {
     const bytes = read.value.get(digest);
     if (bytes?.length !== size) return refuse('plan.document-missing', { deployment: id, digest });
-    const deployment = readDeployment(bytes, mediaType, { id, file: `${id}.yaml` });
+    const where = { id, file: `${id}.yaml` };
+    const deployment = readKnownDeployment({ digest, bytes, mediaType }, where);
     if (!deployment.ok) return deployment;
     const names = blobNames(deployment.value);
     documents.push({ deployment: deployment.value, blobNames: names, digest, mediaType });

@@ -8,8 +8,8 @@ import type { Digest } from '#state/digest.ts';
 import type { Generation } from '#state/generation.ts';
 import { withTargets } from '#state/targets.ts';
 import type { ContentStore } from '#store/content.ts';
-import { readDeployment } from '#wire/deployment.ts';
 import { readDocuments } from '#wire/documents.ts';
+import { readKnownDeployment } from '#wire/known-deployment.ts';
 
 export function loadState(content: ContentStore, row: StateRow): Result<readonly Generation[]> {
   if (row.generations.length === 0) return ok([]);
@@ -35,7 +35,8 @@ function loadGeneration(
     return refuse('plan.document-missing', { deployment: row.id, digest: row.documentDigest });
   }
   const where = { id: row.id, file: `${row.id}.yaml` };
-  const deployment = readDeployment(bytes, row.documentMediaType, where);
+  const document = { digest: row.documentDigest, bytes, mediaType: row.documentMediaType };
+  const deployment = readKnownDeployment(document, where);
   if (!deployment.ok) return deployment;
   const values = new Map(row.values.map(({ name, value }) => [name, value]));
   const placed = withTargets(deployment.value, values);

@@ -16,6 +16,8 @@ export const LIMITS = {
   /** bytes of one deployment document */
   documentBytes: 256 * 1024,
   deploymentsMax: 2_000,
+  /** bytes of documents whose parsed form is kept in memory */
+  knownDocumentsBytes: 1024 * 1024,
   /** bytes of one blob, as declared in the signed statement */
   blobBytes: 16 * 1024 * 1024 * 1024,
   jsonDepth: 16,
