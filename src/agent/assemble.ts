@@ -6,7 +6,7 @@ import { type ApplyContext, type Change, type Moment, runtimeOf } from '#apply/t
 import { ok, type Result } from '#errors/fault.ts';
 import type { MqttLinkEvent } from '#link/mqtt.ts';
 import type { Platform } from '#platform/platform.ts';
-import type { Delivery, Snapshot } from '#report/deliver.ts';
+import type { Delivery, News, Snapshot } from '#report/deliver.ts';
 import { downloads } from '#sources/download.ts';
 import { ociLayout } from '#sources/oci-layout.ts';
 import type { Digest } from '#state/digest.ts';
@@ -108,7 +108,7 @@ interface Given {
 
 /** What the parts below tell each other; filled in while they are made. */
 interface Wires {
-  changed: (what: 'phase' | 'detail') => void;
+  changed: (what: News) => void;
   settle: (tx: StoreWriter) => void;
   follower: Follower | null;
 }
@@ -290,7 +290,8 @@ function contextOf({ base, platform, config, runtimes }: Given, wires: Wires): A
     onPhase(phase, row) {
       platform.log.write('info', 'phase', { phase, channel: row.channel });
       wires.follower?.saw(row);
-      wires.changed('phase');
+      const lasts = phase === 'idle' || phase === 'waiting' || phase === 'stuck';
+      wires.changed(lasts ? 'phase' : 'passing');
     },
   };
 }

@@ -6,7 +6,7 @@
  * Idle, it has no timer.
  */
 import { type Fault, ok, type Result } from '#errors/fault.ts';
-import { backoff } from '#link/backoff.ts';
+import { type Backoff, backoff } from '#link/backoff.ts';
 import type { MqttLink } from '#link/mqtt.ts';
 import type { Clock } from '#platform/clock.ts';
 import type { Log } from '#platform/log.ts';
@@ -23,6 +23,8 @@ const DETAIL_EVERY_MS = 3_000;
 /** reports of changed phases that may go at once; then one a second */
 const PHASE_BURST = 8;
 const PHASE_EVERY_MS = 1_000;
+/** ms that a phase may last untold: most changes are whole before, and tell their end alone */
+const PASSING_MS = 250;
 const RETRY_BASE_MS = 1_000;
 const RETRY_CAP_MS = 15 * 60_000;
 
@@ -48,8 +50,7 @@ export interface DeliveryOptions {
 
 export interface Delivery {
   start(): void;
-  /** `phase`: a phase or a refusal changed, told at once; `detail`: told within a few seconds. */
-  changed(what: 'phase' | 'detail'): void;
+  changed(what: News): void;
   /** Number of the newest event that a broker has acknowledged; 0n: none since the start. */
   acknowledgedEvents(): bigint;
   /** To be called within a commit made for another reason. */
@@ -58,6 +59,12 @@ export interface Delivery {
   last(): LastReport | null;
   stop(): void;
 }
+
+/**
+ * `phase`: a phase or a refusal that stays, told at once; `passing`: a phase that another follows,
+ * told if that takes long; `detail`: told within a few seconds.
+ */
+export type News = 'phase' | 'passing' | 'detail';
 
 export interface LastReport {
   readonly report: bigint;
@@ -73,7 +80,9 @@ interface Task {
   /** what the broker holds as retained message, as far as is known */
   held: Status | null;
   last: LastReport | null;
-  dirty: 'phase' | 'detail' | null;
+  dirty: News | null;
+  /** monotonic ms since which a passing phase is untold */
+  passingSince: number;
   sending: boolean;
   stopped: boolean;
   /** monotonic ms before which nothing is sent: a refusal's backoff */
@@ -92,6 +101,7 @@ export function deliverStatus(options: DeliveryOptions): Delivery {
     held: null,
     last: null,
     dirty: 'phase',
+    passingSince: 0,
     sending: false,
     stopped: true,
     notBefore: Number.NEGATIVE_INFINITY,
@@ -106,26 +116,19 @@ export function deliverStatus(options: DeliveryOptions): Delivery {
     task.cancel = () => {};
     if (task.stopped || task.sending || task.dirty === null || link.state().kind === 'down') return;
     const now = clock.monotonicMs();
-    const spaced =
-      task.dirty === 'phase' ? phases.waitMs() : task.lastSentAt + DETAIL_EVERY_MS - now;
-    const waitMs = Math.max(0, spaced, task.notBefore - now);
+    const waitMs = Math.max(spacedMs(task, phases, now), task.notBefore - now);
     if (waitMs > 0) {
       task.cancel = clock.after(waitMs, consider);
       return;
     }
-    if (task.dirty === 'phase') phases.take();
+    if (task.dirty !== 'detail') phases.take();
     task.dirty = null;
     task.sending = true;
     task.lastSentAt = now;
     void send(task).then((sent) => {
       task.sending = false;
-      if (sent.ok) {
-        retries.reset();
-      } else {
-        task.dirty ??= 'detail';
-        // Without a link its return is what starts the next try.
-        if (sent.fault.code !== 'link.down') task.notBefore = clock.monotonicMs() + retries.next();
-      }
+      if (sent.ok) retries.reset();
+      else waitAfter(task, sent.fault, retries);
       consider();
     });
   }
@@ -142,8 +145,10 @@ export function deliverStatus(options: DeliveryOptions): Delivery {
       consider();
     },
     changed(what) {
-      if (task.dirty !== 'phase') task.dirty = what;
-      consider();
+      note(task, what, clock.monotonicMs());
+      // Not within the caller's work: what a change has to do next comes first.
+      task.cancel();
+      task.cancel = clock.after(0, consider);
     },
     acknowledgedEvents: () => task.acknowledged?.event ?? 0n,
     settle: (tx) => (task.acknowledged ? settleOutbox(tx, task.acknowledged) : ok()),
@@ -154,6 +159,27 @@ export function deliverStatus(options: DeliveryOptions): Delivery {
       unlisten();
     },
   };
+}
+
+const RANK: Readonly<Record<News, number>> = { detail: 0, passing: 1, phase: 2 };
+
+function waitAfter(task: Task, { code }: Fault, retries: Backoff): void {
+  task.dirty ??= 'detail';
+  // Without a link its return is what starts the next try.
+  if (code === 'link.down') return;
+  task.notBefore = task.options.clock.monotonicMs() + retries.next();
+}
+
+function note(task: Task, what: News, now: number): void {
+  if (what === 'passing' && task.dirty !== 'passing') task.passingSince = now;
+  if (task.dirty === null || RANK[what] > RANK[task.dirty]) task.dirty = what;
+}
+
+/** ms until what is to be told may go, by its kind alone */
+function spacedMs(task: Task, phases: Spacing, now: number): number {
+  if (task.dirty === 'detail') return task.lastSentAt + DETAIL_EVERY_MS - now;
+  const passingMs = task.dirty === 'passing' ? task.passingSince + PASSING_MS - now : 0;
+  return Math.max(passingMs, phases.waitMs());
 }
 
 /** Builds, signs and publishes one status. */
@@ -209,8 +235,13 @@ function failed(task: Task, fault: Fault): Result<void> {
   return { ok: false, fault };
 }
 
+interface Spacing {
+  waitMs(): number;
+  take(): void;
+}
+
 /** PHASE_BURST at once, then one every PHASE_EVERY_MS. */
-function spacing(clock: Pick<Clock, 'monotonicMs'>): { waitMs(): number; take(): void } {
+function spacing(clock: Pick<Clock, 'monotonicMs'>): Spacing {
   // As a virtual time: how far ahead of real time the reports already are.
   let fullAt = Number.NEGATIVE_INFINITY;
   return {

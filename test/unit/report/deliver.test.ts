@@ -1,127 +1,10 @@
 /** When a status is sent, what it carries of the outbox, and that reporting commits nothing. */
 import { describe, expect, test } from 'bun:test';
-import { generateKeyPairSync, sign } from 'node:crypto';
-import { type Fault, fault, ok, refused } from '#errors/fault.ts';
-import type { MqttLinkEvent } from '#link/mqtt.ts';
-import { type Delivery, deliverStatus, type Snapshot } from '#report/deliver.ts';
+import { type Fault, fault } from '#errors/fault.ts';
 import { eventOf } from '#report/events.ts';
 import { queueEvent } from '#report/outbox.ts';
 import { sha256 } from '#state/digest.ts';
-import { PAYLOAD } from '#state/media-types.ts';
-import type { Phase, Status } from '#state/status.ts';
-import { pae } from '#trust/dsse.ts';
-import { keyidOf, rawFromSpki, verifyEd25519 } from '#trust/ed25519.ts';
-import { readEnvelopeMessage } from '#wire/envelope-message.ts';
-import { readStatus } from '#wire/status.ts';
-import { manualClock } from '../../support/manual-clock.ts';
-import { memoryOutbox } from '../../support/memory-outbox.ts';
-import { seededRandom } from '../../support/seeded-random.ts';
-
-const { publicKey, privateKey } = generateKeyPairSync('ed25519');
-const KEY = new Uint8Array(publicKey.export({ type: 'spki', format: 'der' }));
-
-/** Opens and verifies what was published, as a hub does. */
-function opened(message: Uint8Array): { status: Status; payload: Uint8Array } {
-  const envelope = readEnvelopeMessage(message);
-  if (!envelope.ok) throw new Error(envelope.fault.message);
-  const { payloadType, payload, signatures } = envelope.value;
-  const status = readStatus(payload);
-  if (!status.ok) throw new Error(status.fault.message);
-  const raw = rawFromSpki(status.value.deviceKey) ?? new Uint8Array();
-  const [signature] = signatures;
-  expect(payloadType).toBe(PAYLOAD.status);
-  expect(signature?.keyid).toBe(keyidOf(KEY));
-  const signed = pae(PAYLOAD.status, payload);
-  expect(verifyEd25519(raw, signed, signature?.sig ?? new Uint8Array())).toBe(true);
-  return { status: status.value, payload };
-}
-
-function made(boot = 7n, outbox = memoryOutbox()) {
-  const clock = manualClock();
-  const listeners = new Set<(event: MqttLinkEvent) => void>();
-  const published: { topic: string; message: Uint8Array; retain: boolean; at: number }[] = [];
-  const world = {
-    up: true,
-    phase: 'idle' as Phase,
-    restarts: 0,
-    answer: (): Fault | null | Promise<Fault | null> => null,
-  };
-  const delivery: Delivery = deliverStatus({
-    clock,
-    random: seededRandom(1),
-    log: { write: () => {} },
-    topic: 'r/d/press-7/status',
-    signer: {
-      publicKey: KEY,
-      sign: (message) => Promise.resolve(ok(new Uint8Array(sign(null, message, privateKey)))),
-    },
-    store: outbox.reader,
-    boot,
-    snapshot: () => ok(snapshotOf(world.phase, world.restarts, clock.wallMs())),
-    link: {
-      state: () => ({
-        kind: world.up ? 'up' : 'down',
-        since: 0,
-        lastFault: null,
-        protocol: '5',
-      }),
-      listen(listener) {
-        listeners.add(listener);
-        return () => void listeners.delete(listener);
-      },
-      async publish(topic, message, retain) {
-        published.push({ topic, message, retain, at: clock.monotonicMs() });
-        const why = await world.answer();
-        return why ? refused(why) : ok(undefined);
-      },
-    },
-  });
-  return {
-    clock,
-    outbox,
-    world,
-    delivery,
-    published,
-    statuses: () => published.map(({ message }) => opened(message).status),
-    comesUp() {
-      world.up = true;
-      for (const listener of listeners) listener({ kind: 'up', protocol: '5' });
-    },
-  };
-}
-
-function snapshotOf(phase: Phase, restarts: number, at: number): Snapshot {
-  const digest = sha256(new Uint8Array());
-  const common = { desired: null, applied: null, via: null, refused: null, waitingFor: '' };
-  return {
-    fleet: '00112233445566778899aabbccddeeff',
-    deviceId: 'press-7',
-    at,
-    timeGrade: 'estimated',
-    agentVersion: '0.1.0',
-    labels: {},
-    rootVersion: 1n,
-    channels: [
-      {
-        channel: 'stable',
-        ...common,
-        phase,
-        degraded: false,
-        heldByOperator: false,
-        freshness: 'unknown',
-        deployments: [{ id: 'a', digest, health: 'healthy', code: '', message: '', restarts }],
-      },
-    ],
-  };
-}
-
-function tell(outbox: ReturnType<typeof memoryOutbox>, times: number): void {
-  outbox.commit((tx) => {
-    for (let i = 0; i < times; i += 1) {
-      queueEvent(tx, eventOf('drift.repaired', { at: 1, channel: 'stable' }, { what: 'plc.conf' }));
-    }
-  });
-}
+import { made, opened, tell } from '../../support/delivery-world.ts';
 
 describe('delivery', () => {
   test('sends one signed, retained status when it starts with a link', async () => {
@@ -156,7 +39,7 @@ describe('delivery', () => {
     await clock.settle();
     world.phase = 'proving';
     delivery.changed('phase');
-    await clock.settle();
+    await clock.advance(0);
     const first = opened(published[0]?.message ?? new Uint8Array());
     expect(statuses()[1]).toMatchObject({ report: 2n, previousReport: sha256(first.payload) });
   });
@@ -167,7 +50,7 @@ describe('delivery', () => {
     await clock.settle();
     world.phase = 'preparing';
     delivery.changed('phase');
-    await clock.settle();
+    await clock.advance(0);
     expect(published).toHaveLength(2);
     for (let i = 0; i < 100; i += 1) {
       world.restarts += 1;
@@ -178,6 +61,42 @@ describe('delivery', () => {
     expect(published.length).toBeGreaterThanOrEqual(5);
     await clock.advance(3_000);
     expect(clock.pending()).toBe(0);
+  });
+
+  test('a passing phase is told only when it lasts', async () => {
+    const { clock, world, delivery, published, statuses } = made();
+    delivery.start();
+    await clock.settle();
+    world.phase = 'activating';
+    delivery.changed('passing');
+    await clock.advance(20);
+    expect(published).toHaveLength(1);
+    world.phase = 'idle';
+    world.restarts = 1;
+    delivery.changed('phase');
+    await clock.advance(60_000);
+    expect(statuses().map(({ channels }) => channels[0]?.phase)).toEqual(['idle', 'idle']);
+    world.phase = 'proving';
+    delivery.changed('passing');
+    await clock.advance(100);
+    delivery.changed('passing');
+    await clock.advance(149);
+    expect(published).toHaveLength(2);
+    await clock.advance(1);
+    expect(statuses().at(-1)?.channels[0]?.phase).toBe('proving');
+    expect(clock.pending()).toBe(0);
+  });
+
+  test('is told after the work that changed it, not within', async () => {
+    const { clock, world, delivery, published } = made();
+    delivery.start();
+    await clock.settle();
+    world.phase = 'proving';
+    delivery.changed('phase');
+    await clock.settle();
+    expect(published).toHaveLength(1);
+    await clock.advance(0);
+    expect(published).toHaveLength(2);
   });
 
   test('is bounded however fast phases change', async () => {
@@ -200,7 +119,7 @@ describe('delivery', () => {
     for (const phase of ['preparing', 'activating', 'proving'] as const) {
       world.phase = phase;
       delivery.changed('phase');
-      await clock.settle();
+      await clock.advance(0);
     }
     expect(published).toHaveLength(1);
     world.answer = () => null;
@@ -259,7 +178,7 @@ describe('events', () => {
     await clock.settle();
     world.phase = 'proving';
     delivery.changed('phase');
-    await clock.settle();
+    await clock.advance(0);
     const numbers = statuses().map(({ events }) => events.map(({ number }) => number));
     expect(numbers).toEqual([[1n, 2n], []]);
     expect(delivery.acknowledgedEvents()).toBe(2n);
@@ -313,13 +232,13 @@ describe('events', () => {
     expect(statuses()[0]?.eventsDropped).toBe(44n);
     world.phase = 'proving';
     delivery.changed('phase');
-    await clock.settle();
+    await clock.advance(0);
     expect(statuses()[1]?.eventsDropped).toBe(0n);
     outbox.commit((tx) => void delivery.settle(tx));
     expect(outbox.status()?.eventsDropped).toBe(0n);
     tell(outbox, 300);
     delivery.changed('phase');
-    await clock.settle();
+    await clock.advance(0);
     expect(statuses()[2]?.eventsDropped).toBe(44n);
   });
 
@@ -332,7 +251,7 @@ describe('events', () => {
     const answer = Promise.withResolvers<Fault | null>();
     world.answer = () => answer.promise;
     delivery.changed('phase');
-    await clock.settle();
+    await clock.advance(0);
     expect(statuses()[1]?.eventsDropped).toBe(44n);
     outbox.commit((tx) => void delivery.settle(tx));
     tell(outbox, 5);
@@ -341,7 +260,7 @@ describe('events', () => {
     world.answer = () => null;
     tell(outbox, 300);
     delivery.changed('phase');
-    await clock.settle();
+    await clock.advance(0);
     const total = statuses().reduce((sum, status) => sum + status.eventsDropped, 0n);
     const numbers = new Set(statuses().flatMap(({ events }) => events.map(({ number }) => number)));
     expect(BigInt(numbers.size) + total).toBe(615n);
@@ -354,7 +273,7 @@ describe('events', () => {
     await clock.settle();
     tell(outbox, 10);
     delivery.changed('phase');
-    await clock.settle();
+    await clock.advance(0);
     expect(statuses()[1]?.eventsDropped).toBe(0n);
     expect(statuses()[1]?.events.map(({ number }) => number)).toEqual(
       Array.from({ length: 10 }, (_, i) => BigInt(301 + i)),
