@@ -57,9 +57,10 @@ async function main(): Promise<number> {
     process.on(signal, () => enough.abort(new Error(`ended by ${signal}`)));
   }
   const children = newChildren(executable, folder);
-  const show = screen(wantsColour(), process.stdout.columns ?? 100, (text) => {
-    process.stdout.write(text);
-  });
+  // Whoever reads this has gone away (`| head`): nobody is there to show it to.
+  process.stdout.on('error', (error) => enough.abort(error));
+  const print = (text: string) => void process.stdout.write(text);
+  const show = screen(wantsColour(), process.stdout.columns ?? 100, print);
   const options = { stay: values.stay === true, proxy: values['registry-proxy'] ?? null };
   try {
     await perform({ folder, children, pages, show, options, signal: enough.signal });
