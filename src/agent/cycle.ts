@@ -102,7 +102,8 @@ function report(parts: CycleParts, candidate: Candidate, outcome: Outcome): Cycl
     case 'superseded':
       return { kind: 'superseded', offered };
     case 'rejected':
-      parts.follower.noteFault(outcome.fault, candidate.state.point, candidate.via);
+      // Whoever has to act: this state does not come again.
+      parts.follower.noteRefusal(outcome.fault, candidate.state.point, candidate.via);
       return { kind: 'refused', fault: outcome.fault, offered };
     case 'waiting':
     case 'stuck':

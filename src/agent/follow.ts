@@ -32,6 +32,8 @@ export interface Follower {
   note(found: Exclude<Found, { kind: 'candidate' }>): boolean;
   /** A candidate that did not become a change, or whose change ended without being applied. */
   noteFault(fault: Fault, offered: Point | null, via: Via | null): void;
+  /** A candidate that is recorded as rejected. */
+  noteRefusal(fault: Fault, offered: Point, via: Via): void;
   /** Null: go on. Otherwise why this candidate has to wait. */
   barred(candidate: Candidate): Fault | null;
   /** In the commit of an acceptance, undo or application: events. */
@@ -93,6 +95,9 @@ export function follower(input: FollowerInput): Result<Follower> {
     noteFault(why, offered, via) {
       if (why.retry === 'never') held.refusal = refusalOf(why, offered, via, false);
       else held.waiting = why;
+    },
+    noteRefusal(why, offered, via) {
+      held.refusal = refusalOf(why, offered, via, false);
     },
     barred: (candidate) => barred(held, candidate),
     beside(tx, moment) {

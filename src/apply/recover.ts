@@ -3,7 +3,7 @@
  * column of the phase table, so that the device is in the old or the new state (I1), in a bounded
  * number of boots (I4). A cut counts as a failed try, whatever caused it (check 20).
  */
-import { type Fault, fault, ok, type Result, refuse } from '#errors/fault.ts';
+import { FAULTS, type Fault, fault, ok, type Result, refuse } from '#errors/fault.ts';
 import type { Step } from '#plan/step.ts';
 import { everyStep, stepsBetween, stepText } from '#plan/steps.ts';
 import type { ChannelRow, Intent } from '#state/channel-row.ts';
@@ -98,7 +98,8 @@ function recordedFailure({ failure, tries }: Intent): Fault {
     code: failure.code,
     message: failure.message,
     remedy: '',
-    retry: failure.code === 'apply.interrupted' ? 'later' : 'never',
+    // A row of a newer program may name a code that this one does not know.
+    retry: FAULTS[failure.code]?.retry ?? 'never',
   };
 }
 
