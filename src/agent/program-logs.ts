@@ -1,5 +1,5 @@
 /** What a supervised program printed, for `holdfast logs`: the last lines, then what follows. */
-import { logName } from '#apply/runtimes/process-logs.ts';
+import { belongsTo, logName } from '#apply/runtimes/process-logs.ts';
 import type { LogsQuery } from '#control/api.ts';
 import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { Directory } from '#platform/files.ts';
@@ -25,7 +25,7 @@ export function openLog(
   const known = directory.ok ? logNames(directory.value) : [];
   const wanted = query.component
     ? [logName(query.deployment, query.component)]
-    : known.filter((name) => name.startsWith(logName(query.deployment, '').replace(/\.log$/, '')));
+    : known.filter((name) => belongsTo(query.deployment, name));
   const [name] = wanted.filter((one) => known.includes(one));
   if (!directory.ok || name === undefined) {
     if (directory.ok) directory.value.close();

@@ -93,7 +93,7 @@ export function logName(deployment: string, component: string): string {
 }
 
 /** Ids may hold dots: `a.b.c.log` is not taken for a log of `a`. */
-function belongsTo(deployment: string, name: string): boolean {
+export function belongsTo(deployment: string, name: string): boolean {
   const prefix = `${folderOf(deployment)}.`;
   return name.startsWith(prefix) && /^[^.]+\.log(\.\d+)?$/.test(name.slice(prefix.length));
 }
