@@ -33,17 +33,29 @@ export const trustFaults = {
       `the root document has ${d.got} of ${d.threshold} signatures by its root role${d.unusable}`,
     remedy: 'Install the root file exactly as `holdfast init` wrote it (root/1.root.json).',
   },
-  'trust.root-unsupported': {
-    retry: 'operator',
-    says: (d: { version: bigint }) =>
-      `root version ${d.version} is in force, but this agent follows version 1 only`,
-    remedy: 'Update the agent to a version that follows root changes; what runs is kept.',
+  'trust.root-threshold': {
+    retry: 'never',
+    says: (d: { got: number; threshold: number; by: string; unusable: string }) =>
+      `an offered root has ${d.got} of ${d.threshold} signatures by the keys of ${d.by}${d.unusable}`,
+    remedy: 'Sign it with enough root keys, those before and those after: `holdfast root sign`.',
   },
-  'trust.time-reset-unsupported': {
-    retry: 'operator',
-    says: (d: { version: bigint }) =>
-      `root version ${d.version} resets the time floor, which this agent cannot do`,
-    remedy: 'Update the agent, or issue a root without time_reset.',
+  'trust.root-gap': {
+    retry: 'never',
+    says: (d: { offered: bigint; held: bigint }) =>
+      `root ${d.offered} does not follow root ${d.held}, which is held`,
+    remedy: 'Publish the whole chain: every root from version 2 on, none left out.',
+  },
+  'trust.root-fleet': {
+    retry: 'never',
+    says: (d: { offered: string; own: string }) =>
+      `an offered root is of fleet ${d.offered}, this device is in ${d.own}`,
+    remedy: 'A device changes fleets only by the file that trust.root names.',
+  },
+  'trust.root-equivocation': {
+    retry: 'never',
+    says: (d: { version: bigint; offered: string; held: string }) =>
+      `two roots are signed as version ${d.version}: ${d.offered} and ${d.held}, which is held`,
+    remedy: 'Find out who else signs with the root keys, then publish a root with new ones.',
   },
   'trust.root-expired': {
     retry: 'operator',

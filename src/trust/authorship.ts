@@ -27,9 +27,9 @@ import {
   traced,
   wait,
 } from './outcome.ts';
-import { walkRoots } from './root-chain.ts';
+import { type OfferedRoot, walkRoots } from './root-chain.ts';
 import { countSigners } from './threshold.ts';
-import { instantText, type TimeView } from './time.ts';
+import { instantText, resetTime, type TimeView } from './time.ts';
 
 /** Whose word counts, and when it is. */
 export interface Authority {
@@ -45,8 +45,10 @@ export interface Authority {
 export interface Signed {
   /** JSON as it came, or what a protobuf twin held */
   readonly envelope: Uint8Array | Envelope;
-  /** ascending */
-  readonly roots: readonly (Uint8Array | Envelope)[];
+  /** ascending; walked here in memory, so none from a caller that walked and kept them itself */
+  readonly roots: readonly OfferedRoot[];
+  /** what that caller's walk said, for the trace of check 7 */
+  readonly walked?: readonly Outcome<unknown>[];
 }
 
 export interface Authored {
@@ -55,6 +57,9 @@ export interface Authored {
   readonly envelope: Envelope;
   /** the channel's entry in the root */
   readonly channel: RootChannel;
+  /** the newest that is held or was walked to, and the time by it */
+  readonly root: Root;
+  readonly time: TimeView;
 }
 
 export interface Unacceptable {
@@ -86,16 +91,17 @@ export function judgeAuthorship(
   judge(0, describeTime(authority.time));
   const signed = verifySigned(offer, authority, judge);
   if (signed.kind !== 'passed') return unacceptable(signed, null);
-  const { envelope, channel } = signed.value;
+  const { envelope, channel, newest } = signed.value;
   const read = judge(11, readPayload(envelope)); // Check 11
   if (read.kind !== 'passed') return unacceptable(read, null);
   const state = read.value;
-  const offered = pointOnLine(state, authority);
-  const rooted = judge(11, judgeRootVersion(state, authority.root));
+  const offered = pointOnLine(state, newest);
+  const rooted = judge(11, judgeRootVersion(state, newest.root));
   if (rooted.kind !== 'passed') return unacceptable(rooted, offered);
-  const named = judge(12, judgeNames(state, authority)); // Check 12
+  const named = judge(12, judgeNames(state, newest)); // Check 12
   if (named.kind !== 'passed') return unacceptable(named, offered);
-  return { kind: 'authored', state, envelope, channel };
+  const { root, time } = newest;
+  return { kind: 'authored', state, envelope, channel, root, time };
 }
 
 /** Checks 5–10: the envelope alone. */
@@ -103,21 +109,38 @@ function verifySigned(
   offer: Signed,
   authority: Authority,
   judge: Judge,
-): Outcome<{ envelope: Envelope; channel: RootChannel }> {
+): Outcome<{ envelope: Envelope; channel: RootChannel; newest: Authority }> {
   const limits = { bytesMax: LIMITS.envelopeBytes, what: 'the envelope' };
   const parsed = judge(5, parseEnvelope(offer.envelope, limits)); // Check 5
   if (parsed.kind !== 'passed') return parsed;
   const envelope = parsed.value;
   const typed = judge(6, judgePayloadType(envelope, PAYLOAD.desiredState)); // Check 6
   if (typed.kind !== 'passed') return typed;
-  const walked = judge(7, walkRoots(authority.root, offer.roots)); // Check 7
-  if (walked.kind !== 'passed') return walked;
-  const inForce = judge(7, judgeRoot(authority));
+  const newest = newestOf(offer, authority, judge); // Check 7
+  const inForce = judge(7, judgeRoot(newest));
   if (inForce.kind !== 'passed') return inForce;
-  const channel = judgeSigners(envelope, authority, judge); // Checks 8–10
+  const channel = judgeSigners(envelope, newest, judge); // Checks 8–10
   return channel.kind === 'passed'
-    ? passed({ envelope, channel: channel.value }, channel.compared)
+    ? passed({ envelope, channel: channel.value, newest }, channel.compared)
     : channel;
+}
+
+/** Check 7: root first. An offered root that fails is told, and the statement judged without it. */
+function newestOf({ roots, walked = [] }: Signed, authority: Authority, judge: Judge): Authority {
+  judge(7, passed(undefined, `root ${authority.root.version} held`));
+  for (const outcome of walked) judge(7, outcome);
+  let newest = authority;
+  for (const step of walkRoots({ root: authority.root, digest: null }, roots)) {
+    if (step.kind === 'refused') {
+      judge(7, step.stop);
+      continue;
+    }
+    const { root } = step.held;
+    judge(7, passed(undefined, step.compared));
+    const time = root.timeReset ? resetTime(newest.time, root.timeReset.notBefore) : newest.time;
+    newest = { ...newest, root, time };
+  }
+  return newest;
 }
 
 // Check 0

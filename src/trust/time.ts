@@ -43,6 +43,20 @@ export function raiseFloor(floorMs: number, signedMs: number): number {
   return Math.max(floorMs, Math.min(signedMs, floorMs + LIMITS.floorRiseMs));
 }
 
+/** A root's time reset, in memory: the floor is what its owners say, be it lower (ATTACKS R22). */
+export function resetTime(
+  { estimateMs, grade, wallPlausible }: TimeView,
+  notBeforeMs: number,
+): TimeView {
+  const claimed = wallPlausible && estimateMs <= notBeforeMs + LIMITS.wallAheadMs;
+  return {
+    floorMs: notBeforeMs,
+    estimateMs: claimed ? Math.max(estimateMs, notBeforeMs) : notBeforeMs,
+    grade,
+    wallPlausible: claimed && estimateMs >= notBeforeMs,
+  };
+}
+
 /** `2026-11-23T15:39:00Z`, for messages; the core has no Date. */
 export function instantText(ms: number): string {
   const seconds = Math.floor(ms / 1000);

@@ -64,8 +64,8 @@ export function verifyStatement(offer: Offer, trusted: Trusted): Verdict {
   const judge: Judge = (number, outcome) => traced(checks, number, outcome);
   const authored = judgeAuthorship(offer, trusted, judge); // Checks 5–12
   if (authored.kind !== 'authored') return { ...authored, checks };
-  const { state, envelope, channel } = authored;
-  const judged = judgeForDevice(state, channel, { offer, trusted, judge });
+  const { state, envelope, channel, time } = authored;
+  const judged = judgeForDevice(state, channel, { offer, trusted: { ...trusted, time }, judge });
   return judged.kind === 'passed'
     ? { ...judged.value, state, envelope, checks }
     : { ...unacceptable(judged, state.point), checks };

@@ -6,14 +6,17 @@ import type { Envelope } from '#state/envelope.ts';
 import { PAYLOAD } from '#state/media-types.ts';
 import { pae } from '#trust/dsse.ts';
 import { spkiFromRaw } from '#trust/ed25519.ts';
+import { viewTime } from '#trust/time.ts';
 import { verifyStatement } from '#trust/verify.ts';
 import { writeDesiredState } from '#wire/desired-state.ts';
 import { writeEnvelope } from '#wire/envelope.ts';
 import { table } from './table.ts';
 import {
+  accepted,
   CANARY_KEY,
   CURRENT,
   DAY,
+  FLOOR,
   NOW,
   newKey,
   offer,
@@ -113,6 +116,10 @@ test('PAE is injective over types and payloads', () => {
 const demo = root({ demo: true });
 const ending = root({ notAfter: NOW - DAY });
 const ended = root({ notAfter: NOW - 31 * DAY });
+const revoked = [role('root', [ROOT_KEY]), role('stable-signers', [CANARY_KEY])].concat(
+  role('canary-signers', [CANARY_KEY]),
+);
+const nextEpoch = [{ name: 'stable', role: 'stable-signers', epoch: 2n }];
 table('check 7: the root first', [
   ['a demo root', good, 'refused trust.demo-root', { root: demo }],
   ['a demo root, allowed', good, 'accept', { root: demo, allowDemo: true }],
@@ -121,25 +128,67 @@ table('check 7: the root first', [
   ['the same, strict', good, 'waiting trust.maybe-expired', { root: ending, clock: 'strict' }],
   ['the root held, offered again', good, 'accept', {}, { roots: [signedRoot()] }],
   [
-    'R19: a later root by the held root’s keys',
+    'R19: a later root that revokes the key of the channel',
     good,
-    'refused trust.root-unsupported',
+    'refused trust.threshold',
     {},
-    { roots: [signedRoot({ version: 2n }, [ROOT_KEY, other])] },
+    { roots: [signedRoot({ version: 2n, roles: revoked })] },
   ],
   [
-    'R07: N + 2 without N + 1, signed by N',
-    good,
-    'refused trust.root-unsupported',
+    'a later root, and a statement by its new key',
+    signedState({ rootVersion: 2n }, [CANARY_KEY]),
+    'accept',
     {},
-    { roots: [writeEnvelope(signedRoot({ version: 3n }))] },
+    { roots: [signedRoot({ version: 2n, roles: revoked })] },
   ],
   [
-    'a later root that resets the time',
+    'R07: N + 2 without N + 1, signed by N, changes nothing',
     good,
-    'refused trust.time-reset-unsupported',
+    'accept',
     {},
-    { roots: [signedRoot({ version: 2n, timeReset: { notBefore: 1 } })] },
+    { roots: [writeEnvelope(signedRoot({ version: 3n, roles: revoked }))] },
+  ],
+  [
+    'a last root that has ended',
+    good,
+    'refused trust.root-expired',
+    {},
+    { roots: [signedRoot({ version: 2n, notAfter: NOW - 31 * DAY })] },
+  ],
+  [
+    'an ended root on the way is walked through',
+    good,
+    'accept',
+    {},
+    {
+      roots: [
+        signedRoot({ version: 2n, notAfter: NOW - 31 * DAY }),
+        signedRoot({ version: 3n, notAfter: NOW + DAY }),
+      ],
+    },
+  ],
+  [
+    'R22: a floor in the far future, reset by a root that is in force by that time',
+    signedState({ notAfter: NOW + DAY }),
+    'accept',
+    { time: viewTime({ floorMs: NOW + 400 * DAY, wallMs: NOW }) },
+    {
+      roots: [signedRoot({ version: 2n, notAfter: NOW + 90 * DAY, timeReset: { notBefore: NOW } })],
+    },
+  ],
+  [
+    'R22: the same without a reset',
+    signedState({ notAfter: NOW + DAY }),
+    'refused trust.expired',
+    { time: viewTime({ floorMs: NOW + 400 * DAY, wallMs: NOW }) },
+    { roots: [signedRoot({ version: 2n })] },
+  ],
+  [
+    'R03: the next epoch by a later root',
+    signedState({ epoch: 2n, sequence: 1n }),
+    'accept',
+    { floor: accepted(1n, 2n ** 64n - 1n, FLOOR.stateDigest) },
+    { roots: [signedRoot({ version: 2n, channels: nextEpoch })] },
   ],
   [
     'R08: a later root by other keys changes nothing',
