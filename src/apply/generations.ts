@@ -15,15 +15,8 @@ import type { Clock } from '#platform/clock.ts';
 import type { Directory } from '#platform/files.ts';
 import { type Digest, hexOf } from '#state/digest.ts';
 import { folderOf } from './folder-name.ts';
-import {
-  type Difference,
-  isGone,
-  type TreeSource,
-  type TreeTools,
-  treeDiffers,
-  treeStat,
-  unpack,
-} from './unpack.ts';
+import { type Difference, isGone, treeDiffers, treeStat } from './tree-differs.ts';
+import { type TreeSource, type TreeTools, unpack } from './unpack.ts';
 
 export interface WantedTree extends TreeSource {
   readonly generation: Digest;
@@ -43,8 +36,8 @@ const PART = '.part-';
 const SHELF_MODE = 0o755;
 
 /** `<hex>` and its second place. */
-export function slotsOf(generation: Digest): readonly [string, string] {
-  return [hexOf(generation), `${hexOf(generation)}~`];
+export function slotsOf(hex: string): readonly [string, string] {
+  return [hex, `${hex}~`];
 }
 
 const MISSING: Difference = { path: [], found: 'not unpacked' };
@@ -99,7 +92,7 @@ export async function stageTree(
   want: WantedTree,
   used: ReadonlySet<string>,
 ): Promise<Result<string>> {
-  const slots = slotsOf(want.generation);
+  const slots = slotsOf(hexOf(want.generation));
   for (const slot of slots) {
     const wrong = await slotDiffers(tools, shelf, { slot, want, depth: 'hash' });
     if (!wrong.ok) return wrong;

@@ -1,11 +1,11 @@
 /** The contract of runtimes for `process`: a shell script that becomes a sleeping program. */
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { type ProcessRuntime, processRuntime } from '#apply/runtimes/process.ts';
 import { readToken } from '#apply/runtimes/process-identity.ts';
 import type { Generation } from '#state/generation.ts';
 import { value } from '../support/store.ts';
 import { runtimeContract } from './runtime.contract.ts';
-import { program, runtimeWorld } from './runtime-world.ts';
+import { livePrograms, program, runtimeWorld } from './runtime-world.ts';
 
 runtimeContract('process', () => {
   const world = runtimeWorld();
@@ -17,10 +17,7 @@ runtimeContract('process', () => {
       { profile: { kind: 'process', components: [program('bin/pager')] } },
     );
   const [old, next] = [generation('old'), generation('next')];
-  const live = () =>
-    value(world.processes.instances()).filter(
-      ({ instance }) => readToken(instance)?.store === world.options.storeId,
-    );
+  const live = () => livePrograms(world);
   const shelf = `${world.stateDir}/generations/pager`;
   return {
     fresh() {
@@ -48,6 +45,10 @@ runtimeContract('process', () => {
         .map(({ identity }) => identity.pid)
         .join(' '),
     damage(generation) {
+      // A shell reads its script as it goes: not before it has become the program.
+      for (const { identity } of live()) {
+        while (readFileSync(`/proc/${identity.pid}/comm`, 'utf8') !== 'sleep\n') Bun.sleepSync(2);
+      }
       for (const slot of readdirSync(shelf)) {
         if (!slot.startsWith(generation.digest.slice(7))) continue;
         writeFileSync(`${shelf}/${slot}/server/pager`, '#!/bin/sh\nexit 1\n');

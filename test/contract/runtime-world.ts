@@ -1,5 +1,5 @@
 /** A device for runtimes: real files and processes in a directory of its own, a real content store. */
-import { chmodSync, mkdirSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import type { FilesOptions } from '#apply/runtimes/files.ts';
 import type { ProcessOptions } from '#apply/runtimes/process.ts';
 import type { Files } from '#platform/files.ts';
@@ -92,6 +92,38 @@ export function runtimeWorld(files: Files = systemFiles()) {
 }
 
 export type RuntimeWorld = ReturnType<typeof runtimeWorld>;
+
+/**
+ * Live processes of this store. A program in the middle of an exec shows no environment for a
+ * moment: while a recorded one is missing, the table is read again.
+ */
+export function livePrograms({ processes, options, runDir }: RuntimeWorld) {
+  for (let look = 0; ; look += 1) {
+    const found = value(processes.instances()).filter(({ instance }) =>
+      instance.startsWith(`${options.storeId}/`),
+    );
+    const shown = new Set(found.map(({ identity }) => identity.pid));
+    const hidden = recorded(runDir).some(
+      (identity) => !shown.has(identity.pid) && processes.alive(identity),
+    );
+    if (!hidden || look === 500) return found;
+    Bun.sleepSync(2);
+  }
+}
+
+function recorded(runDir: string) {
+  const folder = `${runDir}/processes`;
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => readFileSync(`${entry.parentPath}/${entry.name}`, 'utf8').trim().split(' '))
+    .filter((fields) => fields.length === 5)
+    .map(([, , pid, ticks, bootId = '']) => ({
+      pid: Number(pid),
+      startTicks: BigInt(ticks ?? 0),
+      bootId,
+    }));
+}
 
 export function file(
   target: string,

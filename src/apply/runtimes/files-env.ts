@@ -4,7 +4,7 @@ import { folderOf, shortHash } from '#apply/folder-name.ts';
 import { openOrMake, type ShelfTools } from '#apply/generations.ts';
 import type { Ownership } from '#apply/stage.ts';
 import { HIDDEN, openTarget, type TargetRules } from '#apply/targets.ts';
-import { isGone } from '#apply/unpack.ts';
+import { isGone } from '#apply/tree-differs.ts';
 import { assert, ok, type Result } from '#errors/fault.ts';
 import type { Clock } from '#platform/clock.ts';
 import type { Directory } from '#platform/files.ts';

@@ -13,7 +13,7 @@ import {
 } from '#apply/stage.ts';
 import { ok, type Result } from '#errors/fault.ts';
 import type { Directory } from '#platform/files.ts';
-import { clear, type FilesEnv, type FilesTarget, siblingName } from './files-env.ts';
+import { type FilesEnv, type FilesTarget, siblingName } from './files-env.ts';
 import { keepOrigin, occupied } from './files-origin.ts';
 
 function wanted({ blob, component, owner }: FilesTarget): WantedFile {
@@ -124,9 +124,4 @@ export async function editedSince(env: FilesEnv, at: FilesTarget): Promise<Resul
   if (entry.value?.kind !== 'file') return ok(entry.value !== null);
   const same = await sameBytes(env, at.parent, at.name, wanted(at));
   return same.ok ? ok(!same.value) : same;
-}
-
-/** What a preparation that came to nothing has left. */
-export function dropSibling(at: FilesTarget): Result<void> {
-  return clear(at.parent, siblingName(at));
 }

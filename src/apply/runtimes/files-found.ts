@@ -3,7 +3,7 @@
  * and directory, of at most 1 MiB each, in `.holdfast/<deployment>/found/`.
  */
 import { openOrMake } from '#apply/generations.ts';
-import { isGone } from '#apply/unpack.ts';
+import { isGone } from '#apply/tree-differs.ts';
 import { ok, type Result } from '#errors/fault.ts';
 import type { Directory } from '#platform/files.ts';
 import { type FilesEnv, type FilesTarget, openShelf } from './files-env.ts';

@@ -13,7 +13,7 @@ import { folderOf, shortHash } from '#apply/folder-name.ts';
 import { openOrMake } from '#apply/generations.ts';
 import { sealed } from '#apply/stage.ts';
 import { HIDDEN } from '#apply/targets.ts';
-import { isGone } from '#apply/unpack.ts';
+import { isGone } from '#apply/tree-differs.ts';
 import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { Directory, Entry, FileReader } from '#platform/files.ts';
 import {

@@ -3,7 +3,8 @@
  * (DESIGN section 6). The link may go on pointing into an older generation whose tree is the same.
  */
 import { type Depth, slotDiffers, stageTree } from '#apply/generations.ts';
-import { type Difference, ratioFault } from '#apply/unpack.ts';
+import type { Difference } from '#apply/tree-differs.ts';
+import { ratioFault } from '#apply/unpack.ts';
 import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { Directory } from '#platform/files.ts';
 import { LIMITS } from '#state/limits.ts';

@@ -14,7 +14,13 @@ import type { Child, Processes } from '#platform/processes.ts';
 import type { ProcessComponent } from '#state/deployment.ts';
 import { type Digest, hexOf } from '#state/digest.ts';
 import type { Generation } from '#state/generation.ts';
-import { endSessions, PLAIN_STOP, type StopRule } from './process-end.ts';
+import {
+  endSessions,
+  PLAIN_STOP,
+  type Remainder,
+  type StopRule,
+  stillThere,
+} from './process-end.ts';
 import type { ProgramFiles } from './process-files.ts';
 import {
   instancesOf,
@@ -98,7 +104,7 @@ function created(env: ProcessEnv, generation: Generation): Running {
       clock,
       log,
       launch: () => launch(env, generation, component),
-      end: (session) => endThese(env, id, { which, session, stop: component.stop }),
+      end: (left) => endThese(env, id, { which, left, stop: component.stop }),
       watchLog: () => logs.watch(id, component.name, component.logs),
       onChange: () => env.onChange(id),
     });
@@ -132,7 +138,6 @@ async function raise(env: ProcessEnv, next: Generation, unit: Unit): Promise<Res
   // No record names the program: what else carries its token is a duplicate or a remainder.
   const ended = await endThese(env, next.id, {
     which: exactly(next.digest, name),
-    session: null,
     stop: unit.component.stop,
     spare: program?.pid ?? null,
   });
@@ -215,23 +220,23 @@ async function endAlive(
   for (const { name, stop } of components.toReversed()) {
     const mine: Which = (token, component) =>
       component === folderOf(name) && which(token, component);
-    const ended = await endThese(env, id, { which: mine, session: null, stop });
+    const ended = await endThese(env, id, { which: mine, stop });
     if (!ended.ok) return ended;
   }
-  return endThese(env, id, { which, session: null, stop: PLAIN_STOP });
+  return endThese(env, id, { which, stop: PLAIN_STOP });
 }
 
 interface Ending {
   readonly which: Which;
-  /** of a leader that is known; its environment may be unreadable by now */
-  readonly session: number | null;
+  /** of a leader that has ended; the environments of others may be unreadable */
+  readonly left?: Remainder | null;
   readonly stop: StopRule;
   /** this session stays */
   readonly spare?: number | null;
 }
 
 function endThese(env: ProcessEnv, id: string, ending: Ending): Promise<Result<void>> {
-  const { which, session, stop, spare } = ending;
+  const { which, left, stop, spare } = ending;
   const find = (): Result<ReadonlySet<number>> => {
     const sessions = new Set<number>();
     const found = instancesOf(env.processes, env.storeId, id);
@@ -242,7 +247,7 @@ function endThese(env: ProcessEnv, id: string, ending: Ending): Promise<Result<v
     const recorded = recordedSessions(env, id, which);
     if (!recorded.ok) return recorded;
     for (const each of recorded.value) sessions.add(each);
-    if (session !== null && env.processes.session(session).length > 0) sessions.add(session);
+    if (left && stillThere(env.processes, left)) sessions.add(left.session);
     if (spare) sessions.delete(spare);
     return ok(sessions);
   };
@@ -268,11 +273,17 @@ function recordedSessions(env: ProcessEnv, id: string, which: Which): Result<rea
 export function usedSlots(env: ProcessEnv, id: string): Result<ReadonlySet<string>> {
   const found = instancesOf(env.processes, env.storeId, id);
   if (!found.ok) return found;
+  const records = env.records.list(id);
+  if (!records.ok) return records;
   const used = new Set<string>();
-  for (const { token } of found.value)
-    for (const slot of [token.hex, `${token.hex}~`]) used.add(slot);
+  const tokens: (Token | null)[] = found.value.map(({ token }) => token);
+  for (const { record } of records.value) {
+    if (record.identity && env.processes.alive(record.identity))
+      tokens.push(readToken(record.token));
+  }
+  for (const token of tokens) if (token) for (const slot of slotsOf(token.hex)) used.add(slot);
   const held = env.running.get(id);
-  for (const slot of held ? slotsOf(held.generation.digest) : []) used.add(slot);
+  for (const slot of held ? slotsOf(hexOf(held.generation.digest)) : []) used.add(slot);
   return ok(used);
 }
 

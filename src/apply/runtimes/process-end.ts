@@ -1,10 +1,14 @@
 /**
  * Ends sessions: the stop signal to every process, time to go, then SIGKILL. Sessions that a program
  * opened for helpers carry its token and are found again until none is left (attack row L18).
+ *
+ * A session's number is free for anybody once the session is empty. So a number alone is never
+ * signalled: a session is known by a process in it that carries our token, by a recorded leader
+ * that is alive, or by a process that was seen in it before (`Remainder`).
  */
 import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { Clock } from '#platform/clock.ts';
-import type { Processes } from '#platform/processes.ts';
+import type { Processes, ProcessIdentity } from '#platform/processes.ts';
 
 export interface StopRule {
   readonly signal: string;
@@ -18,6 +22,23 @@ export const PLAIN_STOP: StopRule = { signal: 'SIGTERM', timeoutMs: 10_000 };
 const KILL_MS = 5_000;
 const LOOK_FIRST_MS = 5;
 const LOOK_LAST_MS = 200;
+
+/** A session whose leader has ended, and who was in it then. */
+export interface Remainder {
+  readonly session: number;
+  readonly pids: ReadonlySet<number>;
+}
+
+/** At the moment of the leader's end: while anybody is left in the session its number stays taken. */
+export function remainderOf(processes: Processes, leader: ProcessIdentity): Remainder {
+  return { session: leader.pid, pids: new Set(processes.session(leader.pid)) };
+}
+
+/** Who of them is still there; null: the session has ended, whatever bears its number now. */
+export function stillThere(processes: Processes, left: Remainder): Remainder | null {
+  const now = processes.session(left.session);
+  return now.some((pid) => left.pids.has(pid)) ? { ...left, pids: new Set(now) } : null;
+}
 
 export interface EndTools {
   readonly processes: Processes;
@@ -47,18 +68,27 @@ async function signalAndWait(
   timeoutMs: number,
 ): Promise<Result<ReadonlySet<number>>> {
   const deadline = clock.monotonicMs() + timeoutMs;
-  const told = new Set<number>();
+  const told = new Map<number, Remainder>();
+  let empty = 0;
   for (let delayMs = LOOK_FIRST_MS; ; delayMs = Math.min(delayMs * 2, LOOK_LAST_MS)) {
-    const left = find();
-    if (!left.ok || left.value.size === 0) return left;
-    for (const session of left.value) {
+    const found = find();
+    if (!found.ok) return found;
+    const left = new Set(found.value);
+    for (const [session, remainder] of told) {
+      const now = stillThere(processes, remainder);
+      if (now) left.add(session);
+      if (now) told.set(session, now);
+      else told.delete(session);
+    }
+    for (const session of left) {
       if (told.has(session)) continue;
-      told.add(session);
+      told.set(session, { session, pids: new Set(processes.session(session)) });
       const sent = processes.signalSession(session, signal);
       if (!sent.ok) return sent;
     }
-    const remainingMs = deadline - clock.monotonicMs();
-    if (remainingMs <= 0) return left;
-    await clock.sleep(Math.min(delayMs, remainingMs));
+    empty = left.size === 0 ? empty + 1 : 0;
+    // A process in the middle of an exec shows no environment: nothing is asked for twice.
+    if (empty > 1 || clock.monotonicMs() >= deadline) return ok(left);
+    await clock.sleep(empty > 0 ? LOOK_FIRST_MS : delayMs);
   }
 }

@@ -13,11 +13,12 @@ import {
   sweepShelf,
 } from '#apply/generations.ts';
 import { treeCursor } from '#apply/tree-cursor.ts';
-import { type Difference, isGone, ratioFault } from '#apply/unpack.ts';
+import { type Difference, isGone } from '#apply/tree-differs.ts';
+import { ratioFault } from '#apply/unpack.ts';
 import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { Directory, Files } from '#platform/files.ts';
 import type { ProcessComponent } from '#state/deployment.ts';
-import type { Digest } from '#state/digest.ts';
+import { type Digest, hexOf } from '#state/digest.ts';
 import type { Generation } from '#state/generation.ts';
 import { blobOf, commandOf, programTree } from './process-program.ts';
 
@@ -121,7 +122,7 @@ async function intactSlot(
   const tree = programTree(want.generation, want.component);
   let first: Difference | null = null;
   try {
-    for (const slot of slotsOf(want.generation.digest)) {
+    for (const slot of slotsOf(hexOf(want.generation.digest))) {
       const place = { slot, want: tree, depth: want.depth };
       const wrong = await slotDiffers(tools, shelf.value, place);
       if (!wrong.ok) return wrong;

@@ -12,6 +12,7 @@ import type { Clock } from '#platform/clock.ts';
 import type { Log } from '#platform/log.ts';
 import type { Child, Processes, ProcessIdentity, RunEnd } from '#platform/processes.ts';
 import type { ProcessComponent } from '#state/deployment.ts';
+import { type Remainder, remainderOf } from './process-end.ts';
 
 const STABLE_MS = 60_000;
 const ADOPTED_LOOK_MS = 1_500;
@@ -26,7 +27,7 @@ export interface UnitTools {
   /** Verifies the program's files (check 18), writes the records, starts it. */
   launch(): Promise<Result<Child>>;
   /** Ends every session of this component that is there. */
-  end(session: number | null): Promise<Result<void>>;
+  end(left: Remainder | null): Promise<Result<void>>;
   /** Looks after the log while the program is supervised; the returned function ends that. */
   watchLog(): () => void;
   /** the state changed by itself */
@@ -88,7 +89,7 @@ export function supervise(deployment: string, component: ProcessComponent, tools
     async stop() {
       leave(life);
       await life.starting;
-      const done = await tools.end(life.identity?.pid ?? null);
+      const done = await tools.end(null);
       if (done.ok) {
         life.identity = null;
         life.state = 'stopped';
@@ -136,7 +137,9 @@ async function launch(life: Life): Promise<Result<void>> {
   life.identity = identity;
   life.state = 'running';
   life.message = '';
-  void exited.then((end) => gone(life, identity, endText(end)));
+  void exited.then((end) => {
+    gone(life, identity, { why: endText(end), left: remainderOf(life.tools.processes, identity) });
+  });
   return ok(undefined);
 }
 
@@ -144,21 +147,27 @@ async function launch(life: Life): Promise<Result<void>> {
 function look(life: Life, who: ProcessIdentity): void {
   if (life.ended || life.identity !== who) return;
   const { clock, processes } = life.tools;
-  if (!processes.alive(who)) gone(life, who, 'ended');
+  if (!processes.alive(who)) gone(life, who, { why: 'ended', left: null });
   else life.cancel = clock.after(ADOPTED_LOOK_MS, () => look(life, who));
 }
 
-function gone(life: Life, who: ProcessIdentity, why: string): void {
+interface Ending {
+  readonly why: string;
+  /** what the program left; null: only what its token finds */
+  readonly left: Remainder | null;
+}
+
+function gone(life: Life, who: ProcessIdentity, ending: Ending): void {
   if (life.ended || life.identity !== who) return;
   const { deployment, component, tools } = life;
   if (upMs(life) >= STABLE_MS) life.failures = 0;
+  const { why } = ending;
   tools.log.write('warn', 'program.ended', { deployment, component: component.name, why });
   life.identity = null;
-  again(life, why, who.pid);
+  again(life, ending);
 }
 
-/** @param session  what may be left of the program that ended */
-function again(life: Life, why: string, session: number): void {
+function again(life: Life, { why, left }: Ending): void {
   const { component, tools } = life;
   const delayMs = backoffMs(component.restart, life.failures);
   life.failures += 1;
@@ -166,19 +175,19 @@ function again(life: Life, why: string, session: number): void {
   life.state = 'waiting';
   life.message = `${component.name}: ${why}; starts again in ${Math.ceil(delayMs / 1_000)} s`;
   life.cancel = tools.clock.after(delayMs, () => {
-    life.starting = relaunch(life, session);
+    life.starting = relaunch(life, left);
   });
   tools.onChange();
 }
 
-async function relaunch(life: Life, session: number): Promise<Result<void>> {
+async function relaunch(life: Life, left: Remainder | null): Promise<Result<void>> {
   // What the old one left may hold its port.
-  const cleared = await life.tools.end(session);
+  const cleared = await life.tools.end(left);
   if (life.ended) return ok(undefined);
   const launched: Result<void> = cleared.ok ? await launch(life) : cleared;
   if (life.ended) return launched;
   if (launched.ok) life.tools.onChange();
-  else again(life, `cannot be started: ${launched.fault.message}`, session);
+  else again(life, { why: `cannot be started: ${launched.fault.message}`, left });
   return launched;
 }
 

@@ -16,7 +16,7 @@ import type { Files } from '#platform/files.ts';
 import type { Inflate } from '#platform/inflate.ts';
 import type { Log } from '#platform/log.ts';
 import type { Processes } from '#platform/processes.ts';
-import type { Digest } from '#state/digest.ts';
+import { type Digest, hexOf } from '#state/digest.ts';
 import type { Generation } from '#state/generation.ts';
 import {
   account,
@@ -122,7 +122,7 @@ async function prepare(env: ProcessEnv, next: Generation): Promise<Result<void>>
 /** Check 18: every byte is compared, unless the program runs from there already. */
 async function readyFiles(env: ProcessEnv, next: Generation): Promise<Result<void>> {
   const held = env.running.get(next.id);
-  const [first] = slotsOf(next.digest);
+  const [first] = slotsOf(hexOf(next.digest));
   for (const component of processProfile(next).components) {
     const unit =
       held?.generation.digest === next.digest

@@ -4,7 +4,8 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSy
 import { type ShelfTools, stageTree, sweepShelf, type WantedTree } from '#apply/generations.ts';
 import { durablePlaces } from '#apply/places.ts';
 import { type Blobs, pace, pristine, stageFile } from '#apply/stage.ts';
-import { ratioFault, treeDiffers, unpack } from '#apply/unpack.ts';
+import { treeDiffers } from '#apply/tree-differs.ts';
+import { ratioFault, unpack } from '#apply/unpack.ts';
 import type { Directory } from '#platform/files.ts';
 import { systemClock } from '#platform/node/clock.ts';
 import { systemFiles } from '#platform/node/files.ts';
