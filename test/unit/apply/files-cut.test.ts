@@ -72,7 +72,7 @@ describe('L12: a cut at every change of the disk', () => {
         await change(fresh(), goesOn ? before : after, goesOn ? after : before);
         expect(`cut ${cutAt}: ${sees()}`).toBe(`cut ${cutAt}: ${end}`);
       }
-    });
+    }, 60_000);
   }
 
   async function change(
