@@ -98,7 +98,7 @@ async function start(loop: Loop): Promise<Result<void>> {
   const row = follower.row();
   const { intent } = row;
   const window = intent ? parts.healthWindowOf(intent.to.stateDigest) : 0;
-  const recovered = await recover(context, row, window);
+  const recovered = await recover(context, row, window, follower.safeMode());
   if (!recovered.ok) return recovered;
   if (recovered.value.kind === 'closed') {
     const begun = await bringIntoForce(loop);

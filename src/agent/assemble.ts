@@ -23,7 +23,7 @@ import { type Follower, follower } from './follow.ts';
 import { type Runner, runner } from './runner.ts';
 import { type AgentRuntimes, openRuntimes } from './runtimes.ts';
 import { type Links, openLinks } from './sources.ts';
-import { CRASHES_MAX } from './start-count.ts';
+import { CRASHES_MAX, QUIET_MS } from './start-count.ts';
 import { deliveryOf, recordDrift, recordLink, snapshotOf } from './telling.ts';
 import { connect, type Triggers, tellSchedule, triggersOf } from './waking.ts';
 
@@ -141,6 +141,7 @@ function partsOf(given: Given, wires: Wires): Result<Assembled> {
     wires.changed = (what) => told.changed(what);
     wires.settle = (tx) => void told.settle(tx);
   }
+  const endQuiet = platform.clock.after(QUIET_MS, () => base.starts.reset());
   const connecting = {
     ...{ platform, config, links, follower: following.value, triggers },
     linkEvent(event: MqttLinkEvent): void {
@@ -160,6 +161,7 @@ function partsOf(given: Given, wires: Wires): Result<Assembled> {
     snapshot,
     connect: () => connect({ ...connecting, delivery: delivery.value }),
     close() {
+      endQuiet();
       runtimes.monitor.close();
       runtimes.process.release();
       base.close();
@@ -316,7 +318,8 @@ function beside(
     for (const { stateDigest } of states.ok ? states.value : []) {
       if (!kept.has(stateDigest)) tx.removeState(row.fleet, row.channel, stateDigest);
     }
-    base.starts.reset();
+    // An undo after a cut is where a crash leads, not progress.
+    if (moment.kind === 'applied' || moment.rejected) base.starts.reset();
   }
   wires.follower?.beside(tx, moment);
   wires.settle(tx);

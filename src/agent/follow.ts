@@ -84,6 +84,9 @@ export function follower(input: FollowerInput): Result<Follower> {
     channel,
     row: () => held.row,
     saw(next) {
+      // A newer state that is applied ends safe mode, as the operator does.
+      const applied = next.applied?.stateDigest;
+      if (applied !== held.row.applied?.stateDigest) held.safeModeCrashes = 0;
       held.row = next;
       if (next.intent?.phase !== 'activating') return;
       held.refusal = null;

@@ -6,6 +6,8 @@ import type { Files } from '#platform/files.ts';
 
 /** starts without a clean stop, a finished change or a quiet while, that make the next one safe */
 export const CRASHES_MAX = 5;
+/** ms that an agent has to live for its start to count as a good one */
+export const QUIET_MS = 10 * 60_000;
 const NAME = 'starts';
 
 export interface StartCount {

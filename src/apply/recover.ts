@@ -19,10 +19,12 @@ export type Recovered =
   /** the whole new state is in force; its proof goes on */
   | { readonly kind: 'proving'; readonly change: Change };
 
+/** @param safeMode  the last proven state is to run: what was being proven goes back as well */
 export async function recover(
   context: ApplyContext,
   row: ChannelRow,
   healthWindowMs: number,
+  safeMode = false,
 ): Promise<Result<Recovered>> {
   const { intent } = row;
   if (!intent || intent.phase === 'waiting') return ok({ kind: 'closed', outcome: null });
@@ -37,7 +39,7 @@ export async function recover(
     const loop = fault('apply.crash-loop', { tries: intent.tries });
     return closed(await undo(context, change, loop, false));
   }
-  if (intent.phase === 'activating') {
+  if (intent.phase === 'activating' || safeMode) {
     // The next try is counted by its acceptance (journal.ts), before it enters activating again.
     const cut = fault('apply.interrupted', { phase: intent.phase, tries: intent.tries });
     return closed(await undo(context, change, cut, false));
