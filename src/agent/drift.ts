@@ -77,7 +77,9 @@ export function drift(input: DriftInput): Drift {
     if (deployment.drift === 'report' || !input.mayRepair()) return false;
     if (deviations.some(({ what }) => flapping.has(`${id} ${what}`))) return false;
     for (const { what } of deviations) if (!count(id, what)) return false;
-    const done = await runtime.activate(generation, generation);
+    // What somebody put there may be worth something: kept first, and not repaired when it cannot be.
+    const kept = await runtime.keepFound(generation);
+    const done = kept.ok ? await runtime.activate(generation, generation) : kept;
     if (!done.ok) {
       input.tell({ kind: 'failed', deployment: id, fault: done.fault });
       return false;

@@ -58,7 +58,7 @@ export function applyWorld() {
       calls.push(`${name}!`);
       return refused({
         ...fault('apply.superseded', { point: name }),
-        code: now.code ?? 'platform.io',
+        code: now.code ?? 'apply.reload-failed',
         retry: 'never',
       });
     }

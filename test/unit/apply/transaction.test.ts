@@ -105,7 +105,7 @@ describe('fail step k of n', () => {
     ]);
     expect((await apply(2, NEW)).kind).toBe('stuck');
     expect(world.row().intent?.phase).toBe('stuck');
-    expect(world.row().degraded).toBe('platform.io');
+    expect(world.row().degraded).toBe('apply.reload-failed');
     await boots([]);
     expect(world.inForce()).toEqual(before);
     expect(world.row().intent).toBeNull();
