@@ -15,6 +15,7 @@ import { registerKey } from './key.ts';
 import { registerLogs } from './logs.ts';
 import { registerNudge } from './nudge.ts';
 import { registerOperator } from './operator.ts';
+import { registerPae } from './pae.ts';
 import { registerPlan } from './plan.ts';
 import { registerPrepareImage } from './prepare-image.ts';
 import { registerPromote } from './promote.ts';
@@ -39,6 +40,7 @@ const REGISTRATIONS: readonly ((program: Command, context: CliContext) => void)[
   registerSelfTest,
   registerInit,
   registerKey,
+  registerPae,
   registerSign,
   registerDiff,
   registerPublish,

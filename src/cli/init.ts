@@ -2,6 +2,7 @@
 import { type Command, Option } from 'commander';
 import { ok, type Result, refuse } from '#errors/fault.ts';
 import { initFleet } from '#publisher/init.ts';
+import { readKeyFile } from '#publisher/keys.ts';
 import { isId } from '#state/names.ts';
 import type { CliContext } from './context.ts';
 import { finish, outputOption, passphrasesOf } from './fleet-command.ts';
@@ -11,6 +12,7 @@ import { type Format, painter, pairs } from './render.ts';
 interface InitFlags {
   readonly name?: string;
   readonly channel: readonly string[];
+  readonly signer: readonly string[];
   readonly rootKeys: string;
   readonly rootThreshold?: string;
   readonly demo: boolean;
@@ -41,6 +43,7 @@ export function registerInit(program: Command, context: CliContext): void {
     .argument('<dir>', 'the fleet folder, new or empty')
     .option('--name <text>', 'the fleet’s name (default: the folder’s)')
     .option('--channel <name...>', 'channels of the fleet', CHANNELS)
+    .option('--signer <channel=file...>', 'channels signed elsewhere, by this public key', [])
     .option('--root-keys <n>', 'how many root keys', '1')
     .option('--root-threshold <n>', 'how many of them must sign a root (default: more than half)')
     .option('--registry <url>', 'https://host/repository')
@@ -67,11 +70,14 @@ async function init(context: CliContext, dir: string, flags: InitFlags): Promise
   const rootThreshold = Number(flags.rootThreshold ?? Math.floor(rootKeys / 2) + 1);
   if (!isCount(rootKeys, ROOT_KEYS_MAX)) return wrong('--root-keys', `not 1 to ${ROOT_KEYS_MAX}`);
   if (!isCount(rootThreshold, rootKeys)) return wrong('--root-threshold', `not 1 to ${rootKeys}`);
+  const signers = readSigners(context, flags);
+  if (!signers.ok) return signers;
   const directory = resolvePath(context, dir);
   const made = await initFleet(context.platform, {
     directory,
     name: flags.name ?? directory.slice(directory.lastIndexOf('/') + 1),
     channels: [...new Set(flags.channel)],
+    signers: signers.value,
     rootKeys,
     rootThreshold,
     demo: flags.demo,
@@ -92,6 +98,25 @@ async function init(context: CliContext, dir: string, flags: InitFlags): Promise
     takeOffline: flags.demo ? [] : keys.map(({ name }) => `${directory}/keys/root/${name}.pem`),
     demo: root.demo,
   });
+}
+
+/** `stable=ops.pub`: the bytes of each file by channel. */
+function readSigners(
+  context: CliContext,
+  { signer, channel: channels }: InitFlags,
+): Result<ReadonlyMap<string, Uint8Array>> {
+  const signers = new Map<string, Uint8Array>();
+  for (const text of signer) {
+    const at = text.indexOf('=');
+    const channel = text.slice(0, Math.max(at, 0));
+    if (!channels.includes(channel))
+      return wrong('--signer', `${text}: name a channel, = and a file`);
+    const file = resolvePath(context, text.slice(at + 1));
+    const bytes = readKeyFile(context.platform.files, file);
+    if (!bytes.ok) return bytes;
+    signers.set(channel, bytes.value);
+  }
+  return ok(signers);
 }
 
 function isCount(value: number, most: number): boolean {

@@ -1,7 +1,15 @@
-/** `holdfast key create|list`: the keys of a fleet folder. */
-import type { Command } from 'commander';
+/** `holdfast key create|add|list`: the keys of a fleet folder. */
+import { type Command, Option } from 'commander';
 import { ok, type Result, refuse } from '#errors/fault.ts';
-import { createKey, type KeyUse, listKeys } from '#publisher/keys.ts';
+import {
+  addKey,
+  createKey,
+  type KeyUse,
+  knownScheme,
+  listKeys,
+  readKeyFile,
+  SCHEME_NAMES,
+} from '#publisher/keys.ts';
 import { isId } from '#state/names.ts';
 import type { CliContext } from './context.ts';
 import {
@@ -18,6 +26,9 @@ interface KeyView {
   readonly name: string;
   readonly use: KeyUse;
   readonly keyid: string;
+  readonly scheme: string;
+  /** the private key was never here */
+  readonly elsewhere: boolean;
   /** of the root in force */
   readonly roles: readonly string[];
 }
@@ -29,11 +40,13 @@ export function registerKey(program: Command, context: CliContext): void {
       finish(context, options.output, keysOf(context, options), {
         text: (keys) =>
           columns(
-            ['NAME', 'USE', 'KEYID', 'ROLES'],
-            keys.map(({ name, use, keyid, roles }) => [
+            ['NAME', 'USE', 'KEYID', 'SCHEME', 'PRIVATE KEY', 'ROLES'],
+            keys.map(({ name, use, keyid, scheme, elsewhere, roles }) => [
               name,
               use,
               keyid.slice(0, 16),
+              scheme,
+              elsewhere ? 'elsewhere' : 'made here',
               roles.join(', ') || '–',
             ]),
           ),
@@ -41,6 +54,7 @@ export function registerKey(program: Command, context: CliContext): void {
       });
     },
   );
+  registerAdd(key, context);
   fleetCommand(key, 'create', 'a new Ed25519 key; it signs once a root names it')
     .argument('<name>', 'its file name')
     .option('--root', 'a root key instead of a signing key', false)
@@ -59,6 +73,55 @@ export function registerKey(program: Command, context: CliContext): void {
     );
 }
 
+function registerAdd(key: Command, context: CliContext): void {
+  fleetCommand(key, 'add', 'somebody else’s public key, whose signatures are attached')
+    .argument('<name>', 'its file name here')
+    .argument('<file>', 'PEM, an OpenSSH .pub, or a key file of minisign or signify')
+    .option('--root', 'a root key instead of a signing key', false)
+    .addOption(
+      new Option('--scheme <name>', 'what it signs by, where the file cannot tell').choices([
+        ...SCHEME_NAMES,
+      ]),
+    )
+    .action((name: string, file: string, options: AddFlags) => {
+      finish(context, options.output, add(context, { name, file }, options), {
+        text: ({ use, keyid, scheme, from }) => `${use}/${name} ${keyid} ${scheme} (${from})\n`,
+        name: ({ use }) => `${use}/${name}\n`,
+      });
+    });
+}
+
+interface AddFlags extends FleetOptions {
+  readonly root: boolean;
+  readonly scheme?: string;
+}
+
+function add(
+  context: CliContext,
+  { name, file }: { readonly name: string; readonly file: string },
+  options: AddFlags,
+): Result<KeyView & { readonly from: string }> {
+  const named = checkName(name);
+  if (!named.ok) return named;
+  const { platform } = context;
+  const bytes = readKeyFile(platform.files, resolvePath(context, file));
+  if (!bytes.ok) return bytes;
+  const use: KeyUse = options.root ? 'root' : 'signing';
+  const scheme = options.scheme === undefined ? null : knownScheme(options.scheme);
+  const directory = resolvePath(context, options.fleet);
+  const given = { file: bytes.value, scheme };
+  const key = addKey(platform, directory, { use, name }, given);
+  if (!key.ok) return key;
+  const { keyid, elsewhere, from } = key.value;
+  return ok({ name, use, keyid, scheme: key.value.scheme, elsewhere, roles: [], from });
+}
+
+function checkName(name: string): Result<undefined> {
+  if (isId(name)) return ok();
+  const reason = `${JSON.stringify(name)}: use a-z, 0-9, "." and "-"`;
+  return refuse('publish.option', { option: 'name', reason });
+}
+
 function keysOf(context: CliContext, options: FleetOptions): Result<readonly KeyView[]> {
   const fleet = openFleetOf(context, options);
   if (!fleet.ok) return fleet;
@@ -67,9 +130,9 @@ function keysOf(context: CliContext, options: FleetOptions): Result<readonly Key
   for (const use of ['root', 'signing'] as const) {
     const keys = listKeys(context.platform, directory, use);
     if (!keys.ok) return keys;
-    for (const { name, keyid } of keys.value) {
+    for (const { name, keyid, scheme, elsewhere } of keys.value) {
       const roles = root.roles.filter(({ keyids }) => keyids.includes(keyid)).map((r) => r.name);
-      views.push({ name, use, keyid, roles });
+      views.push({ name, use, keyid, scheme, elsewhere, roles });
     }
   }
   return ok(views);
@@ -80,15 +143,15 @@ async function create(
   name: string,
   options: FleetOptions & { readonly root: boolean; readonly passphrase: boolean },
 ): Promise<Result<KeyView>> {
-  if (!isId(name)) {
-    const reason = `${JSON.stringify(name)}: use a-z, 0-9, "." and "-"`;
-    return refuse('publish.option', { option: 'name', reason });
-  }
+  const named = checkName(name);
+  if (!named.ok) return named;
   const use: KeyUse = options.root ? 'root' : 'signing';
   const passphrases = passphrasesOf(context, !options.passphrase);
   const passphrase = await passphrases(`${use}/${name}`, 'create');
   if (!passphrase.ok) return passphrase;
   const directory = resolvePath(context, options.fleet);
   const key = await createKey(context.platform, directory, { use, name }, passphrase.value);
-  return key.ok ? ok({ name, use, keyid: key.value.keyid, roles: [] }) : key;
+  if (!key.ok) return key;
+  const { keyid, scheme, elsewhere } = key.value;
+  return ok({ name, use, keyid, scheme, elsewhere, roles: [] });
 }

@@ -20,7 +20,11 @@ export interface PublishedView {
   readonly stateDigest: string;
   readonly manifestDigest: string;
   readonly deployments: number;
-  readonly signed: 'now' | 'before' | 'elsewhere';
+  readonly signed: 'now' | 'before' | 'elsewhere' | 'waiting';
+  /** where it waits: the signatures there are, those it needs, its folder */
+  readonly got?: number;
+  readonly threshold?: number;
+  readonly folder?: string;
   /** where it went; empty: nowhere yet */
   readonly to: string;
   readonly moved: boolean;
@@ -28,7 +32,7 @@ export interface PublishedView {
 }
 
 export function viewOf(
-  { state, manifestDigest }: Pick<Head, 'state' | 'manifestDigest'>,
+  { state, manifestDigest }: Pick<Head, 'state'> & { readonly manifestDigest: string },
   more: Pick<PublishedView, 'signed'> & Partial<PublishedView>,
 ): PublishedView {
   return {
@@ -47,6 +51,10 @@ export function viewOf(
 export function publishedText(context: CliContext, view: PublishedView): string {
   const paint = painter(context.terminal);
   const what = `${view.channel} ${paint.strong(view.point)} ${shortDigest(view.stateDigest)}`;
+  if (view.signed === 'waiting') {
+    const { got = 0, threshold = 0, folder = '' } = view;
+    return `${what}  waits: ${got} of ${threshold} signatures\n  holdfast pae ${folder} --out FILE\n`;
+  }
   const signed = { now: 'signed', before: 'signed before', elsewhere: 'unchanged' }[view.signed];
   const where = view.to === '' ? '' : view.moved ? ` → ${view.to}` : `, there already: ${view.to}`;
   return `${what}  ${signed}${where}${view.nudged ? ', nudged' : ''}\n`;

@@ -10,6 +10,7 @@ import {
   prepareChannel,
   publishChannel,
   pushPrepared,
+  stillWaiting,
 } from '#publisher/publish.ts';
 import type { CliContext } from './context.ts';
 import {
@@ -118,6 +119,7 @@ async function toBundle(
   if (!prepared.ok) return prepared;
   if (prepared.value.kind === 'unchanged')
     return ok(viewOf(prepared.value.head, { signed: 'elsewhere' }));
+  if (prepared.value.kind === 'waiting') return stillWaiting(fleet, prepared.value.waiting);
   const { signed, fresh } = prepared.value;
   const wrote = writeBundle(platform.files, options.to, signed);
   if (!wrote.ok) return wrote;

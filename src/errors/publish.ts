@@ -130,4 +130,90 @@ export const publishFaults = {
     says: (d: { bundle: string; reason: string }) => `${d.bundle}: ${d.reason}`,
     remedy: 'Name a bundle as oci:DIRECTORY or oci-archive:FILE.',
   },
+  'publish.signatures-missing': {
+    retry: 'operator',
+    says: (d: { point: string; got: number; threshold: number; folder: string }) =>
+      `${d.point} has ${d.got} of ${d.threshold} signatures; it waits in ${d.folder}`,
+    remedy: 'Sign what `holdfast pae` prints for it, then `holdfast sign --attach FILE`.',
+  },
+  'publish.nothing-waiting': {
+    retry: 'operator',
+    says: (d: { channel: string }) => `no statement of ${d.channel} waits for signatures`,
+    remedy: 'Run `holdfast sign` first; with --detached it opens no private key.',
+  },
+  'publish.signature-refused': {
+    retry: 'operator',
+    says: (d: { point: string; reason: string }) =>
+      `the signature does not count for ${d.point}: ${d.reason}`,
+    remedy: 'Sign exactly what `holdfast pae` prints, with a key that the root names.',
+  },
+  'publish.root-chain': {
+    retry: 'operator',
+    says: (d: { file: string; reason: string }) => `${d.file}: ${d.reason}`,
+    remedy: 'Bring the signed roots back as they were published: `holdfast root pull` fetches them.',
+  },
+  'publish.root-behind': {
+    retry: 'operator',
+    says: (d: { source: string; theirs: bigint; ours: bigint }) =>
+      `${d.source} has root version ${d.theirs}, this folder only ${d.ours}`,
+    remedy: 'Run `holdfast root pull`, look at `holdfast root diff`, then run the command again.',
+  },
+  'publish.root-forked': {
+    retry: 'operator',
+    says: (d: { source: string; version: bigint }) =>
+      `${d.source} has another root version ${d.version} than this folder, and both are signed`,
+    remedy:
+      'Two desks made one version: move this folder’s file away, run `holdfast root pull`, and edit again.',
+  },
+  'publish.root-expired': {
+    retry: 'operator',
+    says: (d: { version: bigint; notAfter: string; now: string }) =>
+      `root version ${d.version} ended ${d.notAfter}, and it is ${d.now}`,
+    remedy: 'Renew it: `holdfast root set-expiry`, then request, sign and publish the new root.',
+  },
+  'publish.root-newer': {
+    retry: 'operator',
+    says: (d: { version: bigint }) =>
+      `root version ${d.version} has parts that this version of holdfast would lose`,
+    remedy: 'Edit it with the newest holdfast that any desk of this fleet uses.',
+  },
+  'publish.root-draft': {
+    retry: 'operator',
+    says: (d: { file: string; reason: string }) => `${d.file}: ${d.reason}`,
+    remedy: 'Correct the draft, or start again with `holdfast root discard`.',
+  },
+  'publish.root-none': {
+    retry: 'operator',
+    says: (d: { what: string; file: string }) => `there is no ${d.what} of the next root: no ${d.file}`,
+    remedy: 'Change something first (`holdfast root --help`), then `holdfast root request`.',
+  },
+  'publish.root-pending': {
+    retry: 'operator',
+    says: (d: { file: string; signatures: number }) =>
+      `${d.file} asks for signatures to something else already and has ${d.signatures}`,
+    remedy: 'Finish it with `holdfast root publish`, or drop it with `holdfast root discard`.',
+  },
+  'publish.root-request': {
+    retry: 'operator',
+    says: (d: { file: string; reason: string }) => `${d.file}: ${d.reason}`,
+    remedy: 'Ask for the file that `holdfast root request` wrote, exactly as it was written.',
+  },
+  'publish.root-not-a-signer': {
+    retry: 'operator',
+    says: (d: { key: string; version: bigint }) =>
+      `${d.key} is no root key, neither of version ${d.version} nor of the one before it`,
+    remedy: 'Sign with a key of the role root; `holdfast root show` names them.',
+  },
+  'publish.root-signature': {
+    retry: 'operator',
+    says: (d: { file: string; reason: string }) => `${d.file} adds no signature: ${d.reason}`,
+    remedy: 'Sign the request’s own bytes (`holdfast root sign`, or `holdfast pae`) with a root key.',
+  },
+  'publish.former-head': {
+    retry: 'operator',
+    says: (d: { channel: string; point: string; digest: string; version: bigint }) =>
+      `${d.channel} ${d.point} (${d.digest}) is by keys that root ${d.version} took away, and not of this folder`,
+    remedy:
+      'If it is yours, `holdfast root publish --adopt DIGEST`; if a thief may have made it, `holdfast root bump-epoch CHANNEL`.',
+  },
 } as const;

@@ -5,6 +5,8 @@ export interface Terminal {
   readonly colour: boolean;
   readonly columns: number;
   out(text: string): void;
+  /** Exactly these bytes, for a file or pipe; false when they would go to a terminal: nothing went. */
+  outBytes(bytes: Uint8Array): boolean;
   err(text: string): void;
   /** A line from the person; null when there is no terminal. */
   ask(question: string): Promise<string | null>;

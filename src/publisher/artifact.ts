@@ -22,6 +22,12 @@ export interface Artifact {
   readonly contents: readonly Content[];
 }
 
+/** What a statement brings beside itself. */
+export interface Parts {
+  readonly documents: Content | null;
+  readonly contents: ReadonlyMap<Digest, Content>;
+}
+
 /** bytes of a layer that is embedded in its descriptor */
 const EMBEDDED_MAX = 16 * 1024;
 const EMPTY_CONFIG = new TextEncoder().encode('{}');
@@ -29,7 +35,7 @@ const EMPTY_CONFIG = new TextEncoder().encode('{}');
 export function makeArtifact(
   state: DesiredState,
   envelope: Envelope,
-  parts: { readonly documents: Content | null; readonly contents: ReadonlyMap<Digest, Content> },
+  parts: Parts,
 ): Result<Artifact> {
   const signed = bytesContent(writeEnvelope(envelope));
   if (signed.size > LIMITS.envelopeBytes) {

@@ -6,13 +6,20 @@ import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { Platform } from '#platform/platform.ts';
 import type { Signer } from '#platform/signer.ts';
 import { PAYLOAD } from '#state/media-types.ts';
-import type { Role, Root, RootKey } from '#state/root.ts';
+import type { Role, Root } from '#state/root.ts';
 import { openRoot } from '#trust/root-chain.ts';
 import { viewTime } from '#trust/time.ts';
 import { writeEnvelope } from '#wire/envelope.ts';
 import { writeRoot } from '#wire/root.ts';
 import { type ExampleFile, exampleFiles, fleetYaml } from './examples.ts';
-import { createKey, openSigner, type Passphrases, type PublicKey } from './keys.ts';
+import {
+  addKey,
+  createKey,
+  openSigner,
+  type Passphrases,
+  type PublicKey,
+  rootKeyOf,
+} from './keys.ts';
 import { splitLast } from './place.ts';
 import { signEnvelope } from './sign.ts';
 
@@ -21,6 +28,8 @@ export interface InitOptions {
   readonly directory: string;
   readonly name: string;
   readonly channels: readonly string[];
+  /** channels signed by a key that somebody else has: its public key file */
+  readonly signers: ReadonlyMap<string, Uint8Array>;
   readonly rootKeys: number;
   readonly rootThreshold: number;
   /** all keys stay together; agents refuse the root unless trust.allowDemo */
@@ -60,9 +69,9 @@ export async function initFleet(
   const rootNames = Array.from({ length: options.rootKeys }, (_, i) => `root-${i + 1}`);
   const rootKeys = await createKeys(platform, options, 'root', rootNames);
   if (!rootKeys.ok) return rootKeys;
-  const signingKeys = await createKeys(platform, options, 'signing', channels);
+  const signingKeys = await channelKeys(platform, options);
   if (!signingKeys.ok) return signingKeys;
-  const keys = { rootKeys: rootKeys.value.keys, signingKeys: signingKeys.value.keys };
+  const keys = { rootKeys: rootKeys.value.keys, signingKeys: signingKeys.value };
   const root = makeRoot(platform, options, keys);
   const signed = await signEnvelope(PAYLOAD.root, writeRoot(root), rootKeys.value.signers);
   if (!signed.ok) return signed;
@@ -81,6 +90,25 @@ export async function initFleet(
     },
   ]);
   return wrote.ok ? ok({ root: opened.value, ...keys }) : wrote;
+}
+
+/** One for each channel, in their order: added where somebody else signs, else made here. */
+async function channelKeys(
+  platform: Platform,
+  options: InitOptions,
+): Promise<Result<readonly PublicKey[]>> {
+  const { directory, channels, signers } = options;
+  const keys = new Map<string, PublicKey>();
+  for (const [name, file] of signers) {
+    const key = addKey(platform, directory, { use: 'signing', name }, { file, scheme: null });
+    if (!key.ok) return key;
+    keys.set(name, key.value);
+  }
+  const own = channels.filter((name) => !signers.has(name));
+  const made = own.length === 0 ? null : await createKeys(platform, options, 'signing', own);
+  if (made && !made.ok) return made;
+  for (const key of made?.value.keys ?? []) keys.set(key.name, key);
+  return ok(channels.flatMap((name) => keys.get(name) ?? []));
 }
 
 /** One passphrase for the keys of one use: root keys are to be taken elsewhere together. */
@@ -125,7 +153,7 @@ function makeRoot(
     version: 1n,
     issuedAt: viewTime({ floorMs: options.buildTimeMs, wallMs }).estimateMs,
     notAfter: 0,
-    keys: [...rootKeys, ...signingKeys].map(asRootKey),
+    keys: [...rootKeys, ...signingKeys].map(rootKeyOf),
     roles: [
       {
         name: 'root',
@@ -139,10 +167,6 @@ function makeRoot(
     demo: options.demo,
     critical: [],
   };
-}
-
-function asRootKey({ name, keyid, spki }: PublicKey): RootKey {
-  return { keyid, scheme: 'ed25519', publicKey: spki, notAfter: 0, comment: name };
 }
 
 function makeEmpty(platform: Platform, directory: string): Result<undefined> {

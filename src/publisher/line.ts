@@ -9,6 +9,7 @@ import { type Head, readHead } from './head.ts';
 import { registryShelf } from './shelf.ts';
 import { latestSigned, type SignedNumber, type SignedState, signedNumbers } from './signed.ts';
 import { type Line, laterOf } from './statement.ts';
+import { latestWaiting, type Waiting } from './waiting.ts';
 
 /** The repository of fleet.yaml, with what must be closed at the end. */
 export interface OpenRegistry {
@@ -31,6 +32,8 @@ export interface ChannelLine extends Line {
   /** verified; the highest that is ours to send */
   readonly latest: SignedState | null;
   readonly numbers: readonly SignedNumber[];
+  /** the highest number of all, when its signatures are still being collected */
+  readonly waiting: Waiting | null;
 }
 
 /** @param from  null: only this folder is looked at */
@@ -46,6 +49,8 @@ export async function readLine(
   if (!numbers.ok) return numbers;
   const latest = await latestSigned(platform.files, fleet, name);
   if (!latest.ok) return latest;
+  const waiting = await latestWaiting(platform.files, fleet, name);
+  if (!waiting.ok) return waiting;
   const shown: Result<Head | null> = from
     ? await readHead(registryShelf(from, name), authorityOf(fleet, name))
     : ok(null);
@@ -59,6 +64,7 @@ export async function readLine(
     head: shown.value,
     latest: latest.value,
     numbers: numbers.value,
+    waiting: waiting.value,
     counter: numbers.value.at(-1) ?? null,
     previous,
   });

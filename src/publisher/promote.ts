@@ -10,12 +10,12 @@ import type { DesiredState } from '#state/desired-state.ts';
 import type { Digest } from '#state/digest.ts';
 import { pointText } from '#state/point.ts';
 import { readDocuments } from '#wire/documents.ts';
+import type { Parts } from './artifact.ts';
 import { bytesContent, type Content, wholeContent } from './content.ts';
 import type { Fleet } from './fleet.ts';
 import type { Head } from './head.ts';
 import { type ChannelLine, readLine } from './line.ts';
 import { type Prepared, prepareCargo, type SignOptions } from './publish.ts';
-import type { Parts } from './sign.ts';
 import { openSigned } from './signed.ts';
 
 export interface Promotion {

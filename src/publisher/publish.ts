@@ -5,16 +5,19 @@
 import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { Registry } from '#link/registry.ts';
 import type { Platform } from '#platform/platform.ts';
-import { comparePoints } from '#state/point.ts';
+import { comparePoints, pointText } from '#state/point.ts';
+import type { Parts } from './artifact.ts';
+import { signersSoFar } from './attach.ts';
 import { compileChannel } from './compile.ts';
-import { authorityOf, type Fleet } from './fleet.ts';
+import { authorityOf, type Fleet, fleetChannel } from './fleet.ts';
 import type { Head } from './head.ts';
 import type { Passphrases } from './keys.ts';
 import { type ChannelLine, readLine } from './line.ts';
 import { type PushEvent, type Pushed, pushState } from './push.ts';
-import { type Parts, signStatement } from './sign.ts';
+import { signStatement } from './sign.ts';
 import { markTaken, type SignedState } from './signed.ts';
 import { type Cargo, type Draft, draftStatement, saysTheSame } from './statement.ts';
+import type { Waiting } from './waiting.ts';
 
 export interface SignOptions {
   readonly passphrases: Passphrases;
@@ -22,13 +25,17 @@ export interface SignOptions {
   readonly confirmRemoval: (channel: string, removed: readonly string[]) => Promise<boolean>;
   /** a new number although nothing has changed: for a statement that ends soon */
   readonly renew: boolean;
+  /** no private key is opened: all signatures are attached */
+  readonly detached?: boolean;
 }
 
 export type Prepared =
   /** newly signed, or signed before and not yet at the registry's head */
   | { readonly kind: 'signed'; readonly signed: SignedState; readonly fresh: boolean }
   /** the registry's head says the same, signed by another folder of this fleet */
-  | { readonly kind: 'unchanged'; readonly head: Head };
+  | { readonly kind: 'unchanged'; readonly head: Head }
+  /** kept, but the signatures of keys elsewhere are missing */
+  | { readonly kind: 'waiting'; readonly waiting: Waiting };
 
 /** Compiles the channel's folder and signs it where it differs from what was signed before. */
 export async function prepareChannel(
@@ -62,14 +69,16 @@ export async function prepareCargo(
     const removed = draft.removed.join(', ');
     if (!confirmed) return refuse('publish.not-confirmed', { channel: name, removed });
   }
-  const { passphrases } = options;
-  const statement = { unsigned: draft.unsigned, parts, passphrases };
-  const signed = await signStatement(platform, fleet, line.channel, statement);
-  return signed.ok ? ok({ kind: 'signed', signed: signed.value, fresh: true }) : signed;
+  const { passphrases, detached = false } = options;
+  const statement = { unsigned: draft.unsigned, parts, passphrases, detached };
+  const kept = await signStatement(platform, fleet, line.channel, statement);
+  if (!kept.ok) return kept;
+  if (kept.value.kind === 'waiting') return ok(kept.value);
+  return ok({ kind: 'signed', signed: kept.value.signed, fresh: true });
 }
 
 /** Ours, when nobody has gone beyond it; else the head, when it says the same. */
-function alreadySigned({ latest, head }: ChannelLine, draft: Draft): Prepared | null {
+function alreadySigned({ latest, head, waiting }: ChannelLine, draft: Draft): Prepared | null {
   const ours =
     latest !== null &&
     saysTheSame(latest.state, draft.unsigned) &&
@@ -77,7 +86,12 @@ function alreadySigned({ latest, head }: ChannelLine, draft: Draft): Prepared | 
       comparePoints(latest.state.point, head.state.point) > 0 ||
       latest.state.point.digest === head.state.point.digest);
   if (ours) return { kind: 'signed', signed: latest, fresh: false };
-  return head && saysTheSame(head.state, draft.unsigned) ? { kind: 'unchanged', head } : null;
+  if (head && saysTheSame(head.state, draft.unsigned)) return { kind: 'unchanged', head };
+  const next =
+    waiting !== null &&
+    saysTheSame(waiting.state, draft.unsigned) &&
+    (!head || comparePoints(waiting.state.point, head.state.point) > 0);
+  return next ? { kind: 'waiting', waiting } : null;
 }
 
 export interface Published {
@@ -115,6 +129,7 @@ export async function pushPrepared(
   if (prepared.kind === 'unchanged') {
     return ok({ head: prepared.head, signed: 'elsewhere', pushed: 'there-already' });
   }
+  if (prepared.kind === 'waiting') return stillWaiting(fleet, prepared.waiting);
   const { signed, fresh } = prepared;
   const authority = authorityOf(fleet, target.channel);
   const pushed = await pushState(target.registry, signed, authority, target.report);
@@ -124,4 +139,16 @@ export async function pushPrepared(
     return marked.ok ? pushed : marked;
   }
   return ok({ head: signed, signed: fresh ? 'now' : 'before', pushed: pushed.value });
+}
+
+/** A statement is sent when enough have signed it, and not before. */
+export function stillWaiting(fleet: Fleet, { state, envelope, folder }: Waiting): Result<never> {
+  const channel = fleetChannel(fleet, state.channel);
+  if (!channel.ok) return channel;
+  return refuse('publish.signatures-missing', {
+    point: `${state.channel} ${pointText(state.point)}`,
+    got: signersSoFar(fleet, channel.value, envelope),
+    threshold: channel.value.role.threshold,
+    folder,
+  });
 }

@@ -6,26 +6,25 @@
 import { ok, type Result, refuse, refused } from '#errors/fault.ts';
 import type { Platform } from '#platform/platform.ts';
 import type { Signer } from '#platform/signer.ts';
-import type { Digest } from '#state/digest.ts';
 import type { Envelope, Signature } from '#state/envelope.ts';
 import { PAYLOAD } from '#state/media-types.ts';
 import { verifyAuthorship } from '#trust/authorship.ts';
 import { pae } from '#trust/dsse.ts';
 import { keyidOf } from '#trust/ed25519.ts';
-import { type Unsigned, writeDesiredState } from '#wire/desired-state.ts';
-import { makeArtifact } from './artifact.ts';
-import type { Content } from './content.ts';
+import { readDesiredState, type Unsigned, writeDesiredState } from '#wire/desired-state.ts';
+import { makeArtifact, type Parts } from './artifact.ts';
 import { authorityOf, type Fleet, type FleetChannel } from './fleet.ts';
 import { openSigner, type Passphrases, readPublicKey } from './keys.ts';
 import { writeLayout } from './layout.ts';
 import { folderName, openSigned, type SignedState, signedFolder, tagOf } from './signed.ts';
-
-export interface Parts {
-  readonly documents: Content | null;
-  readonly contents: ReadonlyMap<Digest, Content>;
-}
+import { keepWaiting, type Waiting } from './waiting.ts';
 
 type SignPlatform = Pick<Platform, 'files' | 'keyFiles'>;
+
+export type Kept =
+  | { readonly kind: 'signed'; readonly signed: SignedState }
+  /** keys elsewhere have to sign it: their signatures are attached */
+  | { readonly kind: 'waiting'; readonly waiting: Waiting };
 
 export async function signStatement(
   platform: SignPlatform,
@@ -35,14 +34,23 @@ export async function signStatement(
     readonly unsigned: Unsigned;
     readonly parts: Parts;
     readonly passphrases: Passphrases;
+    /** no private key is opened, although it is here */
+    readonly detached: boolean;
   },
-): Promise<Result<SignedState>> {
-  const { unsigned, parts, passphrases } = statement;
-  const signers = await openSigners(platform, fleet, channel, passphrases);
+): Promise<Result<Kept>> {
+  const { unsigned, parts, passphrases, detached } = statement;
+  const signers = await openSigners(platform, fleet, channel, { passphrases, detached });
   if (!signers.ok) return signers;
   const payload = writeDesiredState(unsigned);
   const signed = await signEnvelope(PAYLOAD.desiredState, payload, signers.value);
   if (!signed.ok) return signed;
+  if (signers.value.length < channel.role.threshold) {
+    const state = readDesiredState(payload);
+    if (!state.ok) return state;
+    const made = { envelope: signed.value, parts };
+    const waiting = await keepWaiting(platform.files, fleet, state.value, made);
+    return waiting.ok ? ok({ kind: 'waiting', waiting: waiting.value }) : waiting;
+  }
   const verdict = verifyAuthorship(
     { envelope: signed.value, roots: [] },
     authorityOf(fleet, channel.name),
@@ -58,7 +66,7 @@ export async function signStatement(
   if (!kept.ok) return kept;
   const where = `${place.parent}/${place.name}`;
   return kept.value
-    ? ok(kept.value)
+    ? ok({ kind: 'signed', signed: kept.value })
     : refuse('publish.nothing-signed', { channel: channel.name, where });
 }
 
@@ -77,12 +85,15 @@ export async function signEnvelope(
   return ok({ payloadType, payload, signatures });
 }
 
-/** As many of the channel's signers as its role wants; no passphrase is asked for one more. */
-async function openSigners(
+/**
+ * As many of the channel's signers as its role wants; no passphrase is asked for one more. Fewer
+ * where the private keys of signers are elsewhere.
+ */
+export async function openSigners(
   platform: SignPlatform,
   fleet: Fleet,
   { name: channel, config, role }: FleetChannel,
-  passphrases: Passphrases,
+  how: { readonly passphrases: Passphrases; readonly detached: boolean },
 ): Promise<Result<readonly Signer[]>> {
   const { threshold } = role;
   if (config.signers.length < threshold) {
@@ -90,16 +101,25 @@ async function openSigners(
     return refuse('publish.too-few-signers', { channel, got, threshold });
   }
   const signers: Signer[] = [];
-  for (const name of config.signers.slice(0, threshold)) {
+  let elsewhere = 0;
+  for (const name of config.signers) {
+    if (signers.length === threshold) break;
     const key = { use: 'signing', name } as const;
     const open = readPublicKey(platform, fleet.directory, key);
     if (!open.ok) return open;
     if (!role.keyids.includes(open.value.keyid)) {
       return refuse('publish.key-not-in-role', { key: name, channel, role: role.name });
     }
-    const signer = await openSigner(platform, fleet.directory, key, passphrases);
+    if (how.detached || open.value.elsewhere) {
+      elsewhere += 1;
+      continue;
+    }
+    const signer = await openSigner(platform, fleet.directory, key, how.passphrases);
     if (!signer.ok) return signer;
     signers.push(signer.value);
   }
-  return ok(signers);
+  const got = signers.length + elsewhere;
+  return got >= threshold
+    ? ok(signers)
+    : refuse('publish.too-few-signers', { channel, got, threshold });
 }

@@ -2,6 +2,7 @@
  * What this fleet folder has signed: signed/NAME/EPOCH-SEQUENCE, one image layout each. The folders
  * are the counter: a number that stands here is used, pushed or not. `EPOCH-SEQUENCE.taken` beside
  * one says that another publisher was first with this number; its layout is never sent again.
+ * `EPOCH-SEQUENCE.waiting` holds a statement whose signatures are still being collected (waiting.ts).
  */
 import { ok, type Result, refused } from '#errors/fault.ts';
 import type { Files } from '#platform/files.ts';
@@ -14,6 +15,8 @@ export type PointNumber = Pick<Point, 'epoch' | 'sequence'>;
 
 export interface SignedNumber extends PointNumber {
   readonly taken: boolean;
+  /** not signed by enough keys yet, and used all the same: somebody may have signed it */
+  readonly waiting: boolean;
 }
 
 /** A signed state in the folder, verified. */
@@ -47,10 +50,12 @@ export function signedNumbers(
   if (!names.ok) return names;
   const all = new Set(names.value);
   const numbers = names.value.flatMap((name): SignedNumber[] => {
-    const match = /^([1-9]\d{0,19})-([1-9]\d{0,19})$/.exec(name);
+    const match = /^([1-9]\d{0,19})-([1-9]\d{0,19})(\.waiting)?$/.exec(name);
     if (!match?.[1] || !match[2]) return [];
     const number = { epoch: BigInt(match[1]), sequence: BigInt(match[2]) };
-    return [{ ...number, taken: all.has(`${name}.taken`) }];
+    const waiting = match[3] !== undefined;
+    if (waiting && all.has(folderName(number))) return []; // cut between signed and swept
+    return [{ ...number, taken: all.has(`${name}.taken`), waiting }];
   });
   return ok(numbers.sort(comparePoints));
 }
@@ -63,7 +68,7 @@ export async function latestSigned(
 ): Promise<Result<SignedState | null>> {
   const numbers = signedNumbers(files, fleet, channel);
   if (!numbers.ok) return numbers;
-  const latest = numbers.value.filter(({ taken }) => !taken).at(-1);
+  const latest = numbers.value.filter(({ taken, waiting }) => !taken && !waiting).at(-1);
   return latest ? openSigned(files, fleet, channel, latest) : ok(null);
 }
 

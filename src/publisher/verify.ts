@@ -6,6 +6,7 @@ import { type Fault, fault, ok, type Result } from '#errors/fault.ts';
 import type { DesiredState } from '#state/desired-state.ts';
 import type { Digest } from '#state/digest.ts';
 import { sha256Hasher } from '#state/digest.ts';
+import type { Envelope } from '#state/envelope.ts';
 import { LIMITS } from '#state/limits.ts';
 import {
   type Authored,
@@ -36,6 +37,7 @@ export interface Shown {
   readonly manifestDigest: Digest;
   readonly manifest: OciManifest;
   readonly state: DesiredState;
+  readonly envelope: Envelope;
   readonly keyids: readonly string[];
 }
 
@@ -84,6 +86,7 @@ export async function showShelf(shelf: Shelf): Promise<Result<readonly Shown[]>>
       manifestDigest: found.digest,
       manifest: artifact.value.manifest,
       state: state.value,
+      envelope: envelope.value,
       keyids: envelope.value.signatures.map(({ keyid }) => keyid),
     });
   }

@@ -12,6 +12,7 @@ import { registerInit } from '#cli/init.ts';
 import { registerInspect } from '#cli/inspect.ts';
 import { registerKey } from '#cli/key.ts';
 import { registerNudge } from '#cli/nudge.ts';
+import { registerPae } from '#cli/pae.ts';
 import { registerPromote } from '#cli/promote.ts';
 import { registerPublish } from '#cli/publish.ts';
 import { registerSign } from '#cli/sign.ts';
@@ -104,6 +105,7 @@ export function logged(log: HttpLog): (platform: Platform) => Platform {
 const REGISTRATIONS = [
   registerInit,
   registerKey,
+  registerPae,
   registerSign,
   registerDiff,
   registerPublish,
@@ -148,6 +150,10 @@ function contextOf(
       columns: 100,
       out: (line) => {
         text.out += line;
+      },
+      outBytes: (bytes) => {
+        text.out += Buffer.from(bytes).toString('latin1');
+        return true;
       },
       err: (line) => {
         text.err += line;

@@ -33,8 +33,8 @@ export function systemLog(options: LogOptions): Log {
 }
 
 /** Writes to a terminal, file or pipe; a reader that is gone or does not read loses the rest. */
-export function writeAll(fd: number, text: string): boolean {
-  const bytes = Buffer.from(text);
+export function writeAll(fd: number, text: string | Uint8Array): boolean {
+  const bytes = typeof text === 'string' ? Buffer.from(text) : text;
   let retries = 0;
   for (let done = 0; done < bytes.length; ) {
     try {

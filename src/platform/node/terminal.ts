@@ -26,6 +26,7 @@ export function systemTerminal(env: Readonly<Record<string, string | undefined>>
     out(text) {
       if (readerIsThere) readerIsThere = writeAll(1, text);
     },
+    outBytes: (bytes) => process.stdout.isTTY !== true && writeAll(1, bytes),
     err: (text) => void writeAll(2, text),
     ask: (question) => (interactive ? askLine(question) : Promise.resolve(null)),
     askSecret: (question) => (interactive ? askHidden(question) : Promise.resolve(null)),
