@@ -6,8 +6,7 @@
  */
 
 import type { Deviation, Runtime } from '#apply/runtimes/runtime.ts';
-import type { Fault } from '#errors/fault.ts';
-import { fault } from '#errors/fault.ts';
+import { type Fault, fault, type Result } from '#errors/fault.ts';
 import type { Clock } from '#platform/clock.ts';
 import type { Generation } from '#state/generation.ts';
 
@@ -77,9 +76,7 @@ export function drift(input: DriftInput): Drift {
     if (deployment.drift === 'report' || !input.mayRepair()) return false;
     if (deviations.some(({ what }) => flapping.has(`${id} ${what}`))) return false;
     for (const { what } of deviations) if (!count(id, what)) return false;
-    // What somebody put there may be worth something: kept first, and not repaired when it cannot be.
-    const kept = await runtime.keepFound(generation);
-    const done = kept.ok ? await runtime.activate(generation, generation) : kept;
+    const done = await repair(runtime, generation);
     if (!done.ok) {
       input.tell({ kind: 'failed', deployment: id, fault: done.fault });
       return false;
@@ -113,4 +110,10 @@ export function drift(input: DriftInput): Drift {
       told.clear();
     },
   };
+}
+
+/** What somebody put there may be worth something: kept first, not repaired when it cannot be. */
+async function repair(runtime: Runtime, generation: Generation): Promise<Result<void>> {
+  const kept = await runtime.keepFound(generation);
+  return kept.ok ? runtime.activate(generation, generation) : kept;
 }

@@ -10,7 +10,7 @@ import {
   type Outcome,
   runTransaction,
 } from '#apply/transaction.ts';
-import { type Fault, fault, type Result } from '#errors/fault.ts';
+import type { Fault, Result } from '#errors/fault.ts';
 import { comparePoints, type Point } from '#state/point.ts';
 import type { Candidate } from './find.ts';
 
@@ -46,9 +46,16 @@ interface Running {
   readonly done: Promise<unknown>;
 }
 
+interface Waiting {
+  readonly job: Job;
+  resolve(end: JobEnd): void;
+  /** a broken assumption: whoever waits stops the agent */
+  reject(error: unknown): void;
+}
+
 export function runner(context: ApplyContext, onJobEnd: (job: Job, end: JobEnd) => void): Runner {
   let running: Running | null = null;
-  let waiting: { readonly job: Job; readonly resolve: (end: JobEnd) => void } | null = null;
+  let waiting: Waiting | null = null;
 
   async function run(job: Job): Promise<JobEnd> {
     if (!running) return begin(job);
@@ -58,8 +65,8 @@ export function runner(context: ApplyContext, onJobEnd: (job: Job, end: JobEnd) 
     }
     running.abort.abort();
     if (waiting) waiting.resolve({ kind: 'superseded' });
-    return new Promise((resolve) => {
-      waiting = { job, resolve };
+    return new Promise((resolve, reject) => {
+      waiting = { job, resolve, reject };
     });
   }
 
@@ -87,13 +94,9 @@ export function runner(context: ApplyContext, onJobEnd: (job: Job, end: JobEnd) 
   function next(): void {
     running = null;
     if (!waiting) return;
-    const { job, resolve } = waiting;
+    const { job, resolve, reject } = waiting;
     waiting = null;
-    begin(job).then(resolve, (error: unknown) => {
-      // A broken assumption: the loop above stops the agent; the waiter is told something true.
-      resolve({ kind: 'not-made', fault: fault('agent.broken', { reason: String(error) }) });
-      throw error;
-    });
+    begin(job).then(resolve, reject);
   }
 
   return {

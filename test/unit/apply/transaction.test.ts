@@ -44,7 +44,7 @@ async function expectApplied(outcome: Promise<Outcome>): Promise<void> {
   expect((await outcome).kind).toBe('applied');
 }
 
-test('a change is applied in order: prepare all, accept, remove, activate, prove, commit', async () => {
+test('checks 19, 20 and 22: a change is applied in order: prepare all, accept, remove, activate, prove, commit', async () => {
   await expectApplied(apply(1, OLD));
   world.calls.length = 0;
   world.phases.length = 0;

@@ -112,7 +112,7 @@ describe('a profile of our own in a custom document', () => {
       '"monitor" is no component',
     ],
     [
-      'another id than the statement’s (M47)',
+      'another id than the statement’s (Margo rule 47)',
       `id: ${UUID}`,
       'id: 6f1c0a52-3b7e-4d0a-9a41-0d5f6c1e2b99',
       'as the statement says',

@@ -351,7 +351,7 @@ describe('documents that are refused', () => {
       'the name of a variable',
     ],
     [
-      'a target that is no component (M54)',
+      'a target that is no component (Margo rule 54)',
       '[server, helper]',
       '[server, ghost]',
       '"ghost" is no component',
