@@ -110,7 +110,7 @@ async function perform(given: Performance): Promise<void> {
     await tell({ ...stage, readBack: readBack(statuses, signal) });
     const took = duration(performance.now() - began);
     show.good(`All ${show.ticks()} ticks were read back from the devices, in ${took}.`);
-    if (options.stay) await stay(show, signal);
+    if (options.stay) await stay(given);
     else show.note('Nothing is left running. `npm run demo -- --stay` keeps it up to look around.');
   } finally {
     await statuses.close();
@@ -118,10 +118,9 @@ async function perform(given: Performance): Promise<void> {
   }
 }
 
-async function stay(show: Screen, signal: AbortSignal): Promise<void> {
-  show.note(
-    'Everything stays up until Ctrl-C. On a device: holdfast status --run-dir FOLDER/devices/press-7/run',
-  );
+async function stay({ show, folder, signal }: Performance): Promise<void> {
+  show.note('Everything stays up until Ctrl-C. What a device says of itself:');
+  show.command(`dist/holdfast status --run-dir ${folder}/devices/${NAMES[0]}/run`);
   await new Promise((ended) => signal.addEventListener('abort', ended, { once: true }));
 }
 

@@ -68,7 +68,7 @@ export const applyFaults = {
     retry: 'operator',
     says: (d: { deployment: string; component: string }) =>
       `${d.deployment}: ${d.component} would run as root, which agent.yaml does not allow`,
-    remedy: 'Give the component a user, or name root in channels[].allow.users of agent.yaml.',
+    remedy: 'Give the component a user, or set runtimes.process.allowRoot in agent.yaml.',
   },
   'apply.user-denied': {
     retry: 'operator',

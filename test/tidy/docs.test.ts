@@ -1,0 +1,61 @@
+/** What the pages for people name has to be there: files, fault codes, commands, scripts of npm. */
+import { expect, test } from 'bun:test';
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { Glob } from 'bun';
+import { FAULTS } from '#errors/fault.ts';
+import { ROOT, SOURCES } from './tree.ts';
+
+const PAGES = ['*.md', 'docs/**/*.md']
+  .flatMap((pattern) => [...new Glob(pattern).scanSync({ cwd: ROOT })])
+  .sort()
+  .map((path) => ({ path, text: readFileSync(join(ROOT, path), 'utf8') }));
+
+/** `path: what` of everything that a pattern finds and `isThere` does not know. */
+function missing(pattern: RegExp, isThere: (what: string, page: string) => boolean) {
+  return PAGES.flatMap(({ path, text }) =>
+    [...text.matchAll(pattern)]
+      .map(([, what = '']) => what)
+      .filter((what) => !isThere(what, path))
+      .map((what) => `${path}: ${what}`),
+  );
+}
+
+test('the pages were read', () => {
+  expect(PAGES.map(({ path }) => path)).toContain('README.md');
+  expect(PAGES.length).toBeGreaterThan(8);
+});
+
+test('links lead to files of the repository', () => {
+  const inTree = (link: string, page: string) =>
+    /^(https?:|#)/.test(link) || existsSync(join(ROOT, dirname(page), link.replace(/#.*$/, '')));
+  expect(missing(/\]\(([^)\s]+)\)/g, inTree)).toEqual([]);
+});
+
+test('fault codes are those of the tables', () => {
+  const prefixes = [...new Set(Object.keys(FAULTS).map((code) => code.split('.')[0]))].join('|');
+  const events = SOURCES.map(({ text }) => text).join('\n');
+  const known = (code: string) => code in FAULTS || events.includes(`'${code}'`);
+  const pattern = new RegExp(`\`((?:${prefixes})\\.[a-z][a-z0-9-]*)\``, 'g');
+  // Keys of agent.yaml, log events that are put together, names of files.
+  const others = /^(trust\.(root|clock)|drift\.failed)$|\.(ts|yaml|lock|proto)$/;
+  expect(missing(pattern, (code) => known(code) || others.test(code))).toEqual([]);
+});
+
+test('commands are those that are registered', () => {
+  const commands = SOURCES.filter(({ path }) => path.startsWith('src/cli/'))
+    .map(({ text }) => text)
+    .join('\n');
+  const known = (name: string) =>
+    new RegExp(`(command\\(|local\\(program, |fleetCommand\\(program, |\\n\\s+)'${name}'`).test(
+      commands,
+    );
+  const found = missing(/(?:^|`)(?:dist\/)?holdfast ([a-z][a-z-]+)\b/gm, known);
+  // What errors.md names is the tables' business.
+  expect(found.filter((line) => !line.startsWith('docs/errors.md'))).toEqual([]);
+});
+
+test('scripts of npm are those of package.json', () => {
+  const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+  expect(missing(/\bnpm run ([a-z]+)/g, (name) => name in scripts)).toEqual([]);
+});
