@@ -4,6 +4,7 @@
  * The keepalive watchdog (a ping per interval, the end at one and a half) is mqtt.js's own.
  */
 import { type IClientOptions, type IPublishPacket, MqttClient } from 'mqtt';
+import { writeToStream } from 'mqtt-packet';
 import { type Fault, fault, ok, type Result, refuse, refused } from '#errors/fault.ts';
 import type { Mqtt, MqttConnection, MqttOptions } from '#platform/mqtt.ts';
 import type { Socket } from '#platform/tls.ts';
@@ -17,6 +18,9 @@ const OVERHEAD = 1_024;
 const END_MS = 2_000;
 /** reason codes: MQTT 5.0 section 2.4; return code 1 is that of 3.1.1 (section 3.2.2.3) */
 const CODE = { versionOf4: 1, version: 0x84, takenOver: 0x8e } as const;
+
+// Else the first packet makes a buffer for each number of two bytes and keeps all 65,536 (5 MB).
+writeToStream.cacheNumbers = false;
 
 export function mqttClient(): Mqtt {
   return { connect };
