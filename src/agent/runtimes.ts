@@ -49,11 +49,16 @@ export function openRuntimes(input: RuntimesInput): Result<AgentRuntimes> {
   const conditionOf = (of: Generation): Condition =>
     runtimes.byType.get(of.deployment.profile.kind)?.condition(of) ?? NOTHING;
   const tools = { clock, processes, http, sockets, users, conditionOf };
+  const monitor = healthMonitor(tools, (generation) => onChange(generation.id));
   return ok({
     ...runtimes,
-    monitor: healthMonitor(tools, (generation) => onChange(generation.id)),
-    prove: (generations, windowMs, signal) =>
-      proveHealthy(tools, generations, { windowMs, signal, point: 'this state' }),
+    monitor,
+    async prove(generations, windowMs, signal) {
+      const options = { windowMs, signal, point: 'this state' };
+      const proven = await proveHealthy(tools, generations, options);
+      if (proven.ok) monitor.proven(generations);
+      return proven;
+    },
   });
 }
 

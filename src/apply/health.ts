@@ -151,6 +151,8 @@ function lookAt(tools: ProbeTools, of: Generation, check: HealthCheck, runner: P
 
 /** The checks of what is applied, seldom and cheap: status reads the last result. */
 export interface HealthMonitor {
+  /** These have just passed every check: they are healthy before their first look here. */
+  proven(generations: readonly Generation[]): void;
   /** Watches exactly these from now on; unchanged ones are not disturbed. */
   watch(generations: readonly Generation[]): void;
   health(generation: Generation): Health;
@@ -162,8 +164,12 @@ export function healthMonitor(
   onChange: (generation: Generation) => void,
 ): HealthMonitor {
   const watched = new Map<string, Watch>();
+  const proven = new Set<string>();
   const keyOf = ({ id, digest }: Generation) => `${id}\0${digest}`;
   return {
+    proven(generations) {
+      for (const generation of generations) proven.add(keyOf(generation));
+    },
     watch(generations) {
       const wanted = new Map(generations.map((generation) => [keyOf(generation), generation]));
       for (const [key, { stop }] of watched) {
@@ -172,8 +178,10 @@ export function healthMonitor(
         watched.delete(key);
       }
       for (const [key, generation] of wanted) {
-        if (!watched.has(key)) watched.set(key, watchOne(tools, generation, onChange));
+        if (watched.has(key)) continue;
+        watched.set(key, watchOne(tools, generation, { onChange, proven: proven.has(key) }));
       }
+      proven.clear();
     },
     health: (generation) => healthOf(tools, generation, watched.get(keyOf(generation))),
     close() {
@@ -185,7 +193,7 @@ export function healthMonitor(
 
 interface Watch {
   readonly stop: AbortController;
-  /** check name → fault of the last look; null: passed */
+  /** check name → fault of the last look; null: passed; absent: it has not come to an end yet */
   readonly faults: Map<string, Fault | null>;
 }
 
@@ -193,13 +201,18 @@ interface Watch {
 function watchOne(
   tools: ProbeTools,
   of: Generation,
-  onChange: (generation: Generation) => void,
+  { onChange, proven }: { onChange: (generation: Generation) => void; proven: boolean },
 ): Watch {
   const watch: Watch = { stop: new AbortController(), faults: new Map() };
-  for (const check of checksOf(of)) {
-    if (check.probe.kind !== 'alive') void keepLooking(tools, of, check, { ...watch, onChange });
+  for (const check of lookedAt(of)) {
+    if (proven) watch.faults.set(check.name, null);
+    void keepLooking(tools, of, check, { ...watch, onChange });
   }
   return watch;
+}
+
+function lookedAt(of: Generation): readonly HealthCheck[] {
+  return checksOf(of).filter(({ probe }) => probe.kind !== 'alive');
 }
 
 async function keepLooking(
@@ -219,8 +232,10 @@ async function keepLooking(
     const before = faults.get(check.name);
     const now = seen.kind === 'failed' ? seen.fault : seen.kind === 'passed' ? null : before;
     if (now !== undefined) faults.set(check.name, now);
-    if ((before?.code ?? null) !== (now?.code ?? null)) onChange(of);
-    await pause(tools, intervalMs, stop.signal);
+    const news = before === undefined ? now !== undefined : before?.code !== now?.code;
+    if (news) onChange(of);
+    // Until it is known how it is, as often as its author wants.
+    await pause(tools, now === undefined ? check.intervalMs : intervalMs, stop.signal);
   }
 }
 
@@ -249,6 +264,11 @@ function healthOf(tools: ProbeTools, generation: Generation, watch: Watch | unde
     return { health: starting ? 'starting' : 'unhealthy', code, message, restarts };
   }
   const failed = [...(watch?.faults.values() ?? [])].find((each) => each !== null);
+  const open = watch && lookedAt(generation).find(({ name }) => !watch.faults.has(name));
+  if (open && !failed) {
+    const message = `check ${open.name} has not passed yet`;
+    return { health: 'starting', code: '', message, restarts };
+  }
   if (!failed) return { health: 'healthy', code: '', message: '', restarts };
   return { health: 'unhealthy', code: failed.code, message: failed.message, restarts };
 }

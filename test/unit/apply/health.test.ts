@@ -194,12 +194,39 @@ describe('the watch', () => {
     monitor.watch([line]);
     monitor.watch([line]);
     await at.clock.advance(60_000);
-    expect(told).toEqual(['line unhealthy 25', 'line healthy 45']);
+    expect(told).toEqual(['line healthy 0', 'line unhealthy 25', 'line healthy 45']);
     expect(at.asked).toHaveLength(13);
     monitor.watch([]);
     await at.clock.advance(60_000);
     expect(at.asked).toHaveLength(13);
     expect(at.clock.pending()).toBe(0);
+  });
+
+  test('is starting until its checks have passed once, looked for as often as they say', async () => {
+    const at = world((ms) => ms >= 400);
+    const monitor = healthMonitor(at.tools, () => {});
+    const line = checked(check({ intervalMs: 100, retries: 10 }));
+    monitor.watch([line]);
+    expect(monitor.health(line)).toMatchObject({ health: 'starting', code: '' });
+    await at.clock.advance(300);
+    expect(monitor.health(line).health).toBe('starting');
+    await at.clock.advance(100);
+    expect(monitor.health(line).health).toBe('healthy');
+    expect(at.asked).toEqual([0, 100, 200, 300, 400]);
+    monitor.close();
+  });
+
+  test('what was proven a moment ago is healthy before it is looked at', async () => {
+    const at = world(() => true);
+    const told: string[] = [];
+    const monitor = healthMonitor(at.tools, ({ id }) => void told.push(id));
+    const line = checked(check({ intervalMs: 5_000 }));
+    monitor.proven([line]);
+    monitor.watch([line]);
+    expect(monitor.health(line).health).toBe('healthy');
+    await at.clock.advance(10_000);
+    expect(told).toEqual([]);
+    monitor.close();
   });
 
   test('asks no more often than every 5 s, and of programs alone nothing', async () => {
