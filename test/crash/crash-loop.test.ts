@@ -27,10 +27,12 @@ const real = missing === null ? test : test.skip;
 const title = (what: string) => (missing === null ? what : `${what} (${missing})`);
 
 let parts: Parts;
+const plants: Plant[] = [];
 beforeAll(async () => {
   if (missing === null) parts = await startParts();
 }, 60_000);
 afterAll(async () => {
+  await Promise.all(plants.map((plant) => plant.remove()));
   await parts?.remove();
 }, 60_000);
 
@@ -43,6 +45,7 @@ interface World {
 /** A device in state v1, whose program takes its time to end. */
 async function world(policy: string): Promise<World> {
   const plant = await makePlant(parts, { channels: [CHANNEL] });
+  plants.push(plant);
   const config = join(plant.fleetFolder, 'fleet.yaml');
   const text = readFileSync(config, 'utf8');
   writeFileSync(config, text.replace('policy: { healthWindow: 0s }', `policy: ${policy}`));

@@ -135,7 +135,7 @@ describe('B09: the disk under the store is full', () => {
         last = name;
       }
       expect(seen.size).toBeGreaterThan(1);
-      await device.stop();
+      await device.command(['stop']);
     },
     120_000,
   );
@@ -162,7 +162,7 @@ describe('B09, B10: the file system of the targets', () => {
         mount.empty();
         await applies(device, point);
         expect(inForce(device)).toBe(next);
-        await device.stop();
+        await device.command(['stop']);
       },
       60_000,
     );
@@ -184,7 +184,7 @@ describe('B16: the file system of the targets becomes read-only', () => {
       mount.readOnly(false);
       await applies(device, point);
       expect(inForce(device)).toBe(next);
-      await device.stop();
+      await device.command(['stop']);
     },
     60_000,
   );
