@@ -52,6 +52,8 @@ export interface Agent {
   /** A state on disk that is accepted and not applied goes on (after a cut, after a hold). */
   resume(): Promise<CycleEnd | null>;
   current(): Result<readonly Generation[]>;
+  /** Programs are about to be stopped: what is missing from now on is no drift. */
+  leaveAlone(): void;
 }
 
 interface Loop {
@@ -65,6 +67,8 @@ interface Loop {
   cancelWatch: () => void;
   /** a look at disk and processes is under way */
   watching: boolean;
+  /** nothing is looked for any more */
+  leftAlone: boolean;
   /** rejects `run`: the agent stops, recovery takes over at the next start */
   fail: (error: unknown) => void;
 }
@@ -79,6 +83,7 @@ export function agent(parts: AgentParts): Agent {
     cancelRetry: () => {},
     cancelWatch: () => {},
     watching: false,
+    leftAlone: false,
     fail: (error) => {
       throw error;
     },
@@ -89,6 +94,9 @@ export function agent(parts: AgentParts): Agent {
     look: (wake) => look(loop, wake),
     resume: () => resume(loop),
     current: () => currentOf(loop),
+    leaveAlone: () => {
+      loop.leftAlone = true;
+    },
   };
 }
 
@@ -284,7 +292,7 @@ function watchLater(loop: Loop): void {
 /** Every 30 s and after each wake that changed nothing; never two at once. */
 async function watch(loop: Loop): Promise<void> {
   const { parts } = loop;
-  if (parts.runner.busy || loop.watching) return;
+  if (parts.runner.busy || loop.watching || loop.leftAlone) return;
   const current = currentOf(loop);
   if (!current.ok) return complain(parts.log, '', current.fault);
   loop.watching = true;

@@ -104,6 +104,7 @@ async function serve(
     agentVersion: version.version,
     startedAt,
     async stop() {
+      assembled.agent.leaveAlone();
       const stopped = await runtimes.process.stopAll();
       end('stop-programs');
       return stopped;
