@@ -39,6 +39,9 @@ interface Offered {
   readonly form: Form;
 }
 
+/** of signatures that a message tells about: an attacker chooses how many there are */
+const REASONS_MAX = 3;
+
 // Checks 8, 9 and 10
 export function countSigners(envelope: Envelope, root: Root, role: Role, floorMs: number): Count {
   const { candidates, unusable } = usableKeys(root, role, floorMs);
@@ -60,7 +63,7 @@ export function countSigners(envelope: Envelope, root: Root, role: Role, floorMs
   return {
     keys: candidates.length,
     signers: [...signers],
-    unusable: [...unusable, ...refused],
+    unusable: [...unusable, ...new Set(refused.slice(0, REASONS_MAX))],
     verifications: LIMITS.verificationsMax - left,
   };
 }

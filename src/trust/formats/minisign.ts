@@ -24,7 +24,8 @@ export function readMinisig(file: Uint8Array): Result<Minisig> {
   const blob = readBlob(lines, SIGNATURE_BYTES);
   if (!blob) return unusable('the second line holds no signature');
   const [, , comment = '', encoded = ''] = lines;
-  if (!comment.startsWith(TRUSTED) || hasControl(comment)) {
+  // minisign's own comment parts its fields by tabs
+  if (!comment.startsWith(TRUSTED) || hasControl(comment.replaceAll('\t', ' '))) {
     return unusable('the third line is no trusted comment');
   }
   const globalSignature = decodeBase64(encoded);

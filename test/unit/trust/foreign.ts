@@ -118,8 +118,7 @@ export interface MinisigParts {
 
 /** A minisign file by `key`, as `minisign -S` writes it today unless `more` says otherwise. */
 export function minisigBy(key: TestKey, more: Partial<MinisigParts> = {}): Uint8Array {
-  const comment =
-    more.trustedComment ?? 'timestamp:1795392000\tfile:pae.bin\thashed'.replaceAll('\t', ' ');
+  const comment = more.trustedComment ?? 'timestamp:1795392000\tfile:pae.bin\thashed';
   const over = more.over ?? createHash('blake2b512').update(MESSAGE).digest();
   const signature = sign(null, over, key.secret);
   const global = sign(
