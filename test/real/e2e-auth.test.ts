@@ -15,6 +15,7 @@ import {
   SERVER,
 } from '../support/certificates.ts';
 import { output } from '../support/command.ts';
+import { AT_1970, faketime } from '../support/dead-clock.ts';
 import type { Device } from '../support/device.ts';
 import { type RealRegistry, startRegistry } from '../support/docker-registry.ts';
 import { eventually } from '../support/eventually.ts';
@@ -34,10 +35,8 @@ const lacking =
   missing ?? ['openssl', 'mosquitto_passwd'].find((name) => program(name) === null) ?? null;
 const real = lacking === null ? test : test.skip;
 const title = (what: string) => (lacking === null ? what : `${what} (${lacking})`);
-const dead = lacking === null && program('faketime') !== null ? test : test.skip;
-const timed = (what: string) =>
-  program('faketime') === null ? `${what} (no faketime)` : title(what);
-const AT_1970 = ['faketime', '1970-01-02 00:00:00'];
+const dead = lacking === null && faketime ? test : test.skip;
+const timed = (what: string) => (!faketime ? `${what} (no faketime)` : title(what));
 const SECRET = 'turbine-7-secret';
 
 let parts: Parts;

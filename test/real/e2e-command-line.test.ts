@@ -6,8 +6,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { run } from '../support/command.ts';
+import { AT_1970, faketime } from '../support/dead-clock.ts';
 import { type Device, holdfast } from '../support/device.ts';
-import { program } from '../support/parts.ts';
 import {
   filesSpec,
   makePlant,
@@ -156,9 +156,9 @@ describe('doctor', () => {
     expect(named).toEqual(expect.arrayContaining(['error registry', 'error mqtt', 'error trust']));
   });
 
-  const dead = missing === null && program('faketime') !== null ? test : test.skip;
+  const dead = missing === null && faketime ? test : test.skip;
   dead(title('warns of a clock at 1970 and goes on'), async () => {
-    const { code, named } = await doctor({}, ['faketime', '1970-01-02 00:00:00']);
+    const { code, named } = await doctor({}, AT_1970);
     expect(code).toBe(0);
     expect(named).toContain('warning clock');
     expect(named).toContain('ok registry');

@@ -229,11 +229,14 @@ export function programsOf(stateDir: string): readonly number[] {
 }
 
 function endPrograms(stateDir: string): void {
-  for (const pid of programsOf(stateDir)) {
-    try {
-      process.kill(pid, 'SIGKILL');
-    } catch {
-      // it ended by itself
+  // A shell whose child is killed first may start another: until nobody is left.
+  for (let left = programsOf(stateDir); left.length > 0; left = programsOf(stateDir)) {
+    for (const pid of left) {
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch {
+        // it ended by itself
+      }
     }
   }
 }
