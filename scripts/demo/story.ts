@@ -34,6 +34,8 @@ interface Change {
   readonly version: Version;
   /** performance.now() before the command began */
   readonly since: number;
+  /** what times count from; without it: the nudge */
+  readonly from?: number;
   readonly state: Promise<State>;
 }
 
@@ -237,15 +239,15 @@ async function catchUp(stage: Stage, third: State): Promise<void> {
     'The link is back',
     'The same signed bytes go to the registry. The device that has them fetches nothing.',
   );
-  await stage.hub.start();
   for (const { meter } of devices) meter.take();
   const since = performance.now();
+  await stage.hub.start();
   screen.command(`holdfast publish ${CHANNEL} --from oci-archive:stick.tar`);
   const published = plant.publish(['publish', CHANNEL, '--from', bundleOf(stage)]);
   const state = published.then((again) => ({ ...again, version: third.version }));
   await converged(
     stage,
-    { version: third.version, since, state },
+    { version: third.version, since, from: since, state },
     ({ device, said, ...ms }): readonly Tick[] => {
       if (device !== carrier) {
         return [
@@ -261,6 +263,7 @@ async function catchUp(stage: Stage, third: State): Promise<void> {
       ];
     },
   );
+  screen.note('Times count from the start of the hub: devices wait a while between tries.');
   if ((await published).digest !== third.digest) throw new Error('not the state of the stick');
 }
 
@@ -316,9 +319,9 @@ function isSettled(said: SignedStatus, { point, digest }: State): boolean {
   return applied && said.idle && said.allHealthy;
 }
 
-/** When the nudge went out; when there was none, when it all began. */
-function startOf({ statuses }: Stage, { since }: Pick<Change, 'since'>): number {
-  return Math.max(since, statuses.nudgedAt());
+/** When the nudge went out, unless another moment is named. */
+function startOf({ statuses }: Stage, { since, from }: Pick<Change, 'since' | 'from'>): number {
+  return from ?? Math.max(since, statuses.nudgedAt());
 }
 
 function trafficText({ meter }: Device): string {
