@@ -45,8 +45,8 @@ export function errorsPage(): string {
   return `# Errors
 
 Every fault has a code that never changes its meaning. The same codes stand in \`holdfast status\`,
-\`explain\`, \`history\` and \`events\`, in the logs, in the status that a device signs, and in the last
-line of a command that failed. *Words* in italics stand for the values that were compared.
+\`explain\` and \`history\`, in the logs, in the status that a device signs, and in the last line of a
+command that failed. *Words* in italics stand for the values that were compared.
 
 *Tried again* says whether the agent tries the same thing once more by itself. *Exit* is the exit
 code of a command that ends with it. The publisher's commands end with ${EXIT.usage} for \`plan.\` (a mistake in

@@ -4,6 +4,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Glob } from 'bun';
 import { FAULTS } from '#errors/fault.ts';
+import { readFleetConfig } from '#publisher/fleet-config.ts';
+import { MEDIA } from '#state/media-types.ts';
+import { readDeployment } from '#wire/deployment.ts';
 import { ROOT, SOURCES } from './tree.ts';
 
 const PAGES = ['*.md', 'docs/**/*.md']
@@ -58,4 +61,24 @@ test('commands are those that are registered', () => {
 test('scripts of npm are those of package.json', () => {
   const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
   expect(missing(/\bnpm run ([a-z]+)/g, (name) => name in scripts)).toEqual([]);
+});
+
+test('documents in the pages are read as they stand', () => {
+  const faults: string[] = [];
+  const kinds: string[] = [];
+  for (const { path, text } of PAGES) {
+    for (const [, yaml = ''] of text.matchAll(/^```yaml\n([\s\S]*?)^```/gm)) {
+      const [, kind = ''] = /^kind: (\w+)/m.exec(yaml) ?? [];
+      const [, id = ''] = /^id: (\S+)/m.exec(yaml) ?? [];
+      kinds.push(kind);
+      const bytes = Buffer.from(yaml);
+      const read =
+        kind === 'Fleet'
+          ? readFleetConfig(bytes, '/plant')
+          : readDeployment(bytes, MEDIA.deployment, { id, file: path });
+      if (!read.ok) faults.push(`${path}: ${read.fault.message}`);
+    }
+  }
+  expect(faults).toEqual([]);
+  expect(kinds.toSorted()).toEqual(['Deployment', 'Deployment', 'Fleet']);
 });
