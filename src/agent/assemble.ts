@@ -8,7 +8,7 @@ import type { MqttLinkEvent } from '#link/mqtt.ts';
 import type { Platform } from '#platform/platform.ts';
 import type { Delivery, News, Snapshot } from '#report/deliver.ts';
 import { downloads } from '#sources/download.ts';
-import { ociLayout } from '#sources/oci-layout.ts';
+import { type LayoutOptions, ociLayout } from '#sources/oci-layout.ts';
 import type { Digest } from '#state/digest.ts';
 import type { StoreWriter } from '#store/store.ts';
 import { readDesiredState } from '#wire/desired-state.ts';
@@ -18,8 +18,9 @@ import { type ChangeInput, changeOf, planCandidate } from './change.ts';
 import { collect, keptStates } from './collect.ts';
 import type { AgentConfig } from './config.ts';
 import { type Drift, drift } from './drift.ts';
-import { type Candidate, type Finder, finder } from './find.ts';
+import { type Finder, finder } from './find.ts';
 import { type Follower, follower } from './follow.ts';
+import type { Candidate } from './found.ts';
 import { type Runner, runner } from './runner.ts';
 import { type AgentRuntimes, openRuntimes } from './runtimes.ts';
 import { type Links, openLinks } from './sources.ts';
@@ -82,7 +83,7 @@ function assembleOn(
 ): Result<Assembled> {
   const { time, root, device } = base;
   const names = { fleet: root.fleet, deviceId: device.id, agentVersion: program.version };
-  const links = openLinks({ platform, config, time, ...names });
+  const links = openLinks({ platform, config, time, ...names, heldRoot: base.roots.held });
   if (!links.ok) return links;
   const wires: Wires = { changed: () => {}, settle: () => {}, follower: null };
   const runtimes = openRuntimes({
@@ -180,15 +181,20 @@ function loopOf(
   given: Given,
   { wires, context, follower, triggers }: LoopInput,
 ): Pick<Assembled, 'agent' | 'finder' | 'drift' | 'runner' | 'changes' | 'progress' | 'isReady'> {
-  const { base, platform, config, links, runtimes } = given;
+  const { base, platform, links, runtimes } = given;
   const { clock, log } = platform;
   const progress = progressOf();
   const changes = changesOf(given, progress.tell);
   const find = finder({
     clock,
     sources: links.sources,
-    bundle: (path) => ociLayout(platform.files, path, { channel: config.channel.name }),
+    pushes: links.pushes,
+    roots: base.roots,
+    bundle: (path) => ociLayout(platform.files, path, bundleOptions(given)),
     trusted: () => currentTrust(given, follower),
+    alsoFound(found) {
+      if (follower.note(found)) wires.changed('detail');
+    },
   });
   const run = runner(context, () => {});
   const watch = drift({
@@ -227,6 +233,10 @@ function loopOf(
   });
   const isReady = () => ready;
   return { agent: whole, finder: find, drift: watch, runner: run, changes, progress, isReady };
+}
+
+function bundleOptions({ base, config }: Given): LayoutOptions {
+  return { channel: config.channel.name, heldRoot: base.roots.held };
 }
 
 function changesOf({ base, platform, config, links }: Given, tell: Telling): ChangeInput {

@@ -5,7 +5,7 @@
  */
 
 import type { Code } from '#errors/fault.ts';
-import { fault, ok, type Result, refuse } from '#errors/fault.ts';
+import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { Platform } from '#platform/platform.ts';
 import { eventOf } from '#report/events.ts';
 import { queueEvent } from '#report/outbox.ts';
@@ -13,17 +13,17 @@ import type { DeviceRow } from '#state/channel-row.ts';
 import type { DeviceFacts } from '#state/device.ts';
 import type { Digest } from '#state/digest.ts';
 import { LIMITS } from '#state/limits.ts';
-import { isDeviceId } from '#state/names.ts';
 import type { Root } from '#state/root.ts';
 import type { StatusPoint } from '#state/status.ts';
 import { type ContentStore, contentStore } from '#store/content.ts';
 import { type OpenedStore, openStore } from '#store/open.ts';
 import type { Store } from '#store/store.ts';
 import { openRoot } from '#trust/root-chain.ts';
-import { type Trusted, verifyStatement } from '#trust/verify.ts';
+import type { Trusted } from '#trust/verify.ts';
 import type { AgentConfig } from './config.ts';
 import { type Identity, openIdentity } from './identity.ts';
 import { rebuild } from './rebuild.ts';
+import { openRootKeeper, type RootKeeper } from './root-keeper.ts';
 import { countStart, type StartCount } from './start-count.ts';
 import { type AgentTime, agentTime } from './time.ts';
 
@@ -36,8 +36,9 @@ export interface ProgramVersion {
 export interface Base {
   readonly store: Store;
   readonly content: ContentStore;
+  /** the newest held: read it anew, a walk may replace it */
   readonly root: Root;
-  readonly rootBytes: Uint8Array;
+  readonly roots: RootKeeper;
   readonly identity: Identity;
   readonly device: DeviceFacts;
   readonly time: AgentTime;
@@ -66,10 +67,8 @@ export function openBase(
     opened.value.store.close();
     return content;
   }
-  const base = begin({ platform, config, program }, opened.value, content.value, {
-    root: root.value,
-    rootBytes: rootBytes.value,
-  });
+  const given = { platform, config, program, rootFile: rootBytes.value };
+  const base = begin(given, opened.value, content.value);
   if (!base.ok) {
     content.value.close();
     opened.value.store.close();
@@ -81,14 +80,11 @@ interface Given {
   readonly platform: Platform;
   readonly config: AgentConfig;
   readonly program: ProgramVersion;
+  /** exact bytes */
+  readonly rootFile: Uint8Array;
 }
 
-function begin(
-  given: Given,
-  opened: OpenedStore,
-  content: ContentStore,
-  trusted: Pick<Base, 'root' | 'rootBytes'>,
-): Result<Base> {
+function begin(given: Given, opened: OpenedStore, content: ContentStore): Result<Base> {
   const { platform, config, program } = given;
   const { store } = opened;
   const row = store.device();
@@ -96,15 +92,21 @@ function begin(
   const before = row.value;
   const identity = identify(given, before);
   if (!identity.ok) return identity;
-  const floorMs = Math.max(program.buildTime, before?.timeFloorMs ?? 0);
-  const time = agentTime(platform.clock, floorMs);
+  const { clock, log } = platform;
+  const storedMs = before?.timeFloorMs ?? 0;
+  const time = agentTime(clock, { buildMs: program.buildTime, storedMs });
+  const roots = openRootKeeper({ store, content, clock, log, time }, given.rootFile);
+  if (!roots.ok) return roots;
   const device = { id: identity.value.deviceId, labels: config.device.labels };
   const starts = countStart(platform.files, config.runDir);
   const boot = (before?.boot ?? 0n) + 1n;
   const base: Base = {
     store,
     content,
-    ...trusted,
+    get root() {
+      return roots.value.root();
+    },
+    roots: roots.value,
     identity: identity.value,
     device,
     time,
@@ -127,23 +129,13 @@ function identify({ platform, config }: Given, before: DeviceRow | null): Result
   const { files, keyFiles } = platform;
   const { stateDir, device } = config;
   const boundTo = before?.machine ?? null;
-  const identity = openIdentity({ files, keyFiles, stateDir, configuredId: device.id, boundTo });
-  if (!identity.ok || isDeviceId(identity.value.deviceId)) return identity;
-  return { ok: false, fault: fault('agent.device-id', { id: identity.value.deviceId }) };
+  return openIdentity({ files, keyFiles, stateDir, configuredId: device.id, boundTo });
 }
 
-function refill({ platform, config, program }: Given, base: Base): Result<void> {
+function refill({ platform, config }: Given, base: Base): Result<void> {
   const { store, content, root } = base;
   const channel = config.channel.name;
-  const trusted = trustedOf(base, config, { version: program.version });
-  const done = rebuild({
-    store,
-    content,
-    fleet: root.fleet,
-    channel,
-    judge: (envelope) =>
-      verifyStatement({ envelope, roots: [], via: 'bundle', sourceHighest: null }, trusted),
-  });
+  const done = rebuild({ store, content, fleet: root.fleet, channel });
   if (!done.ok) return done;
   if (done.value) platform.log.write('warn', 'store.rebuilt', { channel });
   return ok(undefined);
@@ -156,7 +148,7 @@ function countBoot(
   opened: OpenedStore,
   before: DeviceRow | null,
 ): Result<void> {
-  const { store, root, rootBytes, identity, boot, time } = base;
+  const { store, roots, identity, boot, time } = base;
   const place = { at: platform.clock.wallMs(), channel: config.channel.name };
   return store.transaction((tx) => {
     tx.putDevice({
@@ -166,8 +158,7 @@ function countBoot(
       paused: before?.paused ?? null,
       timeFloorMs: time.floorMs(),
     });
-    const held = tx.root(root.fleet);
-    if (!held.ok || !held.value) tx.putRoot(root.fleet, rootBytes);
+    roots.begin(tx);
     queueEvent(tx, eventOf('agent.started', place, { version: program.version, boot }));
     if (identity.made === 'other-machine') {
       queueEvent(tx, eventOf('identity.new', place, { reason: 'this is another machine' }));

@@ -23,7 +23,7 @@ import type { Store } from '#store/store.ts';
 import { blobNames } from '#wire/deployment.ts';
 import { readDocuments } from '#wire/documents.ts';
 import { readKnownDeployment } from '#wire/known-deployment.ts';
-import type { Candidate } from './find.ts';
+import type { Candidate } from './found.ts';
 
 export interface ChangeInput {
   readonly store: Store;
@@ -86,7 +86,9 @@ export async function changeOf(
   const room = checkRoom(input, planned);
   if (!room.ok) return room;
   const order = candidate.source ? [candidate.source, ...input.sources] : input.sources;
-  const fetched = await input.downloads.fetchAll(missing, [...new Set(order)], signal);
+  const left = keepBrought(input.content, candidate, missing);
+  if (!left.ok) return left;
+  const fetched = await input.downloads.fetchAll(left.value, [...new Set(order)], signal);
   if (!fetched.ok) return fetched;
   const { state, envelope, via, freshness } = candidate;
   const to: StatusPoint = {
@@ -175,6 +177,22 @@ function missingBlobs(
     }
   }
   return [...wanted.values()].filter(({ digest, size }) => !content.hasBlob(digest, size));
+}
+
+/** What came with the statement needs no fetching, and stays for the next try. */
+function keepBrought(
+  content: ContentStore,
+  { inline }: Candidate,
+  missing: readonly BlobWanted[],
+): Result<readonly BlobWanted[]> {
+  const left: BlobWanted[] = [];
+  for (const wanted of missing) {
+    const bytes = inline.get(wanted.digest);
+    const kept = bytes?.length === wanted.size ? content.putBlob(wanted.digest, bytes) : null;
+    if (kept && !kept.ok) return kept;
+    if (!kept) left.push(wanted);
+  }
+  return ok(left);
 }
 
 /** Check 15: blobs, their unpacked form, and the reserve must fit before the first byte is fetched. */

@@ -7,8 +7,9 @@ import type { Change, Outcome } from '#apply/transaction.ts';
 import type { Fault, Result } from '#errors/fault.ts';
 import { type Point, pointText } from '#state/point.ts';
 import type { Wake } from '#triggers/trigger.ts';
-import type { Candidate, Finder, Found } from './find.ts';
+import type { Finder } from './find.ts';
 import type { Follower } from './follow.ts';
+import type { Candidate, Found } from './found.ts';
 import type { Runner } from './runner.ts';
 
 export type CycleEnd =

@@ -7,15 +7,17 @@ import { phaseOf } from '#apply/journal.ts';
 import type { CheckView, ExplainView } from '#control/api.ts';
 import { type Code, FAULTS, type Fault } from '#errors/fault.ts';
 import { pointText } from '#state/point.ts';
+import type { Root } from '#state/root.ts';
 import { instantText, type TimeView } from '#trust/time.ts';
-import type { Look } from './find.ts';
 import type { Follower } from './follow.ts';
+import type { Look } from './found.ts';
 import { lookView } from './views.ts';
 
 export interface ExplainInput {
   readonly follower: Follower;
   readonly look: Look | null;
   readonly time: TimeView;
+  readonly root: Root;
   readonly nextLookInMs: number | null;
   readonly mqtt: string;
   readonly safeMode: boolean;
@@ -80,7 +82,7 @@ function reasonOf({ follower, look, safeMode }: ExplainInput): Reason {
   if (!look) return { verdict: `${applied} runs; no source was asked yet`, cure: null };
   if (look.result === 'nothing')
     return {
-      verdict: `the registry has no channel "${follower.channel}"`,
+      verdict: `nothing was found for channel "${follower.channel}" (${look.source})`,
       cure: 'Publish to it, or correct channels[].name in agent.yaml.',
     };
   return { verdict: `${applied} is applied and is the newest there is`, cure: null };
@@ -95,7 +97,8 @@ function withFault(verdict: string, code: string | undefined): Reason {
   return { verdict, cure };
 }
 
-function facts({ follower, time, nextLookInMs, mqtt }: ExplainInput): ExplainView['facts'] {
+function facts(input: ExplainInput): ExplainView['facts'] {
+  const { follower, time, root, nextLookInMs, mqtt } = input;
   const row = follower.row();
   const next = nextLookInMs === null ? 'never' : `in ${Math.round(nextLookInMs / 1000)} s`;
   return [
@@ -109,6 +112,10 @@ function facts({ follower, time, nextLookInMs, mqtt }: ExplainInput): ExplainVie
       value: row.applied ? `${pointText(row.applied)} ${row.applied.stateDigest}` : 'none',
     },
     { name: 'rollback goes to', value: row.previous[0] ? pointText(row.previous[0]) : 'nothing' },
+    {
+      name: 'root',
+      value: `version ${root.version}${root.notAfter === 0 ? '' : `, ends ${instantText(root.notAfter)}`}`,
+    },
     {
       name: 'time',
       value: `${instantText(time.estimateMs)} (${time.grade}${time.wallPlausible ? '' : ', wall clock implausible'})`,

@@ -17,7 +17,7 @@ import type { Fleet } from '#state/names.ts';
 import { type Point, pointText } from '#state/point.ts';
 import type { Refusal, StatusPoint, Via } from '#state/status.ts';
 import type { StoreWriter } from '#store/store.ts';
-import type { Candidate, Found } from './find.ts';
+import type { Candidate, Found } from './found.ts';
 
 export interface Follower {
   readonly fleet: Fleet;

@@ -78,6 +78,7 @@ function status({
       key: Buffer.from(base.identity.signer.publicKey).toString('base64'),
       boot: `${base.boot}`,
       timeGrade: snapshot.value.timeGrade,
+      rootVersion: `${snapshot.value.rootVersion}`,
     },
     agent: {
       version: agentVersion,
@@ -105,6 +106,7 @@ function explainNow({ assembled }: HandlersInput) {
     follower,
     look: finder.lastLook(),
     time: base.time.view(),
+    root: base.root,
     nextLookInMs: schedule.nextInMs(),
     mqtt: mqtt ? `${mqtt.kind}, MQTT ${mqtt.protocol}${fault}` : 'not configured',
     safeMode: follower.safeMode(),

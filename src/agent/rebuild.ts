@@ -1,26 +1,24 @@
 /**
  * A store that was lost (first start with content left, or quarantined) is filled again from the
- * content store: the root, the rejections, and of each channel the highest statement that verifies.
- * That statement is the floor; it counts as accepted, not applied, so that it is applied again from
- * disk: what is in force already changes nothing (DESIGN section 7).
+ * content store: the rejections, and of the channel the highest statement (the root: root-keeper.ts).
+ * That statement is the floor, also where it has ended since or its key was revoked: it was accepted
+ * here, and its file carries a checksum. It counts as accepted, not applied, so that it is judged
+ * and applied again from disk: what is in force already changes nothing (DESIGN section 7).
  */
 import { emptyRow } from '#apply/journal.ts';
 import { ok, type Result } from '#errors/fault.ts';
 import type { ChannelRow } from '#state/channel-row.ts';
-import type { Envelope } from '#state/envelope.ts';
 import { comparePoints, type Point } from '#state/point.ts';
 import type { StatusPoint } from '#state/status.ts';
 import type { ContentStore } from '#store/content.ts';
 import type { Store } from '#store/store.ts';
-import type { Verdict } from '#trust/verify.ts';
+import { readDesiredState } from '#wire/desired-state.ts';
 
 export interface RebuildInput {
   readonly store: Store;
   readonly content: ContentStore;
   readonly fleet: string;
   readonly channel: string;
-  /** a statement on disk, judged with no floor: what is not accepted is left out */
-  judge(envelope: Envelope): Verdict;
 }
 
 /** @returns the floor found, or null */
@@ -32,9 +30,9 @@ export function rebuild(input: RebuildInput): Result<Point | null> {
   for (const digest of digests.value) {
     const file = content.readStatement(digest);
     if (!file.ok) continue;
-    const verdict = input.judge(file.value.envelope);
-    if (verdict.kind !== 'accept') continue;
-    const { point } = verdict.state;
+    const state = readDesiredState(file.value.envelope.payload);
+    if (!state.ok || state.value.fleet !== fleet || state.value.channel !== channel) continue;
+    const { point } = state.value;
     if (!highest || comparePoints(point, highest) > 0) highest = point;
   }
   const marks = content.rejectedMarks();

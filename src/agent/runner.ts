@@ -12,7 +12,7 @@ import {
 } from '#apply/transaction.ts';
 import type { Fault, Result } from '#errors/fault.ts';
 import { comparePoints, type Point } from '#state/point.ts';
-import type { Candidate } from './find.ts';
+import type { Candidate } from './found.ts';
 
 export interface Job {
   /** what orders jobs; an operator's job (null) supersedes whatever runs */

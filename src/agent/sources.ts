@@ -3,18 +3,23 @@ import { ok, type Result } from '#errors/fault.ts';
 import { readEndpoint } from '#link/endpoint.ts';
 import { httpLink } from '#link/http.ts';
 import { type MqttLink, mqttLink } from '#link/mqtt.ts';
-import { checkBroker } from '#link/mqtt-broker.ts';
+import { brokerName, checkBroker } from '#link/mqtt-broker.ts';
 import { registry } from '#link/registry.ts';
 import { checkTopicRoot, defaultTopicRoot } from '#link/topics.ts';
 import type { Platform } from '#platform/platform.ts';
+import type { HeadOptions } from '#sources/artifact.ts';
 import { SOURCES } from '#sources/catalogue.ts';
+import type { PushSource } from '#sources/mqtt-push.ts';
 import type { Source } from '#sources/source.ts';
 import type { Fleet } from '#state/names.ts';
 import type { AgentConfig } from './config.ts';
 import type { AgentTime } from './time.ts';
 
 export interface Links {
+  /** those that are asked, in order */
   readonly sources: readonly Source[];
+  /** what the broker brings whole; null: there is no broker */
+  readonly pushes: PushSource | null;
   readonly mqtt: MqttLink | null;
   readonly topicRoot: string;
   close(): Promise<void>;
@@ -27,6 +32,7 @@ export interface LinksInput {
   readonly fleet: Fleet;
   readonly deviceId: string;
   readonly agentVersion: string;
+  readonly heldRoot: NonNullable<HeadOptions['heldRoot']>;
 }
 
 export function openLinks(input: LinksInput): Result<Links> {
@@ -38,7 +44,9 @@ export function openLinks(input: LinksInput): Result<Links> {
   for (const settings of config.registries) {
     const checked = readEndpoint(settings);
     if (!checked.ok) return checked;
-    sources.push(SOURCES['oci-registry'](registry(http, settings), config.channel.name));
+    const { heldRoot } = input;
+    const { name } = config.channel;
+    sources.push(SOURCES['oci-registry'](registry(http, settings), name, { heldRoot }));
   }
   const root = checkTopicRoot(config.mqtt?.topicRoot ?? defaultTopicRoot(input.fleet));
   if (!root.ok) return root;
@@ -46,6 +54,7 @@ export function openLinks(input: LinksInput): Result<Links> {
   if (!mqtt.ok) return mqtt;
   return ok({
     sources,
+    pushes: config.mqtt ? SOURCES['mqtt-push'](brokerName(config.mqtt)) : null,
     mqtt: mqtt.value,
     topicRoot: root.value,
     async close() {

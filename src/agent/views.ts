@@ -8,8 +8,8 @@ import type { Generation } from '#state/generation.ts';
 import { pointText } from '#state/point.ts';
 import type { ChannelStatus, StatusPoint } from '#state/status.ts';
 import type { Planned } from './change.ts';
-import type { Look } from './find.ts';
 import type { Follower } from './follow.ts';
+import type { Look } from './found.ts';
 
 export function pointView(point: StatusPoint | null): PointView | null {
   if (!point) return null;

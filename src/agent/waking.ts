@@ -49,6 +49,7 @@ export function connect(input: ConnectInput): () => Promise<void> {
           link: mqtt,
           channels: [config.channel.name],
           floor: () => follower.row().floor,
+          pushed: (nudge, retained) => links.pushes?.take({ ...nudge, retained }),
         }),
         TRIGGERS.reconnect(mqtt),
       ]

@@ -70,6 +70,8 @@ export interface StatusView {
     readonly key: string;
     readonly boot: string;
     readonly timeGrade: string;
+    /** of the root held: it follows the chain */
+    readonly rootVersion: string;
   };
   readonly agent: {
     readonly version: string;

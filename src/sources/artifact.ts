@@ -21,8 +21,11 @@ export interface Artifact {
 export type ReadLayer = (layer: OciDescriptor, what: string) => Promise<Result<Uint8Array>>;
 
 export interface HeadOptions {
-  /** version of the root held: older ones are not fetched. Default: 1 */
-  readonly heldRoot?: () => bigint;
+  /**
+   * The root held: older ones are not fetched, nor is this one while its bytes are the same ones.
+   * Other bytes under its version may be an attack (trust.root-equivocation). Default: version 1
+   */
+  readonly heldRoot?: () => { readonly version: bigint; readonly digest: Digest };
 }
 
 /** The version of the first root layer: version 1 is never fetched. */
@@ -67,7 +70,7 @@ function tooLarge(layer: OciDescriptor | undefined, cap: number): string | null 
   return `${layer.mediaType} of ${layer.size} bytes, above ${cap}`;
 }
 
-/** The envelope, the roots above the held one (at most LIMITS.rootStepsMax), what is inline. */
+/** The envelope, the roots that are news (LIMITS.rootStepsMax above the held one), what is inline. */
 export async function readHead(
   artifact: Artifact,
   manifestDigest: Digest,
@@ -76,11 +79,9 @@ export async function readHead(
 ): Promise<Result<Head>> {
   const envelope = await readOrInline(artifact.envelope, 'the envelope', read);
   if (!envelope.ok) return envelope;
-  const held = options.heldRoot?.() ?? 1n;
-  const above = held < BigInt(FIRST_ROOT) ? 0 : Number(held) - FIRST_ROOT + 1;
   const roots: Uint8Array[] = [];
-  for (const [index, layer] of artifact.roots.slice(above, above + LIMITS.rootStepsMax).entries()) {
-    const root = await readOrInline(layer, `root ${above + index + FIRST_ROOT}`, read);
+  for (const { layer, version } of newsOf(artifact.roots, options)) {
+    const root = await readOrInline(layer, `root ${version}`, read);
     if (!root.ok) return root;
     roots.push(root.value);
   }
@@ -88,6 +89,23 @@ export async function readHead(
   const inline = new Map<Digest, Uint8Array>();
   if (documents !== null && documents.data !== null) inline.set(documents.digest, documents.data);
   return ok({ manifestDigest, envelope: envelope.value, roots, inline });
+}
+
+interface RootLayer {
+  readonly layer: OciDescriptor;
+  /** by its place: what the document says is judged by trust/ */
+  readonly version: number;
+}
+
+function newsOf(roots: readonly OciDescriptor[], { heldRoot }: HeadOptions): readonly RootLayer[] {
+  const held = heldRoot?.() ?? null;
+  const version = held ? Number(held.version) : 1;
+  const layers = roots.map((layer, index) => ({ layer, version: index + FIRST_ROOT }));
+  const same = layers.filter(
+    (root) => root.version === version && root.layer.digest !== held?.digest,
+  );
+  const above = layers.filter((root) => root.version > version);
+  return [...same, ...above.slice(0, LIMITS.rootStepsMax)];
 }
 
 /** What the descriptor carries was checked by wire/oci.ts. */

@@ -1,13 +1,14 @@
 /**
- * Wakes for a nudge that names something above the floor. A nudge is unsigned: it decides nothing
- * but when to look. Anybody at the broker can send any bytes here, as fast as they like, so reading
+ * Wakes for a nudge that names something above the floor, or that carries something: what it carries
+ * is handed on before (sources/mqtt-push.ts), so that the look finds it. A nudge is unsigned: it
+ * decides nothing but when to look. Anybody at the broker can send any bytes here, as fast as they like, so reading
  * them is rationed too: past the ration only the newest message of each topic is kept, and read when
  * there is a ration again (attack row M07). Malformed and foreign ones are counted, never thrown.
  */
 import type { MqttLink, MqttLinkEvent } from '#link/mqtt.ts';
 import type { Clock } from '#platform/clock.ts';
 import { comparePoints, type Point } from '#state/point.ts';
-import { readNudge } from '#wire/nudge.ts';
+import { type Nudge, readNudge } from '#wire/nudge.ts';
 import { bucket } from './bucket.ts';
 import type { Trigger, Wake } from './trigger.ts';
 
@@ -26,6 +27,8 @@ export interface NudgeOptions {
   readonly channels: readonly string[];
   /** the highest point ever accepted of a channel; null: none yet */
   floor(channel: string): Pick<Point, 'epoch' | 'sequence'> | null;
+  /** Takes what a nudge carries: an envelope, roots. */
+  pushed?(nudge: Nudge, retained: boolean): void;
 }
 
 export interface NudgeTrigger extends Trigger {
@@ -37,7 +40,7 @@ export interface NudgeCounts {
   readonly malformed: number;
   /** for a channel that this device does not follow, or not that of the topic */
   readonly foreign: number;
-  /** at or below the floor */
+  /** at or below the floor, with nothing in them */
   readonly old: number;
   /** replaced by a newer one before it was read */
   readonly unread: number;
@@ -81,8 +84,10 @@ function judge(event: NudgeEvent, options: NudgeOptions): Wake | Count {
   const { topic } = event;
   if (topic.kind === 'channel-nudge' && topic.channel !== channel) return 'foreign';
   if (!options.channels.includes(channel)) return 'foreign';
+  const carries = read.value.envelope !== null || read.value.roots.length > 0;
+  if (carries) options.pushed?.(read.value, event.retained);
   const floor = options.floor(channel);
-  if (floor && comparePoints({ epoch, sequence }, floor) <= 0) return 'old';
+  if (!carries && floor && comparePoints({ epoch, sequence }, floor) <= 0) return 'old';
   return { kind: 'nudge', channel, epoch, sequence, stateDigest, manifestDigest, urgent };
 }
 

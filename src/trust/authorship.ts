@@ -47,7 +47,7 @@ export interface Signed {
   readonly envelope: Uint8Array | Envelope;
   /** ascending; walked here in memory, so none from a caller that walked and kept them itself */
   readonly roots: readonly OfferedRoot[];
-  /** what that caller's walk said, for the trace of check 7 */
+  /** what that caller's walk said, from the root it held on: the trace of check 7 */
   readonly walked?: readonly Outcome<unknown>[];
 }
 
@@ -126,9 +126,9 @@ function verifySigned(
 }
 
 /** Check 7: root first. An offered root that fails is told, and the statement judged without it. */
-function newestOf({ roots, walked = [] }: Signed, authority: Authority, judge: Judge): Authority {
-  judge(7, passed(undefined, `root ${authority.root.version} held`));
-  for (const outcome of walked) judge(7, outcome);
+function newestOf({ roots, walked }: Signed, authority: Authority, judge: Judge): Authority {
+  const before = walked ?? [passed(undefined, `root ${authority.root.version} held`)];
+  for (const outcome of before) judge(7, outcome);
   let newest = authority;
   for (const step of walkRoots({ root: authority.root, digest: null }, roots)) {
     if (step.kind === 'refused') {

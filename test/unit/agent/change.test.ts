@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
 import { changeOf, planCandidate } from '#agent/change.ts';
 import { readConfig } from '#agent/config.ts';
-import type { Candidate } from '#agent/find.ts';
+import type { Candidate } from '#agent/found.ts';
 import { emptyRow } from '#apply/journal.ts';
 import { generationsOf } from '#apply/recover.ts';
 import { ok } from '#errors/fault.ts';

@@ -2,6 +2,7 @@
 import { expect, describe as suite, test } from 'bun:test';
 import { ok } from '#errors/fault.ts';
 import { readArtifact, readHead } from '#sources/artifact.ts';
+import { sha256 } from '#state/digest.ts';
 import { LIMITS } from '#state/limits.ts';
 import { MEDIA } from '#state/media-types.ts';
 import { describe, type OciDescriptor } from '#wire/oci.ts';
@@ -88,8 +89,14 @@ suite('the layers of a state', () => {
 });
 
 suite('which layers are fetched', () => {
-  async function fetched(heldRoot: bigint, roots: number, inline = false): Promise<string[]> {
+  async function fetched(
+    version: bigint,
+    roots: number,
+    { inline = false, twin = false } = {},
+  ): Promise<string[]> {
     const state = publishState({ roots, inline });
+    const bytes = twin ? new Uint8Array() : state.roots[Number(version) - 2];
+    const digest = sha256(bytes ?? new Uint8Array());
     const artifact = readArtifact(state.manifest, 'stable');
     if (!artifact.ok) throw new Error(artifact.fault.message);
     const names: string[] = [];
@@ -97,7 +104,9 @@ suite('which layers are fetched', () => {
       names.push(what);
       return ok(new Uint8Array());
     };
-    const head = await readHead(artifact.value, state.digest, read, { heldRoot: () => heldRoot });
+    const head = await readHead(artifact.value, state.digest, read, {
+      heldRoot: () => ({ version, digest }),
+    });
     if (inline && head.ok) expect([...head.value.inline.values()]).toEqual([state.documents]);
     return names;
   }
@@ -114,6 +123,9 @@ suite('which layers are fetched', () => {
     expect(names[1]).toBe('root 6');
   });
   test('what stands in the manifest is not fetched again', async () => {
-    expect(await fetched(1n, 1, true)).toEqual(['root 2']);
+    expect(await fetched(1n, 1, { inline: true })).toEqual(['root 2']);
+  });
+  test('other bytes under the version that is held are fetched too', async () => {
+    expect(await fetched(3n, 3, { twin: true })).toEqual(['the envelope', 'root 3', 'root 4']);
   });
 });
