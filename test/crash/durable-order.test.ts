@@ -73,19 +73,21 @@ function commitsOf(calls: readonly FileCall[]): readonly number[] {
   return calls.flatMap(({ kind, path }, at) => (kind === 'sync' && isStore(path) ? [at] : []));
 }
 
-/** Files that got a name by rename although their bytes could still be lost. */
+/** Files and directories that got a name by rename although what is in them could still be lost. */
 function namedTooEarly(calls: readonly FileCall[]): readonly string[] {
   const dirty = new Set<string>();
   const early: string[] = [];
   for (const call of calls) {
     if (!counts(call.path) || isStore(call.path)) continue;
-    if (call.kind === 'write' || call.kind === 'create') dirty.add(call.path);
     if (call.kind === 'sync') dirty.delete(call.path);
-    if (call.kind !== 'rename') continue;
-    const below = [...dirty].filter(
-      (path) => path === call.from || path.startsWith(`${call.from}/`),
-    );
-    early.push(...below.map((path) => `${path} when it became ${call.path}`));
+    else if (call.kind !== 'rename') dirty.add(call.path);
+    if (call.kind === 'mkdir') dirty.delete(call.path); // empty so far
+    if (call.kind === 'symlink') dirty.delete(call.path); // has no bytes of its own
+    if (call.kind === 'rename') {
+      const inside = (path: string) => path === call.from || path.startsWith(`${call.from}/`);
+      early.push(...[...dirty].filter(inside).map((path) => `${path} as ${call.path}`));
+    }
+    if (call.kind !== 'sync' && call.kind !== 'write') dirty.add(dirname(call.path));
   }
   return early;
 }
