@@ -3,6 +3,7 @@
  * made absolute. What each key means is in docs/operate.md; names are fixed by docs/formats.md.
  */
 import * as v from 'valibot';
+import { RUNTIME_TYPES } from '#apply/runtimes/catalogue.ts';
 import { ok, type Result, refuse } from '#errors/fault.ts';
 import { isLoopback } from '#link/endpoint.ts';
 import type { Allow } from '#plan/allow.ts';
@@ -99,6 +100,10 @@ const mqttUrl = v.pipe(
   v.regex(/^mqtts?:\/\/[^/\s@?#]+\/?$/, 'mqtts://host:port, without credentials'),
 );
 
+const runtimeType = v.pipe(
+  v.string(),
+  v.check((type) => RUNTIME_TYPES.includes(type), `one of ${RUNTIME_TYPES.join(', ')}`),
+);
 const hostPort = v.pipe(
   v.string(),
   v.regex(/^(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):\d{1,5}$/, 'host:port, such as 127.0.0.1:9469'),
@@ -143,10 +148,7 @@ const schema = v.strictObject({
         allow: v.optional(
           v.strictObject({
             roots: v.optional(v.array(absolute), ['/opt', '/srv']),
-            runtimes: v.optional(v.array(v.picklist(['files', 'process'], 'files or process')), [
-              'files',
-              'process',
-            ]),
+            runtimes: v.optional(v.array(runtimeType), ['files', 'process']),
             users: v.optional(v.array(v.string())),
           }),
           {},

@@ -33,8 +33,8 @@ function checkOne(
 ): Result<undefined> {
   const { profile } = deployment;
   const type = profile.kind === 'other' ? profile.type : profile.kind;
-  if (profile.kind === 'other') return refuse('plan.runtime-unknown', { deployment: id, type });
   if (!allow.runtimes.includes(type)) {
+    if (profile.kind === 'other') return refuse('plan.runtime-unknown', { deployment: id, type });
     const allowed = allow.runtimes.join(', ');
     return refuse('plan.runtime-not-allowed', { deployment: id, type, allowed });
   }
@@ -42,6 +42,7 @@ function checkOne(
     const inside = checkPath(id, directory, allow);
     if (!inside.ok) return inside;
   }
+  if (profile.kind === 'other') return ok();
   for (const component of profile.components) {
     const checked =
       profile.kind === 'files'

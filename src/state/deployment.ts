@@ -23,8 +23,21 @@ export type Profile =
       readonly reload: Hook | null;
     }
   | { readonly kind: 'process'; readonly components: readonly ProcessComponent[] }
-  /** known to the format, not to this agent: refused as `plan.runtime-unknown` */
-  | { readonly kind: 'other'; readonly type: string };
+  /** every other type: its runtime, where this agent has one, reads the properties itself */
+  | {
+      readonly kind: 'other';
+      readonly type: string;
+      readonly components: readonly OtherComponent[];
+    };
+
+/** A component of a profile that only its runtime understands. */
+export interface OtherComponent {
+  readonly name: string;
+  /** `properties.blob`, where it names one of the statement */
+  readonly blob: string | null;
+  /** as written: plain YAML values, not checked for form */
+  readonly properties: Readonly<Record<string, unknown>>;
+}
 
 /** One file or one directory tree at one target. */
 export interface FilesComponent {

@@ -125,13 +125,16 @@ export function readApplicationDeployment(document: YamlDocument, id: string): R
   if (type === 'custom' && OURS in spec.deploymentProfile) {
     return readExtension(document, id, metadata.name);
   }
+  const components = spec.deploymentProfile.components.map(({ name, properties }) => {
+    return { name, blob: null, properties: { ...properties } };
+  });
   return {
     ok: true,
     value: {
       id,
       name: metadata.name,
       dependsOn: [],
-      profile: { kind: 'other', type },
+      profile: { kind: 'other', type, components },
       parameters: [],
       health: [],
       drift: 'repair',

@@ -32,6 +32,6 @@ export function readDeployment(
 
 /** The blobs it needs, each once, in the order of its components. */
 export function blobNames({ profile }: Deployment): readonly string[] {
-  if (profile.kind === 'other') return [];
-  return [...new Set(profile.components.map(({ blob }) => blob))];
+  const names = profile.components.flatMap(({ blob }) => (blob === null ? [] : [blob]));
+  return [...new Set(names)];
 }

@@ -16,33 +16,56 @@ import { idText, line } from './deployment-text.ts';
 import { checkYaml, closed } from './yaml.ts';
 import type { YamlDocument } from './yaml-document.ts';
 
-/** Profile types of the format that this program has no runtime for. */
-const OTHER_TYPES = ['systemd', 'compose', 'helm', 'custom'] as const;
-
-/** `deploymentProfile` of the own dialect, and of Margo's `custom` extension. */
-export const profileSchema = v.variant(
-  'type',
-  [
-    v.strictObject({ type: v.literal('files'), ...filesEntries }),
-    v.strictObject({ type: v.literal('process'), ...processEntries }),
-    v.looseObject({ type: v.picklist(OTHER_TYPES) }),
-  ],
+const filesProfile = v.strictObject({ type: v.literal('files'), ...filesEntries });
+const processProfile = v.strictObject({ type: v.literal('process'), ...processEntries });
+/** Whatever its runtime wants to read; whether there is one is for plan/ to say. */
+const otherProfile = v.looseObject(
+  {
+    type: idText(),
+    components: v.optional(
+      v.array(
+        v.looseObject({
+          name: idText(),
+          properties: v.optional(v.record(v.string(), v.unknown(), 'a mapping'), {}),
+        }),
+        'a list of components',
+      ),
+      [],
+    ),
+  },
   'a mapping with type: files or process',
 );
 
-export function profileOf(profile: v.InferOutput<typeof profileSchema>): Profile {
-  switch (profile.type) {
-    case 'files':
-      return {
-        kind: 'files',
-        components: profile.components,
-        reload: profile.hooks.reload ?? null,
-      };
-    case 'process':
-      return { kind: 'process', components: profile.components };
-    default:
-      return { kind: 'other', type: profile.type };
+/** `deploymentProfile` of the own dialect, and of Margo's `custom` extension. */
+export const profileSchema = v.lazy((input) => {
+  const type = typeof input === 'object' && input !== null && 'type' in input ? input.type : null;
+  if (type === 'files') return filesProfile;
+  return type === 'process' ? processProfile : otherProfile;
+});
+
+type ReadProfile =
+  | v.InferOutput<typeof filesProfile>
+  | v.InferOutput<typeof processProfile>
+  | v.InferOutput<typeof otherProfile>;
+
+export function profileOf(profile: ReadProfile): Profile {
+  if (isFiles(profile)) {
+    return { kind: 'files', components: profile.components, reload: profile.hooks.reload ?? null };
   }
+  if (isProcess(profile)) return { kind: 'process', components: profile.components };
+  const components = profile.components.map(({ name, properties }) => {
+    const { blob } = properties;
+    return { name, blob: typeof blob === 'string' ? blob : null, properties };
+  });
+  return { kind: 'other', type: profile.type, components };
+}
+
+function isFiles(profile: ReadProfile): profile is v.InferOutput<typeof filesProfile> {
+  return profile.type === 'files';
+}
+
+function isProcess(profile: ReadProfile): profile is v.InferOutput<typeof processProfile> {
+  return profile.type === 'process';
 }
 
 const schema = closed({

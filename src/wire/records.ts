@@ -74,6 +74,8 @@ export interface StatementFile {
   /** the documents layer, exact bytes */
   readonly documents: Uint8Array | null;
   readonly via: Via;
+  /** why it was accepted (wire/audit-file.ts); absent: written before there was a journal */
+  readonly evidence?: Uint8Array;
 }
 
 /** A rejection kept as a file: survives the loss of the store. */
@@ -278,6 +280,7 @@ export const statementRecord: RecordKind<StatementFile> = recordKind(
       },
       ...(file.documents && { documents: file.documents }),
       via: viaToWire(file.via),
+      ...(file.evidence && { evidence: file.evidence }),
     }),
   (wire) => {
     const { payloadType, payload, signatures } = required(wire.envelope, 'envelope');
@@ -289,6 +292,7 @@ export const statementRecord: RecordKind<StatementFile> = recordKind(
       },
       documents: wire.documents ?? null,
       via: viaFromWire(wire.via),
+      ...(wire.evidence.length > 0 && { evidence: wire.evidence }),
     };
   },
 );

@@ -71,6 +71,7 @@ export function readStatus(payload: Uint8Array): Result<Status> {
     eventsDropped: from.eventsDropped,
     rootVersion: from.rootVersion,
     deviceKey: from.deviceKey,
+    auditHead: check.digestOrNull('audit_head', from.auditHead),
   };
   const problem = check.problem();
   return problem === null ? ok(status) : refuse('format.message', { what: 'status', ...problem });
@@ -93,6 +94,7 @@ export function writeStatus(status: Status): Uint8Array {
     eventsDropped: status.eventsDropped,
     rootVersion: status.rootVersion,
     deviceKey: status.deviceKey,
+    auditHead: status.auditHead ? digestToBytes(status.auditHead) : new Uint8Array(),
   });
   return toBinary(StatusSchema, message);
 }

@@ -1,7 +1,16 @@
-/** The runtimes, by the profile type they serve. A new one: a file beside this, a line here. */
+/** The runtimes, by the profile type they serve. A new one: a file beside this, a line in MAKERS. */
 import { type FilesOptions, filesRuntime } from './files.ts';
 import { type ProcessOptions, type ProcessRuntime, processRuntime } from './process.ts';
 import type { Runtime } from './runtime.ts';
+
+export type RuntimeOptions = FilesOptions & ProcessOptions;
+
+const MAKERS: Readonly<Record<string, (options: RuntimeOptions) => Runtime>> = {
+  files: filesRuntime,
+};
+
+/** What `channels[].allow.runtimes` may name. */
+export const RUNTIME_TYPES: readonly string[] = [...Object.keys(MAKERS), 'process'];
 
 export interface Runtimes {
   readonly byType: ReadonlyMap<string, Runtime>;
@@ -9,8 +18,9 @@ export interface Runtimes {
   readonly process: ProcessRuntime;
 }
 
-export function allRuntimes(options: FilesOptions & ProcessOptions): Runtimes {
+export function allRuntimes(options: RuntimeOptions): Runtimes {
   const process = processRuntime(options);
-  const all: readonly Runtime[] = [filesRuntime(options), process];
-  return { byType: new Map(all.map((runtime) => [runtime.type, runtime])), process };
+  const others = Object.values(MAKERS).map((make) => make(options));
+  const byType = new Map([...others, process].map((runtime) => [runtime.type, runtime]));
+  return { byType, process };
 }

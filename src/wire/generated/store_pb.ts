@@ -9,7 +9,7 @@
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Envelope, Freshness, Phase, Point, Via } from "./holdfast_pb.ts";
+import type { Envelope, Freshness, Phase, Point, TimeGrade, Via } from "./holdfast_pb.ts";
 import { file_holdfast } from "./holdfast_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file store.proto.
  */
 export const file_store: GenFile = /*@__PURE__*/
-  fileDesc("CgtzdG9yZS5wcm90bxIRaG9sZGZhc3Quc3RvcmUudjEiHAoJRm9ybWF0Um93Eg8KB3ZlcnNpb24YASABKA0iewoJRGV2aWNlUm93EgwKBGJvb3QYASABKAQSDwoHbWFjaGluZRgCIAEoCRIPCgdjcmFzaGVzGAMgASgNEicKBnBhdXNlZBgEIAEoCzIXLmhvbGRmYXN0LnN0b3JlLnYxLk1hcmsSFQoNdGltZV9mbG9vcl9tcxgFIAEoAyIiCgRNYXJrEgoKAmF0GAEgASgDEg4KBnJlYXNvbhgCIAEoCSIbCgdSb290Um93EhAKCGVudmVsb3BlGAEgASgMItgCCgpDaGFubmVsUm93Eg0KBWZsZWV0GAEgASgJEg8KB2NoYW5uZWwYAiABKAkSIQoFZmxvb3IYAyABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBIpCgZpbnRlbnQYBCABKAsyGS5ob2xkZmFzdC5zdG9yZS52MS5JbnRlbnQSIwoHYXBwbGllZBgFIAEoCzISLmhvbGRmYXN0LnYxLlBvaW50EiUKC2FwcGxpZWRfdmlhGAYgASgOMhAuaG9sZGZhc3QudjEuVmlhEjEKEWFwcGxpZWRfZnJlc2huZXNzGAcgASgOMhYuaG9sZGZhc3QudjEuRnJlc2huZXNzEiQKCHByZXZpb3VzGAggAygLMhIuaG9sZGZhc3QudjEuUG9pbnQSJQoEaG9sZBgJIAEoCzIXLmhvbGRmYXN0LnN0b3JlLnYxLk1hcmsSEAoIZGVncmFkZWQYCiABKAki9QEKBkludGVudBIMCgRraW5kGAEgASgJEiEKBXBoYXNlGAIgASgOMhIuaG9sZGZhc3QudjEuUGhhc2USHgoCdG8YAyABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBIdCgN2aWEYBCABKA4yEC5ob2xkZmFzdC52MS5WaWESKQoJZnJlc2huZXNzGAUgASgOMhYuaG9sZGZhc3QudjEuRnJlc2huZXNzEg0KBXRyaWVzGAYgASgNEhQKDGF0dGVtcHRzX21heBgHIAEoDRIrCgdmYWlsdXJlGAggASgLMhouaG9sZGZhc3Quc3RvcmUudjEuRmFpbHVyZSI8CgdGYWlsdXJlEgwKBGNvZGUYASABKAkSDwoHbWVzc2FnZRgCIAEoCRISCgpkZXBsb3ltZW50GAMgASgJIlQKCFN0YXRlUm93EhQKDHN0YXRlX2RpZ2VzdBgBIAEoDBIyCgtnZW5lcmF0aW9ucxgCIAMoCzIdLmhvbGRmYXN0LnN0b3JlLnYxLkdlbmVyYXRpb24isAEKCkdlbmVyYXRpb24SCgoCaWQYASABKAkSDgoGZGlnZXN0GAIgASgMEhcKD2RvY3VtZW50X2RpZ2VzdBgDIAEoDBIbChNkb2N1bWVudF9tZWRpYV90eXBlGAQgASgJEiYKBWJsb2JzGAUgAygLMhcuaG9sZGZhc3Quc3RvcmUudjEuQmxvYhIoCgZ2YWx1ZXMYBiADKAsyGC5ob2xkZmFzdC5zdG9yZS52MS5WYWx1ZSJXCgRCbG9iEgwKBG5hbWUYASABKAkSDgoGZGlnZXN0GAIgASgMEgwKBHNpemUYAyABKAQSFQoNdW5wYWNrZWRfc2l6ZRgEIAEoBBIMCgR0cmVlGAUgASgIIiQKBVZhbHVlEgwKBG5hbWUYASABKAkSDQoFdmFsdWUYAiABKAkiWQoLUmVqZWN0ZWRSb3cSIQoFcG9pbnQYASABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBInCgN3aHkYAiABKAsyGi5ob2xkZmFzdC5zdG9yZS52MS5GYWlsdXJlIrwBCgpIaXN0b3J5Um93Eg4KBm51bWJlchgBIAEoBBIKCgJhdBgCIAEoAxIPCgdjaGFubmVsGAMgASgJEg8KB291dGNvbWUYBCABKAkSIQoFcG9pbnQYBSABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBIdCgN2aWEYBiABKA4yEC5ob2xkZmFzdC52MS5WaWESDAoEY29kZRgHIAEoCRIPCgdtZXNzYWdlGAggASgJEg8KB3Rvb2tfbXMYCSABKAMiJgoHU3BhblJvdxINCgVmaXJzdBgBIAEoBBIMCgRsYXN0GAIgASgEInQKD091dGJveFN0YXR1c1JvdxIMCgRib290GAEgASgEEg4KBnJlcG9ydBgCIAEoBBIXCg9wcmV2aW91c19yZXBvcnQYAyABKAwSFgoOZXZlbnRzX2Ryb3BwZWQYBCABKAQSEgoKbGFzdF9ldmVudBgFIAEoBCJ9Cg1TdGF0ZW1lbnRGaWxlEicKCGVudmVsb3BlGAEgASgLMhUuaG9sZGZhc3QudjEuRW52ZWxvcGUSFgoJZG9jdW1lbnRzGAIgASgMSACIAQESHQoDdmlhGAMgASgOMhAuaG9sZGZhc3QudjEuVmlhQgwKCl9kb2N1bWVudHMiWwoMUmVqZWN0ZWRGaWxlEg0KBWZsZWV0GAEgASgJEg8KB2NoYW5uZWwYAiABKAkSKwoDcm93GAMgASgLMh4uaG9sZGZhc3Quc3RvcmUudjEuUmVqZWN0ZWRSb3diBnByb3RvMw", [file_holdfast]);
+  fileDesc("CgtzdG9yZS5wcm90bxIRaG9sZGZhc3Quc3RvcmUudjEiHAoJRm9ybWF0Um93Eg8KB3ZlcnNpb24YASABKA0iewoJRGV2aWNlUm93EgwKBGJvb3QYASABKAQSDwoHbWFjaGluZRgCIAEoCRIPCgdjcmFzaGVzGAMgASgNEicKBnBhdXNlZBgEIAEoCzIXLmhvbGRmYXN0LnN0b3JlLnYxLk1hcmsSFQoNdGltZV9mbG9vcl9tcxgFIAEoAyIiCgRNYXJrEgoKAmF0GAEgASgDEg4KBnJlYXNvbhgCIAEoCSIbCgdSb290Um93EhAKCGVudmVsb3BlGAEgASgMItgCCgpDaGFubmVsUm93Eg0KBWZsZWV0GAEgASgJEg8KB2NoYW5uZWwYAiABKAkSIQoFZmxvb3IYAyABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBIpCgZpbnRlbnQYBCABKAsyGS5ob2xkZmFzdC5zdG9yZS52MS5JbnRlbnQSIwoHYXBwbGllZBgFIAEoCzISLmhvbGRmYXN0LnYxLlBvaW50EiUKC2FwcGxpZWRfdmlhGAYgASgOMhAuaG9sZGZhc3QudjEuVmlhEjEKEWFwcGxpZWRfZnJlc2huZXNzGAcgASgOMhYuaG9sZGZhc3QudjEuRnJlc2huZXNzEiQKCHByZXZpb3VzGAggAygLMhIuaG9sZGZhc3QudjEuUG9pbnQSJQoEaG9sZBgJIAEoCzIXLmhvbGRmYXN0LnN0b3JlLnYxLk1hcmsSEAoIZGVncmFkZWQYCiABKAki9QEKBkludGVudBIMCgRraW5kGAEgASgJEiEKBXBoYXNlGAIgASgOMhIuaG9sZGZhc3QudjEuUGhhc2USHgoCdG8YAyABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBIdCgN2aWEYBCABKA4yEC5ob2xkZmFzdC52MS5WaWESKQoJZnJlc2huZXNzGAUgASgOMhYuaG9sZGZhc3QudjEuRnJlc2huZXNzEg0KBXRyaWVzGAYgASgNEhQKDGF0dGVtcHRzX21heBgHIAEoDRIrCgdmYWlsdXJlGAggASgLMhouaG9sZGZhc3Quc3RvcmUudjEuRmFpbHVyZSI8CgdGYWlsdXJlEgwKBGNvZGUYASABKAkSDwoHbWVzc2FnZRgCIAEoCRISCgpkZXBsb3ltZW50GAMgASgJIlQKCFN0YXRlUm93EhQKDHN0YXRlX2RpZ2VzdBgBIAEoDBIyCgtnZW5lcmF0aW9ucxgCIAMoCzIdLmhvbGRmYXN0LnN0b3JlLnYxLkdlbmVyYXRpb24isAEKCkdlbmVyYXRpb24SCgoCaWQYASABKAkSDgoGZGlnZXN0GAIgASgMEhcKD2RvY3VtZW50X2RpZ2VzdBgDIAEoDBIbChNkb2N1bWVudF9tZWRpYV90eXBlGAQgASgJEiYKBWJsb2JzGAUgAygLMhcuaG9sZGZhc3Quc3RvcmUudjEuQmxvYhIoCgZ2YWx1ZXMYBiADKAsyGC5ob2xkZmFzdC5zdG9yZS52MS5WYWx1ZSJXCgRCbG9iEgwKBG5hbWUYASABKAkSDgoGZGlnZXN0GAIgASgMEgwKBHNpemUYAyABKAQSFQoNdW5wYWNrZWRfc2l6ZRgEIAEoBBIMCgR0cmVlGAUgASgIIiQKBVZhbHVlEgwKBG5hbWUYASABKAkSDQoFdmFsdWUYAiABKAkiWQoLUmVqZWN0ZWRSb3cSIQoFcG9pbnQYASABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBInCgN3aHkYAiABKAsyGi5ob2xkZmFzdC5zdG9yZS52MS5GYWlsdXJlIrwBCgpIaXN0b3J5Um93Eg4KBm51bWJlchgBIAEoBBIKCgJhdBgCIAEoAxIPCgdjaGFubmVsGAMgASgJEg8KB291dGNvbWUYBCABKAkSIQoFcG9pbnQYBSABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBIdCgN2aWEYBiABKA4yEC5ob2xkZmFzdC52MS5WaWESDAoEY29kZRgHIAEoCRIPCgdtZXNzYWdlGAggASgJEg8KB3Rvb2tfbXMYCSABKAMiJgoHU3BhblJvdxINCgVmaXJzdBgBIAEoBBIMCgRsYXN0GAIgASgEInQKD091dGJveFN0YXR1c1JvdxIMCgRib290GAEgASgEEg4KBnJlcG9ydBgCIAEoBBIXCg9wcmV2aW91c19yZXBvcnQYAyABKAwSFgoOZXZlbnRzX2Ryb3BwZWQYBCABKAQSEgoKbGFzdF9ldmVudBgFIAEoBCKPAQoNU3RhdGVtZW50RmlsZRInCghlbnZlbG9wZRgBIAEoCzIVLmhvbGRmYXN0LnYxLkVudmVsb3BlEhYKCWRvY3VtZW50cxgCIAEoDEgAiAEBEh0KA3ZpYRgDIAEoDjIQLmhvbGRmYXN0LnYxLlZpYRIQCghldmlkZW5jZRgEIAEoDEIMCgpfZG9jdW1lbnRzIlsKDFJlamVjdGVkRmlsZRINCgVmbGVldBgBIAEoCRIPCgdjaGFubmVsGAIgASgJEisKA3JvdxgDIAEoCzIeLmhvbGRmYXN0LnN0b3JlLnYxLlJlamVjdGVkUm93IqUCCgpBdWRpdEVudHJ5Eg4KBm51bWJlchgBIAEoBBIQCghwcmV2aW91cxgCIAEoDBIMCgRib290GAMgASgEEhQKDG1vbm90b25pY19tcxgEIAEoBBIKCgJhdBgFIAEoAxIlCgVncmFkZRgGIAEoDjIWLmhvbGRmYXN0LnYxLlRpbWVHcmFkZRIMCgRraW5kGAcgASgJEg0KBWFjdG9yGAggASgJEg8KB2NoYW5uZWwYCSABKAkSIQoFcG9pbnQYCiABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBIdCgN2aWEYCyABKA4yEC5ob2xkZmFzdC52MS5WaWESDAoEY29kZRgMIAEoCRIPCgdtZXNzYWdlGA0gASgJEg8KB2RldGFpbHMYDiABKAwiKAoJQXVkaXRNYXJrEg0KBWNvdW50GAEgASgEEgwKBGhhc2gYAiABKAwiaAoMQXVkaXRIZWFkUm93EiwKBmZvbGRlZBgBIAEoCzIcLmhvbGRmYXN0LnN0b3JlLnYxLkF1ZGl0TWFyaxIqCgRoZWFkGAIgASgLMhwuaG9sZGZhc3Quc3RvcmUudjEuQXVkaXRNYXJrIs4BCg1BdWRpdEV2aWRlbmNlEhEKCXN0YXRlbWVudBgBIAEoDBIMCgRyb290GAIgASgMEikKCWZyZXNobmVzcxgDIAEoDjIWLmhvbGRmYXN0LnYxLkZyZXNobmVzcxItCgZjaGVja3MYBCADKAsyHS5ob2xkZmFzdC5zdG9yZS52MS5BdWRpdENoZWNrEg0KBXN0ZXBzGAUgAygJEjMKCWRvY3VtZW50cxgGIAMoCzIgLmhvbGRmYXN0LnN0b3JlLnYxLkF1ZGl0RG9jdW1lbnQiTAoKQXVkaXRDaGVjaxIOCgZudW1iZXIYASABKA0SDAoEbmFtZRgCIAEoCRIOCgZwYXNzZWQYAyABKAgSEAoIY29tcGFyZWQYBCABKAkiKwoNQXVkaXREb2N1bWVudBIKCgJpZBgBIAEoCRIOCgZkaWdlc3QYAiABKAwi1AEKCUF1ZGl0RmlsZRIUCgxzcGVjX3ZlcnNpb24YASABKA0SDQoFZmxlZXQYAiABKAwSEQoJZGV2aWNlX2lkGAMgASgJEhIKCmRldmljZV9rZXkYBCABKAwSLAoGZm9sZGVkGAUgASgLMhwuaG9sZGZhc3Quc3RvcmUudjEuQXVkaXRNYXJrEg8KB2VudHJpZXMYBiADKAwSDAoEaGVhZBgHIAEoDBIuCgZjaGFuZ2UYCCABKAsyHi5ob2xkZmFzdC5zdG9yZS52MS5BdWRpdENoYW5nZSJmCgtBdWRpdENoYW5nZRIPCgdjaGFubmVsGAEgASgJEiEKBXBvaW50GAIgASgLMhIuaG9sZGZhc3QudjEuUG9pbnQSEQoJc3RhdGVtZW50GAMgASgMEhAKCGV2aWRlbmNlGAQgASgMYgZwcm90bzM", [file_holdfast]);
 
 /**
  * @generated from message holdfast.store.v1.FormatRow
@@ -538,6 +538,13 @@ export type StatementFile = Message<"holdfast.store.v1.StatementFile"> & {
    * @generated from field: holdfast.v1.Via via = 3;
    */
   via: Via;
+
+  /**
+   * an AuditEvidence: why it was accepted
+   *
+   * @generated from field: bytes evidence = 4;
+   */
+  evidence: Uint8Array;
 };
 
 /**
@@ -573,4 +580,322 @@ export type RejectedFile = Message<"holdfast.store.v1.RejectedFile"> & {
  */
 export const RejectedFileSchema: GenMessage<RejectedFile> = /*@__PURE__*/
   messageDesc(file_store, 16);
+
+/**
+ * The audit journal (docs/formats.md). An entry is kept, exported and hashed as its exact bytes;
+ * its hash is SHA-256 over "holdfast.audit.v1", a line feed and them. `previous` is the hash of the
+ * entry before it; of the first one 32 zero bytes.
+ *
+ * @generated from message holdfast.store.v1.AuditEntry
+ */
+export type AuditEntry = Message<"holdfast.store.v1.AuditEntry"> & {
+  /**
+   * @generated from field: uint64 number = 1;
+   */
+  number: bigint;
+
+  /**
+   * @generated from field: bytes previous = 2;
+   */
+  previous: Uint8Array;
+
+  /**
+   * @generated from field: uint64 boot = 3;
+   */
+  boot: bigint;
+
+  /**
+   * @generated from field: uint64 monotonic_ms = 4;
+   */
+  monotonicMs: bigint;
+
+  /**
+   * @generated from field: int64 at = 5;
+   */
+  at: bigint;
+
+  /**
+   * @generated from field: holdfast.v1.TimeGrade grade = 6;
+   */
+  grade: TimeGrade;
+
+  /**
+   * @generated from field: string kind = 7;
+   */
+  kind: string;
+
+  /**
+   * @generated from field: string actor = 8;
+   */
+  actor: string;
+
+  /**
+   * @generated from field: string channel = 9;
+   */
+  channel: string;
+
+  /**
+   * @generated from field: holdfast.v1.Point point = 10;
+   */
+  point?: Point | undefined;
+
+  /**
+   * @generated from field: holdfast.v1.Via via = 11;
+   */
+  via: Via;
+
+  /**
+   * @generated from field: string code = 12;
+   */
+  code: string;
+
+  /**
+   * @generated from field: string message = 13;
+   */
+  message: string;
+
+  /**
+   * SHA-256 of the AuditEvidence
+   *
+   * @generated from field: bytes details = 14;
+   */
+  details: Uint8Array;
+};
+
+/**
+ * Describes the message holdfast.store.v1.AuditEntry.
+ * Use `create(AuditEntrySchema)` to create a new message.
+ */
+export const AuditEntrySchema: GenMessage<AuditEntry> = /*@__PURE__*/
+  messageDesc(file_store, 17);
+
+/**
+ * How many entries there were up to here, and the hash of the last of them.
+ *
+ * @generated from message holdfast.store.v1.AuditMark
+ */
+export type AuditMark = Message<"holdfast.store.v1.AuditMark"> & {
+  /**
+   * @generated from field: uint64 count = 1;
+   */
+  count: bigint;
+
+  /**
+   * @generated from field: bytes hash = 2;
+   */
+  hash: Uint8Array;
+};
+
+/**
+ * Describes the message holdfast.store.v1.AuditMark.
+ * Use `create(AuditMarkSchema)` to create a new message.
+ */
+export const AuditMarkSchema: GenMessage<AuditMark> = /*@__PURE__*/
+  messageDesc(file_store, 18);
+
+/**
+ * @generated from message holdfast.store.v1.AuditHeadRow
+ */
+export type AuditHeadRow = Message<"holdfast.store.v1.AuditHeadRow"> & {
+  /**
+   * @generated from field: holdfast.store.v1.AuditMark folded = 1;
+   */
+  folded?: AuditMark | undefined;
+
+  /**
+   * @generated from field: holdfast.store.v1.AuditMark head = 2;
+   */
+  head?: AuditMark | undefined;
+};
+
+/**
+ * Describes the message holdfast.store.v1.AuditHeadRow.
+ * Use `create(AuditHeadRowSchema)` to create a new message.
+ */
+export const AuditHeadRowSchema: GenMessage<AuditHeadRow> = /*@__PURE__*/
+  messageDesc(file_store, 19);
+
+/**
+ * @generated from message holdfast.store.v1.AuditEvidence
+ */
+export type AuditEvidence = Message<"holdfast.store.v1.AuditEvidence"> & {
+  /**
+   * SHA-256 of the Envelope message
+   *
+   * @generated from field: bytes statement = 1;
+   */
+  statement: Uint8Array;
+
+  /**
+   * @generated from field: bytes root = 2;
+   */
+  root: Uint8Array;
+
+  /**
+   * @generated from field: holdfast.v1.Freshness freshness = 3;
+   */
+  freshness: Freshness;
+
+  /**
+   * @generated from field: repeated holdfast.store.v1.AuditCheck checks = 4;
+   */
+  checks: AuditCheck[];
+
+  /**
+   * @generated from field: repeated string steps = 5;
+   */
+  steps: string[];
+
+  /**
+   * @generated from field: repeated holdfast.store.v1.AuditDocument documents = 6;
+   */
+  documents: AuditDocument[];
+};
+
+/**
+ * Describes the message holdfast.store.v1.AuditEvidence.
+ * Use `create(AuditEvidenceSchema)` to create a new message.
+ */
+export const AuditEvidenceSchema: GenMessage<AuditEvidence> = /*@__PURE__*/
+  messageDesc(file_store, 20);
+
+/**
+ * @generated from message holdfast.store.v1.AuditCheck
+ */
+export type AuditCheck = Message<"holdfast.store.v1.AuditCheck"> & {
+  /**
+   * @generated from field: uint32 number = 1;
+   */
+  number: number;
+
+  /**
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * @generated from field: bool passed = 3;
+   */
+  passed: boolean;
+
+  /**
+   * @generated from field: string compared = 4;
+   */
+  compared: string;
+};
+
+/**
+ * Describes the message holdfast.store.v1.AuditCheck.
+ * Use `create(AuditCheckSchema)` to create a new message.
+ */
+export const AuditCheckSchema: GenMessage<AuditCheck> = /*@__PURE__*/
+  messageDesc(file_store, 21);
+
+/**
+ * @generated from message holdfast.store.v1.AuditDocument
+ */
+export type AuditDocument = Message<"holdfast.store.v1.AuditDocument"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: bytes digest = 2;
+   */
+  digest: Uint8Array;
+};
+
+/**
+ * Describes the message holdfast.store.v1.AuditDocument.
+ * Use `create(AuditDocumentSchema)` to create a new message.
+ */
+export const AuditDocumentSchema: GenMessage<AuditDocument> = /*@__PURE__*/
+  messageDesc(file_store, 22);
+
+/**
+ * What `holdfast audit export` writes.
+ *
+ * @generated from message holdfast.store.v1.AuditFile
+ */
+export type AuditFile = Message<"holdfast.store.v1.AuditFile"> & {
+  /**
+   * @generated from field: uint32 spec_version = 1;
+   */
+  specVersion: number;
+
+  /**
+   * @generated from field: bytes fleet = 2;
+   */
+  fleet: Uint8Array;
+
+  /**
+   * @generated from field: string device_id = 3;
+   */
+  deviceId: string;
+
+  /**
+   * @generated from field: bytes device_key = 4;
+   */
+  deviceKey: Uint8Array;
+
+  /**
+   * @generated from field: holdfast.store.v1.AuditMark folded = 5;
+   */
+  folded?: AuditMark | undefined;
+
+  /**
+   * @generated from field: repeated bytes entries = 6;
+   */
+  entries: Uint8Array[];
+
+  /**
+   * @generated from field: bytes head = 7;
+   */
+  head: Uint8Array;
+
+  /**
+   * @generated from field: holdfast.store.v1.AuditChange change = 8;
+   */
+  change?: AuditChange | undefined;
+};
+
+/**
+ * Describes the message holdfast.store.v1.AuditFile.
+ * Use `create(AuditFileSchema)` to create a new message.
+ */
+export const AuditFileSchema: GenMessage<AuditFile> = /*@__PURE__*/
+  messageDesc(file_store, 23);
+
+/**
+ * @generated from message holdfast.store.v1.AuditChange
+ */
+export type AuditChange = Message<"holdfast.store.v1.AuditChange"> & {
+  /**
+   * @generated from field: string channel = 1;
+   */
+  channel: string;
+
+  /**
+   * @generated from field: holdfast.v1.Point point = 2;
+   */
+  point?: Point | undefined;
+
+  /**
+   * @generated from field: bytes statement = 3;
+   */
+  statement: Uint8Array;
+
+  /**
+   * @generated from field: bytes evidence = 4;
+   */
+  evidence: Uint8Array;
+};
+
+/**
+ * Describes the message holdfast.store.v1.AuditChange.
+ * Use `create(AuditChangeSchema)` to create a new message.
+ */
+export const AuditChangeSchema: GenMessage<AuditChange> = /*@__PURE__*/
+  messageDesc(file_store, 24);
 

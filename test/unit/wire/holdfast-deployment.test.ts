@@ -175,8 +175,8 @@ describe('documents are decoded', () => {
 
   test('a profile type of the format without a runtime here is kept by its name', () => {
     const text = FILES.replace('type: files', 'type: systemd');
-    expect(granted(read(text)).profile).toEqual({ kind: 'other', type: 'systemd' });
-    expect(blobNames(granted(read(text)))).toEqual([]);
+    expect(granted(read(text)).profile).toMatchObject({ kind: 'other', type: 'systemd' });
+    expect(blobNames(granted(read(text)))).toEqual(['files/plc.conf', 'recipes']);
   });
 });
 
@@ -198,12 +198,7 @@ describe('documents that are refused', () => {
     ],
     ['an unknown key', 'drift: report', 'drfit: report', ':7:3: spec: unknown key "drfit"'],
     ['an unknown key of a component', 'adopt: true', 'adapt: true', 'unknown key "adapt"'],
-    [
-      'an unknown profile type',
-      'type: files',
-      'type: filez',
-      'expected a mapping with type: files or process',
-    ],
+    ['a profile type that is no name', 'type: files', 'type: "../x"', 'expected '],
     [
       'another drift',
       'drift: report',
@@ -393,4 +388,30 @@ describe('documents that are refused', () => {
   test('more than 256 KiB', () => {
     expect(messageOf(read(`# ${'x'.repeat(262_144)}\n`))).toContain('at most 262144 bytes');
   });
+});
+
+test('a further runtime gets its components as they were written, and their blobs', () => {
+  const text = `apiVersion: holdfast/v1
+kind: Deployment
+id: line
+spec:
+  deploymentProfile:
+    type: plc-program
+    components:
+      - { name: main, properties: { blob: main.st, slot: 3, tasks: [fast, slow] } }
+`;
+  const where = { id: 'line', file: 'line.yaml' };
+  const read = readDeployment(Buffer.from(text), MEDIA.deployment, where);
+  expect(read.ok && read.value.profile).toEqual({
+    kind: 'other',
+    type: 'plc-program',
+    components: [
+      {
+        name: 'main',
+        blob: 'main.st',
+        properties: { blob: 'main.st', slot: 3, tasks: ['fast', 'slow'] },
+      },
+    ],
+  });
+  expect(read.ok && blobNames(read.value)).toEqual(['main.st']);
 });
