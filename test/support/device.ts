@@ -146,7 +146,9 @@ export function makeDevice(plant: Site, id: string, options: DeviceOptions): Dev
     read: (path) => readFileSync(join(opt, path), 'utf8'),
     async remove() {
       await device.stop('SIGKILL');
-      endPrograms(stateDir);
+      // What stood before the executable may have started it as another process.
+      endAll(() => processesWith('cmdline', configFile));
+      endAll(() => programsOf(stateDir));
       rmSync(folder, { recursive: true, force: true });
     },
   };
@@ -216,11 +218,15 @@ export function programsOf(stateDir: string): readonly number[] {
     }
   })();
   if (id === null) return [];
+  return processesWith('environ', `HOLDFAST_INSTANCE=${id}/`);
+}
+
+function processesWith(file: 'environ' | 'cmdline', text: string): readonly number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .filter((name) => {
       try {
-        return readFileSync(`/proc/${name}/environ`, 'utf8').includes(`HOLDFAST_INSTANCE=${id}/`);
+        return readFileSync(`/proc/${name}/${file}`, 'utf8').includes(text);
       } catch {
         return false;
       }
@@ -228,9 +234,9 @@ export function programsOf(stateDir: string): readonly number[] {
     .map(Number);
 }
 
-function endPrograms(stateDir: string): void {
+function endAll(living: () => readonly number[]): void {
   // A shell whose child is killed first may start another: until nobody is left.
-  for (let left = programsOf(stateDir); left.length > 0; left = programsOf(stateDir)) {
+  for (let left = living(); left.length > 0; left = living()) {
     for (const pid of left) {
       try {
         process.kill(pid, 'SIGKILL');
