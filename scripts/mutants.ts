@@ -172,7 +172,7 @@ export const MUTANTS: readonly Mutant[] = [
 
 /** What a tree needs to build and test itself. */
 const PARTS = ['src', 'test', 'scripts', 'targets', 'package.json', 'tsconfig.json'];
-const LINKS = ['node_modules', '.cache', '.git'];
+const LINKS = ['node_modules', '.cache'];
 /** kills are few here: every mutant named for them breaks most */
 const ENV = { HOLDFAST_KILL_CYCLES: '60', HOLDFAST_KILL_SEED: '1' };
 
