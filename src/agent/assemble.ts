@@ -119,7 +119,8 @@ function partsOf(given: Given, wires: Wires): Result<Assembled> {
   const context = contextOf(given, wires);
   const crashes = base.starts.crashes >= CRASHES_MAX ? base.starts.crashes : 0;
   const names = { fleet: base.root.fleet, channel: config.channel.name };
-  const following = follower({ context, ...names, safeModeCrashes: crashes });
+  const { audit } = base;
+  const following = follower({ context, audit, ...names, safeModeCrashes: crashes });
   if (!following.ok) return following;
   wires.follower = following.value;
   const triggers = triggersOf(platform, config);
@@ -301,6 +302,7 @@ function contextOf({ base, platform, config, runtimes }: Given, wires: Wires): A
     beside: (tx, moment) => beside({ base, wires }, tx, moment),
     onPhase(phase, row) {
       platform.log.write('info', 'phase', { phase, channel: row.channel });
+      base.audit.landed();
       wires.follower?.saw(row);
       const lasts = phase === 'idle' || phase === 'waiting' || phase === 'stuck';
       wires.changed(lasts ? 'phase' : 'passing');

@@ -20,6 +20,7 @@ import { type OpenedStore, openStore } from '#store/open.ts';
 import type { Store } from '#store/store.ts';
 import { openRoot } from '#trust/root-chain.ts';
 import type { Trusted } from '#trust/verify.ts';
+import { type AuditFact, type AuditLog, auditLog } from './audit-log.ts';
 import type { AgentConfig } from './config.ts';
 import { type Identity, openIdentity } from './identity.ts';
 import { rebuild } from './rebuild.ts';
@@ -39,6 +40,7 @@ export interface Base {
   /** the newest held: read it anew, a walk may replace it */
   readonly root: Root;
   readonly roots: RootKeeper;
+  readonly audit: AuditLog;
   readonly identity: Identity;
   readonly device: DeviceFacts;
   readonly time: AgentTime;
@@ -95,11 +97,12 @@ function begin(given: Given, opened: OpenedStore, content: ContentStore): Result
   const { clock, log } = platform;
   const storedMs = before?.timeFloorMs ?? 0;
   const time = agentTime(clock, { buildMs: program.buildTime, storedMs });
-  const roots = openRootKeeper({ store, content, clock, log, time }, given.rootFile);
+  const boot = (before?.boot ?? 0n) + 1n;
+  const audit = auditLog({ store, clock, log, time, boot });
+  const roots = openRootKeeper({ store, content, clock, log, time, audit }, given.rootFile);
   if (!roots.ok) return roots;
   const device = { id: identity.value.deviceId, labels: config.device.labels };
   const starts = countStart(platform.files, config.runDir);
-  const boot = (before?.boot ?? 0n) + 1n;
   const base: Base = {
     store,
     content,
@@ -107,6 +110,7 @@ function begin(given: Given, opened: OpenedStore, content: ContentStore): Result
       return roots.value.root();
     },
     roots: roots.value,
+    audit,
     identity: identity.value,
     device,
     time,
@@ -148,7 +152,7 @@ function countBoot(
   opened: OpenedStore,
   before: DeviceRow | null,
 ): Result<void> {
-  const { store, roots, identity, boot, time } = base;
+  const { store, roots, identity, boot, time, audit } = base;
   const place = { at: platform.clock.wallMs(), channel: config.channel.name };
   return store.transaction((tx) => {
     tx.putDevice({
@@ -158,6 +162,7 @@ function countBoot(
       paused: before?.paused ?? null,
       timeFloorMs: time.floorMs(),
     });
+    for (const fact of beganWith(base, opened)) audit.add(tx, fact);
     roots.begin(tx);
     queueEvent(tx, eventOf('agent.started', place, { version: program.version, boot }));
     if (identity.made === 'other-machine') {
@@ -167,6 +172,20 @@ function countBoot(
       queueEvent(tx, eventOf('store.quarantined', place, { reason: opened.damage ?? 'damaged' }));
     }
   });
+}
+
+/** What this start is for the audit journal; an ordinary one is nothing. */
+function beganWith({ identity, device }: Base, opened: OpenedStore): readonly AuditFact[] {
+  const facts: AuditFact[] = [];
+  if (opened.recovered === 'quarantined') {
+    const message = `the journal begins anew: ${opened.damage ?? 'the store was damaged'}`;
+    facts.push({ kind: 'store-rebuilt', actor: 'agent', message });
+  }
+  if (identity.made !== null) {
+    const message = `${device.id}: ${identity.made}`;
+    facts.push({ kind: 'identity-made', actor: 'agent', message });
+  }
+  return facts;
 }
 
 export interface ChannelFacts {

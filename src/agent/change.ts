@@ -23,6 +23,7 @@ import type { Store } from '#store/store.ts';
 import { blobNames } from '#wire/deployment.ts';
 import { readDocuments } from '#wire/documents.ts';
 import { readKnownDeployment } from '#wire/known-deployment.ts';
+import { evidenceOf } from './evidence.ts';
 import type { Candidate } from './found.ts';
 
 export interface ChangeInput {
@@ -90,6 +91,9 @@ export async function changeOf(
   if (!left.ok) return left;
   const fetched = await input.downloads.fetchAll(left.value, [...new Set(order)], signal);
   if (!fetched.ok) return fetched;
+  const root = input.store.root(row.fleet);
+  if (!root.ok) return root;
+  const evidence = evidenceOf(candidate, plan, root.value ?? new Uint8Array());
   const { state, envelope, via, freshness } = candidate;
   const to: StatusPoint = {
     epoch: state.point.epoch,
@@ -107,7 +111,7 @@ export async function changeOf(
     channel: row.channel,
     steps: plan.steps,
     stateRow: stateRowOf(to.stateDigest, plan.desired, (id) => planned.mediaTypes.get(id) ?? ''),
-    statement: { envelope, documents: planned.documents, via },
+    statement: { envelope, documents: planned.documents, via, evidence },
     healthWindowMs: state.policy.healthWindowMs,
     issuedAt: state.issuedAt,
     startedAt: candidate.startedAt,

@@ -1,6 +1,7 @@
 /**
  * What nobody needs any more is removed, only when idle. Kept: applied, accepted, the proven states
- * that rollback may go to, and every generation that a live process uses (the runtime knows).
+ * that rollback may go to, every generation that a live process uses (the runtime knows), and the
+ * statements that the audit journal names.
  */
 import { generationsOf } from '#apply/recover.ts';
 import { type ApplyContext, runtimeOf } from '#apply/transaction.ts';
@@ -8,6 +9,7 @@ import { ok, type Result } from '#errors/fault.ts';
 import type { ChannelRow } from '#state/channel-row.ts';
 import type { Digest } from '#state/digest.ts';
 import type { Generation } from '#state/generation.ts';
+import { auditedStatements } from './evidence.ts';
 
 /** States whose rows and contents stay. */
 export function keptStates(row: ChannelRow): ReadonlySet<Digest> {
@@ -31,7 +33,9 @@ export async function collect(context: ApplyContext, row: ChannelRow): Promise<R
     const swept = await sweepDeployment(context, id, generations);
     if (!swept.ok) return swept;
   }
-  return sweepContent(context, kept, generations);
+  const audited = auditedStatements(context);
+  if (!audited.ok) return audited;
+  return sweepContent(context, new Set([...kept, ...audited.value]), generations);
 }
 
 async function sweepDeployment(

@@ -12,11 +12,13 @@ import { type Fault, fault, ok, type Result, refuse, refused } from '#errors/fau
 import { stepsBetween } from '#plan/steps.ts';
 import { eventOf, eventOfFault } from '#report/events.ts';
 import type { ChannelRow } from '#state/channel-row.ts';
+import { sha256 } from '#state/digest.ts';
 import { LIMITS } from '#state/limits.ts';
 import type { Fleet } from '#state/names.ts';
 import { type Point, pointText } from '#state/point.ts';
 import type { Refusal, StatusPoint, Via } from '#state/status.ts';
 import type { StoreWriter } from '#store/store.ts';
+import type { AuditFact, AuditLog } from './audit-log.ts';
 import type { Candidate, Found } from './found.ts';
 
 export interface Follower {
@@ -54,6 +56,7 @@ export interface FollowerInput {
   readonly channel: string;
   /** starts in a row that crashed, when that makes this start a safe one; else 0 */
   readonly safeModeCrashes: number;
+  readonly audit: AuditLog;
 }
 
 /** What is known of the channel between two wakes. */
@@ -67,7 +70,7 @@ interface Held {
 }
 
 export function follower(input: FollowerInput): Result<Follower> {
-  const { fleet, channel, context } = input;
+  const { fleet, channel, context, audit } = input;
   const row = context.store.channel(fleet, channel);
   if (!row.ok) return row;
   const device = context.store.device();
@@ -94,18 +97,28 @@ export function follower(input: FollowerInput): Result<Follower> {
     },
     refusal: () => held.refusal,
     waitingFor: () => held.waiting,
-    note: (found) => note(held, found),
+    note(found) {
+      const news = note(held, found);
+      if (news && found.kind === 'refused') audit.refuse({ channel, ...found });
+      return news;
+    },
     noteFault(why, offered, via) {
-      if (why.retry === 'never') held.refusal = refusalOf(why, offered, via, false);
-      else held.waiting = why;
+      if (why.retry !== 'never') {
+        held.waiting = why;
+        return;
+      }
+      held.refusal = refusalOf(why, offered, via, false);
+      audit.refuse({ channel, fault: why, offered, via });
     },
     noteRefusal(why, offered, via) {
       held.refusal = refusalOf(why, offered, via, false);
+      audit.refuse({ channel, fault: why, offered, via });
     },
     barred: (candidate) => barred(held, candidate),
     beside(tx, moment) {
       const place = { at: context.clock.wallMs(), channel };
       for (const event of eventsOf(moment, place)) tx.addEvent(event);
+      audit.add(tx, { channel, ...factOf(moment) });
     },
     rollback: (apply) => rollbackChange(apply, held.row),
     resume: () => resume(input, held),
@@ -140,7 +153,7 @@ function barred(held: Held, { state }: Candidate): Fault | null {
   return null;
 }
 
-function resume({ context, channel }: FollowerInput, held: Held): Result<void> {
+function resume({ context, channel, audit }: FollowerInput, held: Held): Result<void> {
   held.safeModeCrashes = 0;
   const { row, paused } = held;
   if (!paused && !row.hold) return ok(undefined);
@@ -152,20 +165,29 @@ function resume({ context, channel }: FollowerInput, held: Held): Result<void> {
     if (device.ok && device.value) tx.putDevice({ ...device.value, paused: null });
     if (paused) tx.addEvent(eventOf('agent.resumed', place));
     if (row.hold) tx.addEvent(eventOf('state.hold-ended', place, { point: row.applied }));
+    audit.add(tx, { kind: 'resumed', actor: 'operator', channel, point: row.applied });
   });
   if (!done.ok) return done;
+  audit.landed();
   Object.assign(held, { row: next, paused: false, waiting: null });
   return done;
 }
 
-function pause({ context, channel }: FollowerInput, held: Held, reason: string): Result<void> {
+function pause(
+  { context, channel, audit }: FollowerInput,
+  held: Held,
+  reason: string,
+): Result<void> {
   const at = context.clock.wallMs();
   const done = context.store.transaction((tx) => {
     const device = tx.device();
     if (device.ok && device.value) tx.putDevice({ ...device.value, paused: { at, reason } });
     tx.addEvent(eventOf('agent.paused', { at, channel }, { reason }));
+    audit.add(tx, { kind: 'paused', actor: 'operator', channel, message: reason });
   });
-  if (done.ok) held.paused = true;
+  if (!done.ok) return done;
+  audit.landed();
+  held.paused = true;
   return done;
 }
 
@@ -201,6 +223,31 @@ function eventsOf(moment: Moment, place: { readonly at: number; readonly channel
       return moment.rejected
         ? [why, undone, eventOf('state.rejected', place, details)]
         : [why, undone];
+    }
+  }
+}
+
+/** The same moment for the audit journal. */
+function factOf(moment: Moment): AuditFact {
+  const { row } = moment;
+  switch (moment.kind) {
+    case 'accepted': {
+      const { kind = 'apply', to: point = null, via = null } = row.intent ?? {};
+      const details = moment.evidence && sha256(moment.evidence);
+      return kind === 'rollback'
+        ? { kind: 'rollback', actor: 'operator', point, via }
+        : { kind: 'accepted', actor: 'owner', point, via, details };
+    }
+    case 'applied': {
+      const { applied: point, appliedVia: via, hold } = row;
+      const message = `in ${moment.tookMs} ms`;
+      return hold
+        ? { kind: 'rolled-back', actor: 'operator', point, via, message }
+        : { kind: 'applied', actor: 'agent', point, via, message };
+    }
+    case 'undone': {
+      const { point, fault, rejected } = moment;
+      return { kind: rejected ? 'rejected' : 'undone', actor: 'agent', point, fault };
     }
   }
 }

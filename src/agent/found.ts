@@ -24,6 +24,8 @@ export interface Candidate {
   readonly startedAt: number;
   /** ms until its head was here; 0: it came from this device's disk */
   readonly headMs: number;
+  /** why it is acceptable: evidence for the audit journal */
+  readonly checks: readonly CheckTrace[];
 }
 
 export type Found =

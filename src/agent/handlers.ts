@@ -48,7 +48,11 @@ export function controlHandlers(input: HandlersInput): ControlHandlers {
       void agent.resume().then(() => assembled.command.look());
       return changed(input, done);
     },
-    stop: () => input.stop(),
+    stop() {
+      assembled.base.audit.ask({ kind: 'stopped', actor: 'operator' });
+      assembled.base.audit.settle();
+      return input.stop();
+    },
   };
 }
 
@@ -136,6 +140,8 @@ async function apply(
   const stop = assembled.progress.listen((what, done, total) =>
     tell({ kind: 'progress', phase: 'downloading', what, done, total }),
   );
+  const { audit } = assembled.base;
+  audit.ask({ kind: 'apply-asked', actor: 'operator', message: bundle ?? '' });
   try {
     const wake =
       bundle === null
@@ -143,6 +149,7 @@ async function apply(
         : ({ kind: 'bundle', path: bundle } as const);
     return endLine(await assembled.agent.look(wake));
   } finally {
+    audit.settle();
     stop();
   }
 }
@@ -175,12 +182,14 @@ function line(
 
 async function rollback(input: HandlersInput): Promise<ProgressLine> {
   const { assembled } = input;
-  const { follower, context, runner } = assembled;
+  const { follower, context, runner, base } = assembled;
+  base.audit.ask({ kind: 'rollback-asked', actor: 'operator' });
   const end = await runner.run({
     point: null,
     manifestDigest: null,
     make: async () => follower.rollback(context),
   });
+  base.audit.settle();
   changed(input, ok(undefined));
   assembled.finder.forget();
   return rollbackLine(end);

@@ -171,8 +171,9 @@ export function foundOf(
       return { kind: 'current', source: name };
     case 'accept':
     case 'resume': {
-      const { state, envelope, freshness } = verdict;
-      return { kind: 'candidate', candidate: { state, envelope, freshness, via, ...from } };
+      const { state, envelope, freshness, checks } = verdict;
+      const candidate = { state, envelope, freshness, checks, via, ...from };
+      return { kind: 'candidate', candidate };
     }
     case 'waiting':
     case 'refused': {

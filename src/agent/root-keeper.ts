@@ -20,6 +20,7 @@ import type { Store, StoreWriter } from '#store/store.ts';
 import { type Outcome, passed, type Stop, stopWith } from '#trust/outcome.ts';
 import { type HeldRoot, type OfferedRoot, openHeldRoot, walkRoots } from '#trust/root-chain.ts';
 import { writeEnvelope } from '#wire/envelope.ts';
+import type { AuditFact, AuditLog } from './audit-log.ts';
 import type { AgentTime } from './time.ts';
 
 export interface RootKeeper {
@@ -49,6 +50,7 @@ export interface RootKeeperInput {
   readonly clock: Pick<Clock, 'wallMs'>;
   readonly log: Log;
   readonly time: AgentTime;
+  readonly audit: Pick<AuditLog, 'add' | 'landed'>;
 }
 
 /** At most one durable word an hour about roots that somebody signed twice. */
@@ -87,6 +89,7 @@ export function openRootKeeper(input: RootKeeperInput, file: Uint8Array): Result
     begin(tx) {
       if (!isNew) return;
       tx.putRoot(fleet, held.bytes);
+      input.audit.add(tx, rootFact(held, 'operator'));
       if (stored) queueEvent(tx, replacedEvent(keeper, held.root));
     },
   });
@@ -162,7 +165,7 @@ function walk(keeper: Keeper, offered: readonly OfferedRoot[]): Walked {
 
 /** The copy first: a cut between the two is ended by `begin` at the next start. */
 function keep(keeper: Keeper, next: HeldRoot, offered: OfferedRoot): Result<void> {
-  const { store, content, log, time } = keeper;
+  const { store, content, log, time, audit } = keeper;
   const { root } = next;
   const bytes = offered instanceof Uint8Array ? offered : writeEnvelope(offered);
   const put = content.putRoot(root.fleet, bytes);
@@ -172,9 +175,11 @@ function keep(keeper: Keeper, next: HeldRoot, offered: OfferedRoot): Result<void
   const done = store.transaction((tx) => {
     tx.putRoot(root.fleet, bytes);
     if (timeReset) saveFloor(tx, time.resetTo(timeReset.notBefore));
+    audit.add(tx, rootFact(next, 'owner'));
     queueEvent(tx, replacedEvent(keeper, root));
   });
   if (!done.ok) return done;
+  audit.landed();
   if (timeReset) time.reset(timeReset.notBefore);
   keeper.held = { ...next, bytes };
   log.write('info', 'root.replaced', { version: root.version, timeReset: timeReset !== null });
@@ -185,6 +190,10 @@ function saveFloor(tx: StoreWriter, timeFloorMs: number): void {
   const device = tx.device();
   assert(device.ok && device.value, 'a device row is made at each start');
   tx.putDevice({ ...device.value, timeFloorMs });
+}
+
+function rootFact({ root, digest }: HeldRoot, actor: AuditFact['actor']): AuditFact {
+  return { kind: 'root-replaced', actor, message: `root ${root.version} ${digest}` };
 }
 
 function replacedEvent({ clock }: Keeper, { version }: Root) {

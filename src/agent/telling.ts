@@ -42,6 +42,8 @@ export function snapshotOf(from: SnapshotFrom): Result<Snapshot> {
     drift: drift.found(),
     safeMode: follower.safeMode(),
   });
+  const audit = base.store.auditHead();
+  if (!audit.ok) return audit;
   return ok({
     fleet: base.root.fleet,
     deviceId: base.device.id,
@@ -51,6 +53,7 @@ export function snapshotOf(from: SnapshotFrom): Result<Snapshot> {
     labels: base.device.labels,
     channels: [channel],
     rootVersion: base.root.version,
+    auditHead: audit.value.count === 0n ? null : audit.value.hash,
   });
 }
 

@@ -52,7 +52,13 @@ export interface ApplyContext {
 }
 
 export type Moment =
-  | { readonly kind: 'accepted'; readonly row: ChannelRow; readonly issuedAt: number }
+  | {
+      readonly kind: 'accepted';
+      readonly row: ChannelRow;
+      readonly issuedAt: number;
+      /** of the statement; null: none was kept, or it is a rollback */
+      readonly evidence: Uint8Array | null;
+    }
   | { readonly kind: 'applied'; readonly row: ChannelRow; readonly tookMs: number }
   | {
       readonly kind: 'undone';
@@ -146,7 +152,8 @@ function accept(context: ApplyContext, change: Change): Result<void> {
   const done = store.transaction((tx) => {
     tx.putState(change.fleet, change.channel, change.stateRow);
     tx.putChannel(next);
-    context.beside(tx, { kind: 'accepted', row: next, issuedAt: change.issuedAt });
+    const evidence = change.statement?.evidence ?? null;
+    context.beside(tx, { kind: 'accepted', row: next, issuedAt: change.issuedAt, evidence });
   });
   if (!done.ok) return done;
   context.onPhase('activating', next);

@@ -161,6 +161,19 @@ export const trustFaults = {
       `it wants agent ${JSON.stringify(d.wanted.slice(0, 64))} or newer, this is ${d.running}`,
     remedy: 'Update the agent; the device takes the statement afterwards.',
   },
+  // The audit journal and what is exported of it
+  'trust.audit-broken': {
+    retry: 'never',
+    says: (d: { number: bigint; reason: string }) =>
+      `the audit journal does not hold at entry ${d.number}: ${d.reason}`,
+    remedy: 'It was altered or damaged: keep it as it is, and compare it with earlier exports.',
+  },
+  'trust.audit-mismatch': {
+    retry: 'never',
+    says: (d: { what: string; expected: string; found: string }) =>
+      `${d.what} is ${d.found}, not ${d.expected}`,
+    remedy: 'What is exported is not what happened: export it again from the device itself.',
+  },
   'trust.removal-guard': {
     retry: 'never',
     says: (d: { removed: number; of: number; applied: string; allowed: string }) =>

@@ -62,4 +62,14 @@ export const LIMITS = {
   refusedRemembered: 64,
   eventsMax: 256,
   historyMax: 256,
+  /** entries of the audit journal; older ones are folded into its checkpoint */
+  auditMax: 1_024,
+  /** characters of one entry's message */
+  auditMessageMax: 512,
+  /** refusals that an hour may put into the journal; the others are counted */
+  auditRefusalsPerHour: 8,
+  /** bytes of statements kept only because an entry names them */
+  auditStatementBytes: 64 * 1024 * 1024,
+  /** bytes of a file that `audit export` writes */
+  auditFileBytes: 4 * 1024 * 1024,
 } as const;

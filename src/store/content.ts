@@ -43,6 +43,8 @@ export interface ContentStore {
   putStatement(digest: Digest, file: StatementFile): Result<void>;
   /** `store.blob-missing`, `store.checksum` */
   readStatement(digest: Digest): Result<StatementFile>;
+  /** of its file; 0: there is none */
+  statementBytes(digest: Digest): number;
   /** state digests of the statements held, in no order */
   statements(): Result<readonly Digest[]>;
   markRejected(mark: RejectedMark): Result<void>;
@@ -75,8 +77,9 @@ export interface Swept {
 const DIRECTORY = 'content';
 const SWEEP_MAX = 256;
 const FILE_MODE = 0o600;
-/** a statement file: envelope, documents and a frame */
-const STATEMENT_BYTES = LIMITS.envelopeBytes + LIMITS.documentsBytes + 4_096;
+/** a statement file: envelope, documents, evidence and a frame */
+const STATEMENT_BYTES =
+  LIMITS.envelopeBytes + LIMITS.documentsBytes + LIMITS.auditFileBytes + 4_096;
 const MARK_BYTES = 64 * 1024;
 
 /** Opens `stateDir/content`, made with mode 0700 when missing. */
@@ -139,6 +142,7 @@ type Statements = Pick<
   ContentStore,
   | 'putStatement'
   | 'readStatement'
+  | 'statementBytes'
   | 'statements'
   | 'markRejected'
   | 'rejectedMarks'
@@ -156,6 +160,10 @@ function statements(directory: Directory): Statements {
       if (!file.ok) return missing(digest, file);
       const found = sha256(file.value.envelope.payload);
       return found === digest ? file : refuse('store.blob-damaged', { digest, found });
+    },
+    statementBytes(digest) {
+      const entry = directory.stat(`${hexOf(digest)}.statement`);
+      return entry.ok && entry.value?.kind === 'file' ? entry.value.size : 0;
     },
     statements: () => digests(directory, '.statement'),
     markRejected: (mark) =>

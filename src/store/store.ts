@@ -5,6 +5,7 @@
  * rebuilt from the statements in the content store (quarantine.ts).
  */
 import type { Result } from '#errors/fault.ts';
+import type { AuditMark, Journal, NewAuditEntry } from '#state/audit.ts';
 import type {
   ChannelRow,
   DeviceRow,
@@ -31,6 +32,10 @@ export interface StoreReader {
   outboxStatus(): Result<OutboxStatus | null>;
   /** events waiting for a status to carry them, oldest first */
   outboxEvents(): Result<readonly StatusEvent[]>;
+  /** the newest entry of the audit journal: what the signed status names */
+  auditHead(): Result<AuditMark>;
+  /** The whole journal, unjudged: `readJournal` (wire/audit.ts) says whether it holds. */
+  journal(): Result<Journal>;
 }
 
 export interface OutboxStatus {
@@ -61,6 +66,8 @@ export interface StoreWriter extends StoreReader {
   addEvent(event: Omit<StatusEvent, 'number'>): void;
   /** all up to and including this number */
   removeEvents(upTo: bigint): void;
+  /** assigns number and hash; folds the oldest past LIMITS.auditMax into the checkpoint */
+  addAudit(entry: NewAuditEntry): void;
 }
 
 export interface Store extends StoreReader {

@@ -14,6 +14,8 @@
  * | `history/NUMBER`, `history-span` | HistoryRow; numbers in use |
  * | `event/NUMBER`, `event-span` | StatusEvent in the outbox; numbers in use |
  * | `outbox` | OutboxStatus |
+ * | `audit/NUMBER` | an AuditEntry, exact bytes |
+ * | `audithead` | AuditSpan; sorts right behind the newest entry, on the same page |
  */
 import { assert } from '#errors/fault.ts';
 import { type Digest, hexOf } from '#state/digest.ts';
@@ -41,6 +43,9 @@ export const KEYS = {
   history: (number: bigint) => `history/${digits(number)}`,
   events: 'event/',
   event: (number: bigint) => `event/${digits(number)}`,
+  auditHead: 'audithead',
+  audits: 'audit/',
+  audit: (number: bigint) => `audit/${digits(number)}`,
 } as const;
 
 /** LMDB's limit with 4096-byte pages is 1,978 bytes; no name comes near. */

@@ -3,7 +3,10 @@
  * damaged row commits nothing. A full disk gets one more try with the reserve freed.
  */
 import { assert, type Fault, ok, type Result, refuse, refused } from '#errors/fault.ts';
+import { type AuditMark, EMPTY_MARK } from '#state/audit.ts';
 import { LIMITS } from '#state/limits.ts';
+import { auditHash, writeAuditEntry } from '#wire/audit.ts';
+import { auditEntryRecord, auditSpanRecord } from '#wire/audit-file.ts';
 import {
   channelRecord,
   deviceRecord,
@@ -105,6 +108,18 @@ function reader(rows: Rows): StoreReader {
       return ok({ ...status.value, lastEvent: last > lastEvent ? last : lastEvent });
     },
     outboxEvents: () => all(rows, KEYS.events, eventRecord),
+    auditHead() {
+      const span = row(rows, KEYS.auditHead, auditSpanRecord);
+      return span.ok ? ok(span.value?.head ?? EMPTY_MARK) : span;
+    },
+    journal() {
+      const span = row(rows, KEYS.auditHead, auditSpanRecord);
+      if (!span.ok) return span;
+      const entries = all(rows, KEYS.audits, auditEntryRecord);
+      if (!entries.ok) return entries;
+      const { folded = EMPTY_MARK, head = EMPTY_MARK } = span.value ?? {};
+      return ok({ folded, head, entries: entries.value });
+    },
   };
 }
 
@@ -189,6 +204,14 @@ function writer(overlay: Overlay): StoreWriter {
       for (; left <= last && left <= upTo; left += 1n) overlay.remove(KEYS.event(left));
       if (left > first) put(KEYS.eventSpan, spanRecord, { first: left, last });
     },
+    addAudit(entry) {
+      const span = orThrow(row(overlay, KEYS.auditHead, auditSpanRecord));
+      const { folded, head: before } = span ?? { folded: EMPTY_MARK, head: EMPTY_MARK };
+      const bytes = writeAuditEntry(entry, before);
+      const head = { count: before.count + 1n, hash: auditHash(bytes) };
+      put(KEYS.audit(head.count), auditEntryRecord, bytes);
+      put(KEYS.auditHead, auditSpanRecord, { folded: foldOldest(overlay, folded, head), head });
+    },
   };
 }
 
@@ -211,6 +234,19 @@ function dropOldest(
   for (; last - kept + 1n > BigInt(max); kept += 1n) overlay.remove(key(kept));
   assert(kept <= last, 'the newest row is kept');
   return { first: kept, last };
+}
+
+/** The checkpoint after the oldest entries have gone into it: the next one names it as `previous`. */
+function foldOldest(overlay: Overlay, folded: AuditMark, head: AuditMark): AuditMark {
+  let mark = folded;
+  while (head.count - mark.count > BigInt(LIMITS.auditMax)) {
+    const key = KEYS.audit(mark.count + 1n);
+    const bytes = orThrow(row(overlay, key, auditEntryRecord));
+    assert(bytes, `the journal has ${key}`);
+    mark = { count: mark.count + 1n, hash: auditHash(bytes) };
+    overlay.remove(key);
+  }
+  return mark;
 }
 
 function orThrow<T>(result: Result<T>): T {

@@ -100,6 +100,7 @@ function snapshotOf(phase: Phase, restarts: number, at: number): Snapshot {
     timeGrade: 'estimated',
     agentVersion: '0.1.0',
     labels: {},
+    auditHead: null,
     rootVersion: 1n,
     channels: [
       {

@@ -55,6 +55,7 @@ function candidate(
     inline: new Map([[sha256(layer), layer]]),
     source: null,
     startedAt: 0,
+    checks: [],
   } as unknown as Candidate;
 }
 

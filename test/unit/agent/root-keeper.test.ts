@@ -1,5 +1,6 @@
 /** The root that a device holds: what is durable when, across starts, cuts and full disks. */
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
+import { auditLog } from '#agent/audit-log.ts';
 import { openRootKeeper, type RootKeeper, type Walked } from '#agent/root-keeper.ts';
 import { agentTime } from '#agent/time.ts';
 import { refuse } from '#errors/fault.ts';
@@ -70,7 +71,8 @@ function start(file: Uint8Array = bytes(), over: Partial<ContentStore> = {}): St
   const stored = value(store.device());
   const time = agentTime(clock, { buildMs: BUILD, storedMs: stored?.timeFloorMs ?? 0 });
   const log = { write: (_: string, event: string) => void logged.push(event) };
-  const input = { store, content: { ...content, ...over }, clock, log, time };
+  const audit = auditLog({ store, clock, log, time, boot: 1n });
+  const input = { store, content: { ...content, ...over }, clock, log, time, audit };
   const keeper = value(openRootKeeper(input, file));
   const timeFloorMs = time.floorMs();
   value(

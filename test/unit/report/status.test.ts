@@ -24,6 +24,7 @@ const BASE: Status = {
   events: [],
   eventsDropped: 0n,
   rootVersion: 1n,
+  auditHead: null,
   deviceKey: new Uint8Array(44),
 };
 

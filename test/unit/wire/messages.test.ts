@@ -138,6 +138,7 @@ const status: Status = {
   ],
   eventsDropped: 3n,
   rootVersion: 1n,
+  auditHead: null,
   deviceKey: new Uint8Array(44),
 };
 
