@@ -20,6 +20,7 @@ import { registerPlan } from './plan.ts';
 import { registerPrepareImage } from './prepare-image.ts';
 import { registerPromote } from './promote.ts';
 import { registerPublish } from './publish.ts';
+import { registerRoot } from './root.ts';
 import { registerSelfTest } from './self-test.ts';
 import { registerSign } from './sign.ts';
 import { registerStatus } from './status.ts';
@@ -40,6 +41,7 @@ const REGISTRATIONS: readonly ((program: Command, context: CliContext) => void)[
   registerSelfTest,
   registerInit,
   registerKey,
+  registerRoot,
   registerPae,
   registerSign,
   registerDiff,

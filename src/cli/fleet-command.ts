@@ -1,6 +1,6 @@
 /** What the publisher's commands share: the fleet folder, passphrases, how they end. */
 import { type Command, Option } from 'commander';
-import { type Fault, ok, type Result, refuse } from '#errors/fault.ts';
+import { type Code, type Fault, ok, type Result, refuse } from '#errors/fault.ts';
 import { type Fleet, openFleet } from '#publisher/fleet.ts';
 import type { Passphrases } from '#publisher/keys.ts';
 import { type OpenRegistry, openFleetRegistry } from '#publisher/line.ts';
@@ -132,8 +132,19 @@ export function fail(context: CliContext, why: Fault): void {
   context.exit(publisherExit(why));
 }
 
+/** The exit code that a fault stands for, where several may have come up; null: none. */
+export function codeOf(why: Pick<Fault, 'code'> | null): number | null {
+  return why && publisherExit(why);
+}
+
 /** At the desk a plan that does not work out is a mistake in a file, not a failed change. */
-function publisherExit({ code }: Fault): number {
-  if (code === 'publish.head-unverified') return EXIT.refusedByTrust;
+const DISTRUSTED: ReadonlySet<Code> = new Set([
+  'publish.head-unverified',
+  'publish.former-head',
+  'publish.root-forked',
+]);
+
+function publisherExit({ code }: Pick<Fault, 'code'>): number {
+  if (DISTRUSTED.has(code)) return EXIT.refusedByTrust;
   return code.startsWith('plan.') ? EXIT.usage : exitCodeOf(code);
 }

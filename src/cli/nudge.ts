@@ -13,11 +13,17 @@ import {
   withRegistry,
 } from './fleet-command.ts';
 import { type PublishedView, publishedName, publishedText, viewOf } from './publish-view.ts';
+import { complain } from './render.ts';
+
+interface NudgeFlags extends FleetOptions {
+  readonly push: boolean;
+}
 
 export function registerNudge(program: Command, context: CliContext): void {
   fleetCommand(program, 'nudge', 'tells devices over MQTT to look at a channel now')
     .argument('[channel]', 'needed where the fleet has several')
-    .action(async (channel: string | undefined, options: FleetOptions) => {
+    .option('--push', 'carry all of it, for devices that reach only the broker', false)
+    .action(async (channel: string | undefined, options: NudgeFlags) => {
       finish(context, options.output, await run(context, channel, options), {
         text: (view) => publishedText(context, view),
         name: publishedName,
@@ -28,7 +34,7 @@ export function registerNudge(program: Command, context: CliContext): void {
 async function run(
   context: CliContext,
   named: string | undefined,
-  options: FleetOptions,
+  options: NudgeFlags,
 ): Promise<Result<PublishedView>> {
   const opened = openFleetOf(context, options);
   if (!opened.ok) return opened;
@@ -41,8 +47,10 @@ async function run(
     const { head } = line.value;
     const where = registry.name;
     if (!head) return refuse('publish.nothing-signed', { channel: channel.value, where });
-    const sent = await nudge(context.platform, fleet, head);
+    const sent = await nudge(context.platform, fleet, head, options);
     if (!sent.ok) return sent;
-    return ok(viewOf(head, { signed: 'before', to: where, nudged: true }));
+    const { carried, tooLarge } = sent.value;
+    if (tooLarge) complain(context.terminal, tooLarge, 'warning');
+    return ok(viewOf(head, { signed: 'before', to: where, nudged: true, carried }));
   });
 }

@@ -23,6 +23,7 @@ import {
 
 interface PromoteFlags extends FleetOptions, SignFlags {
   readonly nudge: boolean;
+  readonly push: boolean;
 }
 
 export function registerPromote(program: Command, context: CliContext): void {
@@ -36,6 +37,7 @@ export function registerPromote(program: Command, context: CliContext): void {
     .option('--allow-removal', 'deployments may go away without being asked', false)
     .option('--renew', 'a new number although nothing has changed', false)
     .option('--no-nudge', 'devices find it when they poll')
+    .option('--push', 'the nudge carries all of it, for devices that reach only the broker', false)
     .action(async (from: string, to: string, options: PromoteFlags) => {
       finish(context, options.output, await run(context, { from, to }, options), {
         text: (view) => publishedText(context, view),
@@ -64,6 +66,7 @@ async function run(
     return ok(
       await afterPush(context, fleet.value, pushed.value, {
         nudge: options.nudge,
+        push: options.push,
         to: registry.name,
       }),
     );

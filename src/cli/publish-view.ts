@@ -29,6 +29,8 @@ export interface PublishedView {
   readonly to: string;
   readonly moved: boolean;
   readonly nudged: boolean;
+  /** the nudge held the whole state */
+  readonly carried: boolean;
 }
 
 export function viewOf(
@@ -44,6 +46,7 @@ export function viewOf(
     to: '',
     moved: false,
     nudged: false,
+    carried: false,
     ...more,
   };
 }
@@ -56,8 +59,9 @@ export function publishedText(context: CliContext, view: PublishedView): string 
     return `${what}  waits: ${got} of ${threshold} signatures\n  holdfast pae ${folder} --out FILE\n`;
   }
   const signed = { now: 'signed', before: 'signed before', elsewhere: 'unchanged' }[view.signed];
+  const nudged = view.carried ? ', pushed over MQTT' : view.nudged ? ', nudged' : '';
   const where = view.to === '' ? '' : view.moved ? ` → ${view.to}` : `, there already: ${view.to}`;
-  return `${what}  ${signed}${where}${view.nudged ? ', nudged' : ''}\n`;
+  return `${what}  ${signed}${where}${nudged}\n`;
 }
 
 export function publishedName({ channel, point }: PublishedView): string {

@@ -37,6 +37,7 @@ interface PublishFlags extends FleetOptions, SignFlags {
   readonly to?: string;
   readonly from?: string;
   readonly nudge: boolean;
+  readonly push: boolean;
 }
 
 export function registerPublish(program: Command, context: CliContext): void {
@@ -47,6 +48,7 @@ export function registerPublish(program: Command, context: CliContext): void {
     .option('--allow-removal', 'deployments may go away without being asked', false)
     .option('--renew', 'a new number although nothing has changed', false)
     .option('--no-nudge', 'devices find it when they poll')
+    .option('--push', 'the nudge carries all of it, for devices that reach only the broker', false)
     .option('-y, --yes', 'asks nothing; removals still need --allow-removal', false)
     .action(async (channel: string | undefined, options: PublishFlags) => {
       finish(context, options.output, await publish(context, channel, options), {
@@ -90,6 +92,7 @@ async function publish(
     return ok(
       await afterPush(context, fleet.value, published.value, {
         nudge: options.nudge,
+        push: options.push,
         to: registry.name,
       }),
     );
@@ -131,12 +134,13 @@ export async function afterPush(
   context: CliContext,
   fleet: Fleet,
   { head, signed, pushed }: Published,
-  how: { readonly nudge: boolean; readonly to: string },
+  how: { readonly nudge: boolean; readonly push: boolean; readonly to: string },
 ): Promise<PublishedView> {
   const view = viewOf(head, { signed, to: how.to, moved: pushed === 'moved' });
   // also when it was there already: the run before may have been cut right here
   if (!how.nudge || !fleet.config.mqtt) return view;
-  const sent = await nudge(context.platform, fleet, head);
+  const sent = await nudge(context.platform, fleet, head, how);
   if (!sent.ok) complain(context.terminal, sent.fault);
-  return { ...view, nudged: sent.ok };
+  else if (sent.value.tooLarge) complain(context.terminal, sent.value.tooLarge, 'warning');
+  return { ...view, nudged: sent.ok, carried: sent.ok && sent.value.carried };
 }

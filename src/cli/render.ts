@@ -77,9 +77,11 @@ export function structured(format: 'json' | 'yaml', value: unknown): string {
 export function complain(
   terminal: Terminal,
   fault: Pick<Fault, 'code' | 'message' | 'remedy'>,
+  level: 'error' | 'warning' = 'error',
 ): void {
   const paint = painter(terminal);
-  terminal.err(`${paint.bad('error')} ${fault.code}: ${fault.message}\n`);
+  const word = level === 'error' ? paint.bad(level) : paint.warn(level);
+  terminal.err(`${word} ${fault.code}: ${fault.message}\n`);
   if (fault.remedy !== '') terminal.err(`${paint.dim('  →')} ${fault.remedy}\n`);
 }
 

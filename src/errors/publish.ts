@@ -147,10 +147,16 @@ export const publishFaults = {
       `the signature does not count for ${d.point}: ${d.reason}`,
     remedy: 'Sign exactly what `holdfast pae` prints, with a key that the root names.',
   },
+  'publish.push-too-large': {
+    retry: 'operator',
+    says: (d: { what: string; size: number; most: number }) =>
+      `${d.what} has ${d.size} bytes, more than the ${d.most} of one message: only a hint was sent`,
+    remedy: 'Devices without a way to a registry need a bundle, or smaller contents.',
+  },
   'publish.root-chain': {
     retry: 'operator',
     says: (d: { file: string; reason: string }) => `${d.file}: ${d.reason}`,
-    remedy: 'Bring the signed roots back as they were published: `holdfast root pull` fetches them.',
+    remedy: 'Move it and those above it away, then fetch them as published: `holdfast root pull`.',
   },
   'publish.root-behind': {
     retry: 'operator',
@@ -184,7 +190,8 @@ export const publishFaults = {
   },
   'publish.root-none': {
     retry: 'operator',
-    says: (d: { what: string; file: string }) => `there is no ${d.what} of the next root: no ${d.file}`,
+    says: (d: { what: string; file: string }) =>
+      `there is no ${d.what} of the next root: no ${d.file}`,
     remedy: 'Change something first (`holdfast root --help`), then `holdfast root request`.',
   },
   'publish.root-pending': {
@@ -207,7 +214,8 @@ export const publishFaults = {
   'publish.root-signature': {
     retry: 'operator',
     says: (d: { file: string; reason: string }) => `${d.file} adds no signature: ${d.reason}`,
-    remedy: 'Sign the request’s own bytes (`holdfast root sign`, or `holdfast pae`) with a root key.',
+    remedy:
+      'Sign the request’s own bytes (`holdfast root sign`, or `holdfast pae`) with a root key.',
   },
   'publish.former-head': {
     retry: 'operator',

@@ -26,10 +26,14 @@ export interface Artifact {
 export interface Parts {
   readonly documents: Content | null;
   readonly contents: ReadonlyMap<Digest, Content>;
+  /** every root from version 2 on, ascending (`rootLayers`) */
+  readonly roots?: readonly Uint8Array[];
 }
 
 /** bytes of a layer that is embedded in its descriptor */
 const EMBEDDED_MAX = 16 * 1024;
+/** bytes of all roots that are embedded: the newest, which devices lack */
+const ROOTS_EMBEDDED_MAX = 128 * 1024;
 const EMPTY_CONFIG = new TextEncoder().encode('{}');
 
 export function makeArtifact(
@@ -43,9 +47,10 @@ export function makeArtifact(
     return refuse('publish.too-large', { what, size: signed.size, most: LIMITS.envelopeBytes });
   }
   const config = bytesContent(EMPTY_CONFIG);
-  const layers: OciDescriptor[] = [layerOf(MEDIA.envelope, signed)];
+  const roots = (parts.roots ?? []).map(bytesContent);
+  const layers: OciDescriptor[] = [layerOf(MEDIA.envelope, signed), ...rootDescriptors(roots)];
   if (parts.documents) layers.push(layerOf(MEDIA.documents, parts.documents));
-  const contents = [config, signed, ...(parts.documents ? [parts.documents] : [])];
+  const contents = [config, signed, ...roots, ...(parts.documents ? [parts.documents] : [])];
   const known = new Set(layers.map(({ digest }) => digest));
   for (const { digest, mediaType, size } of state.blobs) {
     if (known.has(digest)) continue;
@@ -66,6 +71,18 @@ export function makeArtifact(
   const read = readManifest(manifest); // what no device would read is not published
   if (!read.ok) return read;
   return ok({ manifest, manifestDigest: bytesContent(manifest).digest, contents });
+}
+
+function rootDescriptors(roots: readonly Content[]): readonly OciDescriptor[] {
+  let left = ROOTS_EMBEDDED_MAX;
+  return roots
+    .toReversed()
+    .map((root): OciDescriptor => {
+      left -= root.size;
+      const layer = layerOf(MEDIA.root, root);
+      return left >= 0 ? layer : { ...layer, data: null };
+    })
+    .toReversed();
 }
 
 function layerOf(mediaType: string, content: Content): OciDescriptor {

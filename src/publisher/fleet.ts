@@ -1,23 +1,29 @@
 /**
- * A fleet folder (FORMATS: Fleet folder), opened: fleet.yaml, the root document in force, and where
- * the rest lies. Nothing is written here.
+ * A fleet folder (FORMATS: Fleet folder), opened: fleet.yaml, the chain of roots, and where the rest
+ * lies. Nothing is written here.
  */
 import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { Files } from '#platform/files.ts';
 import type { Platform } from '#platform/platform.ts';
-import { LIMITS } from '#state/limits.ts';
 import { channelOf, type Role, type Root, type RootChannel } from '#state/root.ts';
 import type { Authority } from '#trust/authorship.ts';
-import { openRoot } from '#trust/root-chain.ts';
-import { type TimeView, viewTime } from '#trust/time.ts';
+import { instantText, type TimeView, viewTime } from '#trust/time.ts';
 import { type ChannelConfig, type FleetConfig, readFleetConfig } from './fleet-config.ts';
+import { type RootChain, readChain } from './root-folder.ts';
 
 export interface Fleet {
   /** absolute */
   readonly directory: string;
   readonly config: FleetConfig;
+  /** the newest of the chain */
   readonly root: Root;
+  readonly chain: RootChain;
   readonly time: TimeView;
+}
+
+/** Whose word counts at this desk: the newest root's keys; and what has counted before. */
+export interface FleetAuthority extends Authority {
+  readonly chain: RootChain;
 }
 
 /** One channel, as fleet.yaml and the root have it together. */
@@ -40,10 +46,11 @@ export function openFleet(
   if (!bytes.ok) return bytes;
   const config = readFleetConfig(bytes.value, directory);
   if (!config.ok) return config;
-  const root = openNewestRoot(platform.files, directory);
-  if (!root.ok) return root;
+  const chain = readChain(platform.files, directory);
+  if (!chain.ok) return chain;
+  const { root } = chain.value.at(-1) ?? chain.value[0];
   const time = viewTime({ floorMs: buildTimeMs, wallMs: platform.clock.wallMs() });
-  return ok({ directory, config: config.value, root: root.value, time });
+  return ok({ directory, config: config.value, root, chain: chain.value, time });
 }
 
 export function fleetChannel(fleet: Fleet, name: string): Result<FleetChannel> {
@@ -60,25 +67,22 @@ export function fleetChannel(fleet: Fleet, name: string): Result<FleetChannel> {
 }
 
 /** By whose word a head of this channel counts, here. A demo fleet's own publisher knows it is one. */
-export function authorityOf(fleet: Fleet, channel: string): Authority {
-  return { root: fleet.root, channel, time: fleet.time, clock: 'lenient', allowDemo: true };
+export function authorityOf(fleet: Fleet, channel: string): FleetAuthority {
+  const { root, chain, time } = fleet;
+  return { root, chain, channel, time, clock: 'lenient', allowDemo: true };
 }
 
-/** root/N.root.json, the highest N; this version follows version 1 only. */
-function openNewestRoot(files: Files, directory: string): Result<Root> {
-  const folder = files.open(`${directory}/root`, { follow: true });
-  if (!folder.ok) return missing(directory, 'root/1.root.json');
-  try {
-    const names = folder.value.list();
-    if (!names.ok) return names;
-    const versions = names.value.flatMap((name) => /^(\d{1,9})\.root\.json$/.exec(name)?.[1] ?? []);
-    const newest = versions.map(Number).sort((a, b) => b - a)[0];
-    if (newest === undefined) return missing(directory, 'root/1.root.json');
-    const bytes = folder.value.read(`${newest}.root.json`, LIMITS.rootBytes);
-    return bytes.ok ? openRoot(bytes.value) : bytes;
-  } finally {
-    folder.value.close();
-  }
+/** The layers of every artifact: each root from version 2 on. */
+export function rootLayers({ chain }: Pick<Fleet, 'chain'>): readonly Uint8Array[] {
+  return chain.slice(1).map(({ bytes }) => bytes);
+}
+
+/** Check 14, for the publisher: what it signs under an ended root, no device would take. */
+export function judgeInForce({ root, time }: Fleet): Result<undefined> {
+  const { version, notAfter } = root;
+  if (notAfter === 0 || notAfter >= time.estimateMs) return ok();
+  const [ended, now] = [instantText(notAfter), instantText(time.estimateMs)];
+  return refuse('publish.root-expired', { version, notAfter: ended, now });
 }
 
 function readOrMissing(

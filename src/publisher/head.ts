@@ -1,14 +1,20 @@
-/** A signed state on a shelf, verified against the fleet's root: what a publisher builds upon. */
-import { ok, type Result, refuse, refused } from '#errors/fault.ts';
+/** A signed state on a shelf, verified against the fleet's roots: what a publisher builds upon. */
+import { assert, type Code, ok, type Result, refuse, refused } from '#errors/fault.ts';
 import type { DesiredState } from '#state/desired-state.ts';
 import type { Digest } from '#state/digest.ts';
 import type { Envelope } from '#state/envelope.ts';
 import { LIMITS } from '#state/limits.ts';
 import { MEDIA } from '#state/media-types.ts';
 import { comparePoints } from '#state/point.ts';
-import type { Authority } from '#trust/authorship.ts';
-import { verifyAuthorship } from '#trust/authorship.ts';
+import {
+  type Authored,
+  type Authority,
+  type Unacceptable,
+  verifyAuthorship,
+} from '#trust/authorship.ts';
 import { type OciDescriptor, type OciManifest, readManifest } from '#wire/oci.ts';
+import type { FleetAuthority } from './fleet.ts';
+import { judgeBeside } from './root-beside.ts';
 import type { Shelf, ShelfManifest } from './shelf.ts';
 
 export interface Head {
@@ -17,6 +23,15 @@ export interface Head {
   readonly manifest: OciManifest;
   readonly manifestBytes: Uint8Array;
   readonly manifestDigest: Digest;
+  /** the newest root whose keys it counts by: below the fleet's when too few of them are left in it */
+  readonly under: bigint;
+  /** all roots of the fleet folder are beside it, so that any device can walk to the newest */
+  readonly whole: boolean;
+}
+
+/** It must be sent again: with the roots that it lacks, or signed by keys that count now. */
+export function isOutdated({ under, whole }: Head, { root }: Pick<Authority, 'root'>): boolean {
+  return !whole || under < root.version;
 }
 
 /** The envelope of an artifact with the roots beside it, nothing believed yet. */
@@ -45,7 +60,10 @@ export async function readArtifact(
 }
 
 /** The highest state of the channel on the shelf; null when there is none of any kind. */
-export async function readHead(shelf: Shelf, authority: Authority): Promise<Result<Head | null>> {
+export async function readHead(
+  shelf: Shelf,
+  authority: FleetAuthority,
+): Promise<Result<Head | null>> {
   const manifests = await shelf.manifests();
   if (!manifests.ok) return manifests;
   let best: Head | null = null;
@@ -63,7 +81,7 @@ export async function readHead(shelf: Shelf, authority: Authority): Promise<Resu
 async function judge(
   shelf: Shelf,
   found: ShelfManifest,
-  authority: Authority,
+  authority: FleetAuthority,
 ): Promise<Result<Head>> {
   const { channel } = authority;
   const unverified = (reason: string) =>
@@ -72,7 +90,9 @@ async function judge(
   if (!artifact.ok) return refused(artifact.fault);
   if (!artifact.value) return unverified('it is no Holdfast artifact');
   const { manifest, envelope, roots } = artifact.value;
-  const verdict = verifyAuthorship({ envelope, roots }, authority);
+  const whole = judgeBeside(roots, authority.chain, shelf.name);
+  if (!whole.ok) return whole;
+  const verdict = authoredUnder(envelope, authority);
   if (verdict.kind !== 'authored') {
     return unverified(`${verdict.fault.code}: ${verdict.fault.message}`);
   }
@@ -83,8 +103,37 @@ async function judge(
     manifest,
     manifestBytes: found.bytes,
     manifestDigest: found.digest,
+    under: verdict.root.version,
+    whole: whole.value,
   });
 }
+
+const BY_OTHER_KEYS: ReadonlySet<Code> = new Set([
+  'trust.threshold',
+  'trust.threshold-missing',
+  'trust.channel-unsigned',
+]);
+
+/**
+ * By the newest root, else by the one before it, and so on: who signed under a former root did so
+ * rightly then. What such a statement is worth now is the caller's to say (line.ts).
+ */
+function authoredUnder(envelope: Uint8Array, authority: FleetAuthority): Authored | Unacceptable {
+  let newest: Unacceptable | null = null;
+  for (const { root } of authority.chain.toReversed()) {
+    // that a root has ended says nothing about who signed
+    const held = { ...authority, root: { ...root, notAfter: 0 } };
+    const verdict = verifyAuthorship({ envelope, roots: [] }, held);
+    if (verdict.kind === 'authored') return verdict;
+    newest ??= verdict;
+    if (!BY_OTHER_KEYS.has(verdict.fault.code)) break;
+  }
+  assert(newest, 'a chain has at least one root');
+  return newest;
+}
+
+/** layers read: as many versions as a fleet folder may have */
+const ROOTS_MAX = 1_024;
 
 async function readRoots(
   shelf: Shelf,
@@ -92,7 +141,7 @@ async function readRoots(
 ): Promise<Result<readonly Uint8Array[]>> {
   const roots: Uint8Array[] = [];
   for (const layer of layers.filter(({ mediaType }) => mediaType === MEDIA.root)) {
-    if (roots.length >= LIMITS.rootStepsMax) break;
+    if (roots.length >= ROOTS_MAX) break;
     const root = await shelf.read(layer, LIMITS.rootBytes);
     if (!root.ok) return root;
     roots.push(root.value);

@@ -152,6 +152,11 @@ export function readKeyFile(files: Files, path: string): Result<Uint8Array> {
   return files.readFile(path, PUBLIC_KEY_BYTES_MAX);
 }
 
+/** What such a file holds, as a root records it. */
+export function readAnyKey(file: Uint8Array): Result<Pick<PublicKey, 'spki' | 'scheme'>> {
+  return readForeignKey(file);
+}
+
 export function keyidOfFile(file: Uint8Array): Result<string> {
   const key = readForeignKey(file);
   return key.ok ? ok(keyidOf(key.value.spki)) : key;
@@ -169,12 +174,33 @@ export async function openSigner(
   passphrases: Passphrases,
 ): Promise<Result<Signer>> {
   const pem = readPem(platform.files, directory, `keys/${use}/${name}.pem`, name);
-  if (!pem.ok) return pem;
-  if (!pem.value.includes('BEGIN ENCRYPTED PRIVATE KEY')) {
-    return platform.keyFiles.load(pem.value, null);
+  return pem.ok ? unlocked(platform, pem.value, `${use}/${name}`, passphrases) : pem;
+}
+
+/** @param path  absolute: of a private key that is in no fleet folder */
+export async function loadSigner(
+  platform: KeyPlatform,
+  path: string,
+  key: string,
+  passphrases: Passphrases,
+): Promise<Result<Signer>> {
+  const bytes = platform.files.readFile(path, PEM_BYTES);
+  if (!bytes.ok) {
+    const missing = bytes.fault.code === 'platform.missing';
+    return missing ? refuse('publish.key-missing', { key, file: path }) : bytes;
   }
-  const passphrase = await passphrases(`${use}/${name}`, 'open');
-  return passphrase.ok ? platform.keyFiles.load(pem.value, passphrase.value) : passphrase;
+  return unlocked(platform, new TextDecoder().decode(bytes.value), key, passphrases);
+}
+
+async function unlocked(
+  { keyFiles }: KeyPlatform,
+  pem: string,
+  key: string,
+  passphrases: Passphrases,
+): Promise<Result<Signer>> {
+  if (!pem.includes('BEGIN ENCRYPTED PRIVATE KEY')) return keyFiles.load(pem, null);
+  const passphrase = await passphrases(key, 'open');
+  return passphrase.ok ? keyFiles.load(pem, passphrase.value) : passphrase;
 }
 
 /** All public keys of one use, by name. */

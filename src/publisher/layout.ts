@@ -14,6 +14,7 @@ import { bytesContent, type Content } from './content.ts';
 const FOLDER_MODE = 0o755;
 const FILE_MODE = 0o644;
 const WORKING = '.writing';
+const WORKING_INDEX = '.index.json';
 const LAYOUT = new TextEncoder().encode('{"imageLayoutVersion":"1.0.0"}');
 
 /**
@@ -40,6 +41,52 @@ export function writeLayout(
   } finally {
     parent.value.close();
   }
+}
+
+/**
+ * Another artifact of the same state in a layout that is there: what is new first, fsynced, then the
+ * index by one rename. A cut leaves the former artifact whole.
+ * @param place  absolute
+ */
+export function addToLayout(
+  files: Files,
+  place: string,
+  artifact: Artifact,
+  tag: string,
+): Result<void> {
+  const folder = files.open(place, { follow: true });
+  if (!folder.ok) return folder;
+  try {
+    const added = below(folder.value, 'blobs', (kinds) =>
+      below(kinds, 'sha256', (into) => addBlobs(into, artifact)),
+    );
+    if (!added.ok) return added;
+    const swept = folder.value.removeTree(WORKING_INDEX);
+    if (!swept.ok) return swept;
+    const wrote = folder.value.write(WORKING_INDEX, layoutIndex(artifact, tag), FILE_MODE);
+    if (!wrote.ok) return wrote;
+    const renamed = folder.value.rename(WORKING_INDEX, 'index.json');
+    return renamed.ok ? folder.value.sync() : renamed;
+  } finally {
+    folder.value.close();
+  }
+}
+
+/** Those that are not there: under a working name first, so that what has its name is whole. */
+function addBlobs(into: Directory, { manifest, contents }: Artifact): Result<void> {
+  for (const content of [...contents, bytesContent(manifest)]) {
+    const name = hexOf(content.digest);
+    const there = into.stat(name);
+    if (!there.ok) return there;
+    if (there.value) continue;
+    const swept = into.removeTree(WORKING);
+    if (!swept.ok) return swept;
+    const wrote = writeContent(into, content, WORKING);
+    if (!wrote.ok) return wrote;
+    const renamed = into.rename(WORKING, name);
+    if (!renamed.ok) return renamed;
+  }
+  return ok(undefined);
 }
 
 /** The index beside the blobs: one manifest. */
@@ -103,8 +150,11 @@ function writeBlobs(into: Directory, { manifest, contents }: Artifact): Result<v
   return ok(undefined);
 }
 
-function writeContent(into: Directory, content: Content): Result<void> {
-  const name = hexOf(content.digest);
+function writeContent(
+  into: Directory,
+  content: Content,
+  name: string = hexOf(content.digest),
+): Result<void> {
   const file = into.create(name, FILE_MODE);
   if (!file.ok) return file;
   const hasher = sha256Hasher();

@@ -1,35 +1,62 @@
 /**
  * Tells the fleet that a channel has moved: an unsigned hint with the digests, so that a device
- * fetches by digest at once. Not retained: a device that connects later polls.
+ * fetches by digest at once. Not retained: a device that connects later polls. A push carries the
+ * whole state in the hint, for devices that reach only the broker, and is retained for those that
+ * are not there; each of them judges what it holds like anything that was fetched.
  */
-import { type Result, refuse } from '#errors/fault.ts';
+import { type Fault, ok, type Result, refuse } from '#errors/fault.ts';
 import { openBroker } from '#link/mqtt-broker.ts';
 import { versions } from '#link/mqtt-version.ts';
 import { checkTopicRoot, defaultTopicRoot, topicOf } from '#link/topics.ts';
 import type { MqttConnection } from '#platform/mqtt.ts';
 import type { Platform } from '#platform/platform.ts';
-import { writeNudge } from '#wire/nudge.ts';
+import { LIMITS } from '#state/limits.ts';
+import { pointText } from '#state/point.ts';
+import { type Nudge, writeNudge } from '#wire/nudge.ts';
 import type { Fleet } from './fleet.ts';
-import type { Head } from './head.ts';
+import type { SignedState } from './signed.ts';
 
 const KEEPALIVE_S = 30;
 const TRIES = 2;
+const TOO_LARGE = 'publish.push-too-large';
+/** bytes of a payload; the rest of the message is its topic */
+const MESSAGE_MAX = LIMITS.mqttMessageBytes - 1_024;
 
+export interface Nudged {
+  /** the message held the state */
+  readonly carried: boolean;
+  /** why it did not, although it should have */
+  readonly tooLarge: Fault | null;
+}
+
+/** @param how.push  carry envelope, roots and contents, where one message holds them */
 export async function nudge(
   platform: Platform,
   fleet: Fleet,
-  { state, manifestDigest }: Pick<Head, 'state' | 'manifestDigest'>,
-): Promise<Result<void>> {
+  head: SignedState,
+  how: { readonly push: boolean } = { push: false },
+): Promise<Result<Nudged>> {
   const broker = fleet.config.mqtt;
   if (!broker) return refuse('publish.no-broker', {});
   const root = checkTopicRoot(broker.topicRoot ?? defaultTopicRoot(fleet.root.fleet));
   if (!root.ok) return root;
-  const topic = topicOf(root.value, { kind: 'channel-nudge', channel: state.channel });
+  const topic = topicOf(root.value, { kind: 'channel-nudge', channel: head.state.channel });
   if (!topic.ok) return topic;
+  const pushed = how.push ? await pushMessage(fleet, head) : null;
+  const tooLarge = pushed?.ok === false && pushed.fault.code === TOO_LARGE ? pushed.fault : null;
+  if (pushed?.ok === false && !tooLarge) return pushed;
+  const payload = pushed?.ok ? pushed.value : writeNudge(hintOf(head));
   const connection = await connect(platform, fleet);
   if (!connection.ok) return connection;
+  const carried = pushed?.ok === true;
+  const sent = await connection.value.publish(topic.value, payload, carried);
+  await connection.value.end();
+  return sent.ok ? ok({ carried, tooLarge }) : sent;
+}
+
+function hintOf({ state, manifestDigest }: SignedState): Nudge {
   const { epoch, sequence, digest } = state.point;
-  const payload = writeNudge({
+  return {
     channel: state.channel,
     epoch,
     sequence,
@@ -39,10 +66,37 @@ export async function nudge(
     envelope: null,
     roots: [],
     contents: [],
+  };
+}
+
+/** All of it or nothing: a device that lacks one content could not go on without a registry. */
+async function pushMessage(fleet: Fleet, head: SignedState): Promise<Result<Uint8Array>> {
+  const { state, envelope, shelf } = head;
+  const wanted = new Map(
+    [...(state.documents ? [state.documents] : []), ...state.blobs].map((one) => [one.digest, one]),
+  );
+  const size = [...wanted.values()].reduce((sum, one) => sum + one.size, 0);
+  if (size > MESSAGE_MAX) return tooLargeToPush(state, size);
+  const contents: Uint8Array[] = [];
+  for (const { digest, size: bytes } of wanted.values()) {
+    const content = await shelf.read({ digest, size: bytes, data: null }, MESSAGE_MAX);
+    if (!content.ok) return content;
+    contents.push(content.value);
+  }
+  // the newest, which devices lack: a device that lacks more takes them from a registry or bundle
+  const roots = fleet.chain.slice(1).slice(-LIMITS.rootStepsMax);
+  const message = writeNudge({
+    ...hintOf(head),
+    envelope,
+    roots: roots.map((link) => link.envelope),
+    contents,
   });
-  const sent = await connection.value.publish(topic.value, payload, false);
-  await connection.value.end();
-  return sent;
+  return message.length <= MESSAGE_MAX ? ok(message) : tooLargeToPush(state, message.length);
+}
+
+function tooLargeToPush({ channel, point }: SignedState['state'], size: number): Result<never> {
+  const what = `${channel} ${pointText(point)}`;
+  return refuse(TOO_LARGE, { what, size, most: MESSAGE_MAX });
 }
 
 /** `auto` tries MQTT 5, then 3.1.1 where the broker refuses it for its version or just hangs up. */

@@ -61,7 +61,8 @@ function unsentOf({ latest, head }: ChannelLine, from: Head): string | null {
   return ahead ? `${shown}: publish ${latest.state.channel} first` : null;
 }
 
-async function partsOf(
+/** What a head brought: from this folder's own layout of it, else from the registry. */
+export async function partsOf(
   platform: Platform,
   fleet: Fleet,
   from: Head,

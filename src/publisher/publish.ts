@@ -9,11 +9,12 @@ import { comparePoints, pointText } from '#state/point.ts';
 import type { Parts } from './artifact.ts';
 import { signersSoFar } from './attach.ts';
 import { compileChannel } from './compile.ts';
-import { authorityOf, type Fleet, fleetChannel } from './fleet.ts';
-import type { Head } from './head.ts';
+import { authorityOf, type Fleet, fleetChannel, judgeInForce } from './fleet.ts';
+import { isOutdated } from './head.ts';
 import type { Passphrases } from './keys.ts';
 import { type ChannelLine, readLine } from './line.ts';
 import { type PushEvent, type Pushed, pushState } from './push.ts';
+import { renewed } from './renew.ts';
 import { signStatement } from './sign.ts';
 import { markTaken, type SignedState } from './signed.ts';
 import { type Cargo, type Draft, draftStatement, saysTheSame } from './statement.ts';
@@ -33,7 +34,7 @@ export type Prepared =
   /** newly signed, or signed before and not yet at the registry's head */
   | { readonly kind: 'signed'; readonly signed: SignedState; readonly fresh: boolean }
   /** the registry's head says the same, signed by another folder of this fleet */
-  | { readonly kind: 'unchanged'; readonly head: Head }
+  | { readonly kind: 'unchanged'; readonly head: SignedState }
   /** kept, but the signatures of keys elsewhere are missing */
   | { readonly kind: 'waiting'; readonly waiting: Waiting };
 
@@ -60,9 +61,15 @@ export async function prepareCargo(
   next: { readonly cargo: Cargo; readonly parts: Parts; readonly options: SignOptions },
 ): Promise<Result<Prepared>> {
   const { cargo, parts, options } = next;
+  const inForce = judgeInForce(fleet);
+  if (!inForce.ok) return inForce;
   const draft = draftStatement(fleet, line.channel, cargo, line);
   const same = options.renew ? null : alreadySigned(line, draft);
-  if (same) return ok(same);
+  if (same) {
+    const current = await broughtUp(platform, fleet, same, options);
+    // keys elsewhere would have to sign it anew: they sign the next number instead
+    if (current.ok || current.fault.code !== 'publish.signatures-missing') return current;
+  }
   if (draft.removed.length > 0) {
     const { name } = line.channel;
     const confirmed = await options.confirmRemoval(name, draft.removed);
@@ -75,6 +82,25 @@ export async function prepareCargo(
   if (!kept.ok) return kept;
   if (kept.value.kind === 'waiting') return ok(kept.value);
   return ok({ kind: 'signed', signed: kept.value.signed, fresh: true });
+}
+
+/** With the roots and by the keys of the newest root (renew.ts). */
+async function broughtUp(
+  platform: Platform,
+  fleet: Fleet,
+  same: Prepared,
+  { passphrases }: SignOptions,
+): Promise<Result<Prepared>> {
+  if (same.kind === 'waiting') return ok(same);
+  const { kind } = same;
+  if (kind === 'unchanged' && !isOutdated(same.head, fleet)) return ok(same);
+  const signed = await renewed(
+    platform,
+    fleet,
+    kind === 'signed' ? same.signed : same.head,
+    passphrases,
+  );
+  return signed.ok ? ok({ kind: 'signed', signed: signed.value, fresh: false }) : signed;
 }
 
 /** Ours, when nobody has gone beyond it; else the head, when it says the same. */
@@ -95,7 +121,7 @@ function alreadySigned({ latest, head, waiting }: ChannelLine, draft: Draft): Pr
 }
 
 export interface Published {
-  readonly head: Pick<Head, 'state' | 'manifestDigest'>;
+  readonly head: SignedState;
   readonly signed: 'now' | 'before' | 'elsewhere';
   readonly pushed: Pushed;
 }
@@ -131,6 +157,9 @@ export async function pushPrepared(
   }
   if (prepared.kind === 'waiting') return stillWaiting(fleet, prepared.waiting);
   const { signed, fresh } = prepared;
+  const inForce = judgeInForce(fleet);
+  if (!inForce.ok) return inForce;
+  if (signed.under < fleet.root.version) return byFormerKeys(fleet, signed);
   const authority = authorityOf(fleet, target.channel);
   const pushed = await pushState(target.registry, signed, authority, target.report);
   if (!pushed.ok) {
@@ -139,6 +168,14 @@ export async function pushPrepared(
     return marked.ok ? pushed : marked;
   }
   return ok({ head: signed, signed: fresh ? 'now' : 'before', pushed: pushed.value });
+}
+
+/** A bundle from before the keys changed: no device that knows the newest root would take it. */
+function byFormerKeys({ root }: Fleet, { state }: SignedState): Result<never> {
+  const { channel, point } = state;
+  const { digest } = point;
+  const { version } = root;
+  return refuse('publish.former-head', { channel, point: pointText(point), digest, version });
 }
 
 /** A statement is sent when enough have signed it, and not before. */

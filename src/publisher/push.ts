@@ -1,14 +1,15 @@
 /**
  * Pushes one signed state, so that a cut at any point leaves the channel at its old head and a rerun
  * sends the same bytes: blobs that are missing, then the numbered tag, which is read back and is
- * somebody else's when another publisher was first, then the channel's tag, last.
+ * somebody else's when another publisher was first, then the channel's tag, last. A state that is
+ * there already is sent again when what is there lacks roots or signatures by keys that count now.
  */
 import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { Registry } from '#link/registry.ts';
 import { comparePoints, pointText } from '#state/point.ts';
-import type { Authority } from '#trust/authorship.ts';
 import type { OciDescriptor } from '#wire/oci.ts';
-import { type Head, readHead } from './head.ts';
+import type { FleetAuthority } from './fleet.ts';
+import { type Head, isOutdated, readHead } from './head.ts';
 import { registryShelf } from './shelf.ts';
 import { type SignedState, tagOf } from './signed.ts';
 
@@ -34,14 +35,14 @@ const SENT_AT_ONCE = 3;
 export async function pushState(
   registry: Registry,
   signed: SignedState,
-  authority: Authority,
+  authority: FleetAuthority,
   report: (event: PushEvent) => void,
 ): Promise<Result<Pushed>> {
   const { channel, point } = signed.state;
   const reserved = tagOf(channel, point);
   const there = await reservation(registry, signed, authority);
   if (!there.ok) return there;
-  if (!there.value) {
+  if (!there.value || isOutdated(there.value, authority)) {
     const sent = await pushBlobs(registry, signed, report);
     if (!sent.ok) return sent;
     const put = await registry.putManifest(reserved, signed.manifestBytes);
@@ -58,21 +59,20 @@ export async function pushState(
     const shown = { point: pointText(point), head: pointText(head.value.state.point) };
     return refuse('publish.superseded', shown);
   }
-  if (head.value && order === 0 && head.value.state.point.digest === point.digest) {
-    return ok('there-already');
-  }
+  const same = head.value?.state.point.digest === point.digest;
+  if (head.value && same && !isOutdated(head.value, authority)) return ok('there-already');
   const moved = await registry.putManifest(channel, signed.manifestBytes);
   if (!moved.ok) return moved;
   report({ kind: 'moved', tag: channel });
   return ok('moved');
 }
 
-/** Is the numbered tag ours? False: nobody's yet. Somebody else's: `publish.sequence-taken`. */
+/** What our numbered tag holds; null: nobody's yet. Somebody else's: `publish.sequence-taken`. */
 async function reservation(
   registry: Registry,
   signed: SignedState,
-  authority: Authority,
-): Promise<Result<boolean>> {
+  authority: FleetAuthority,
+): Promise<Result<Head | null>> {
   const tag = tagOf(signed.state.channel, signed.state.point);
   const held: Result<Head | null> = await readHead(registryShelf(registry, tag), authority);
   if (!held.ok) {
@@ -81,9 +81,9 @@ async function reservation(
       ? refuse('publish.sequence-taken', { tag })
       : held;
   }
-  if (!held.value) return ok(false);
+  if (!held.value) return held;
   return held.value.state.point.digest === signed.state.point.digest
-    ? ok(true)
+    ? held
     : refuse('publish.sequence-taken', { tag });
 }
 

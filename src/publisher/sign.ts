@@ -13,7 +13,7 @@ import { pae } from '#trust/dsse.ts';
 import { keyidOf } from '#trust/ed25519.ts';
 import { readDesiredState, type Unsigned, writeDesiredState } from '#wire/desired-state.ts';
 import { makeArtifact, type Parts } from './artifact.ts';
-import { authorityOf, type Fleet, type FleetChannel } from './fleet.ts';
+import { authorityOf, type Fleet, type FleetChannel, rootLayers } from './fleet.ts';
 import { openSigner, type Passphrases, readPublicKey } from './keys.ts';
 import { writeLayout } from './layout.ts';
 import { folderName, openSigned, type SignedState, signedFolder, tagOf } from './signed.ts';
@@ -56,7 +56,10 @@ export async function signStatement(
     authorityOf(fleet, channel.name),
   );
   if (verdict.kind !== 'authored') return refused(verdict.fault);
-  const artifact = makeArtifact(verdict.state, signed.value, parts);
+  const artifact = makeArtifact(verdict.state, signed.value, {
+    ...parts,
+    roots: rootLayers(fleet),
+  });
   if (!artifact.ok) return artifact;
   const { point } = verdict.state;
   const place = { parent: signedFolder(fleet, channel.name), name: folderName(point) };

@@ -44,7 +44,7 @@ export function draftStatement(
   const wanted = new Set(cargo.deployments.map(({ id }) => id));
   const removed = (previous?.deployments ?? []).map(({ id }) => id).filter((id) => !wanted.has(id));
   // a clock that went back must not make the statement look older than the one before it
-  const issuedAt = raiseFloor(fleet.time.estimateMs, previous?.issuedAt ?? 0);
+  const issuedAt = raiseFloor(fleet.time.estimateMs, issuedBefore(fleet, previous));
   const { config } = channel;
   return {
     removed,
@@ -67,6 +67,13 @@ export function draftStatement(
       documents: cargo.documents,
     },
   };
+}
+
+/** 0 where a root has reset the time since: what was said before it was wrong. */
+function issuedBefore({ chain }: Fleet, previous: DesiredState | null): number {
+  const reset = chain.findLast(({ root }) => root.timeReset !== null);
+  if (!previous || (reset && previous.rootVersion < reset.root.version)) return 0;
+  return previous.issuedAt;
 }
 
 /** One above the counter and above the head (FORMATS: Words); 1 in a new epoch. */
@@ -106,7 +113,7 @@ function policyOf({ config }: FleetChannel, removal: bigint): Policy {
   };
 }
 
-/** Would a device notice the difference? Numbers, times and removal marks aside. */
+/** Would a device notice the difference? Numbers, times, removal marks and the root's version aside. */
 export function saysTheSame(state: DesiredState, draft: Unsigned): boolean {
   return (
     state.point.epoch === draft.epoch && JSON.stringify(said(state)) === JSON.stringify(said(draft))
@@ -115,9 +122,8 @@ export function saysTheSame(state: DesiredState, draft: Unsigned): boolean {
 
 function said(state: DesiredState | Unsigned) {
   const { urgent, healthWindowMs, attemptsMax } = state.policy;
-  const { rootVersion, minAgentVersion, audience, documents } = state;
+  const { minAgentVersion, audience, documents } = state;
   return {
-    rootVersion: `${rootVersion}`,
     minAgentVersion,
     audience,
     documents,

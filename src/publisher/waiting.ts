@@ -15,7 +15,7 @@ import { readDesiredState } from '#wire/desired-state.ts';
 import { readEnvelope, writeEnvelope } from '#wire/envelope.ts';
 import { makeArtifact, type Parts } from './artifact.ts';
 import type { Content } from './content.ts';
-import type { Fleet } from './fleet.ts';
+import { type Fleet, rootLayers } from './fleet.ts';
 import { readArtifact } from './head.ts';
 import { writeLayout } from './layout.ts';
 import { openLayout, type Shelf } from './shelf.ts';
@@ -148,7 +148,7 @@ export async function finishWaiting(
 ): Promise<Result<SignedState>> {
   const parts = partsOf(shelf, state);
   if (!parts.ok) return parts;
-  const artifact = makeArtifact(state, envelope, parts.value);
+  const artifact = makeArtifact(state, envelope, { ...parts.value, roots: rootLayers(fleet) });
   if (!artifact.ok) return artifact;
   const { channel, point } = state;
   const place = { parent: signedFolder(fleet, channel), name: folderName(point) };

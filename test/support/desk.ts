@@ -15,6 +15,7 @@ import { registerNudge } from '#cli/nudge.ts';
 import { registerPae } from '#cli/pae.ts';
 import { registerPromote } from '#cli/promote.ts';
 import { registerPublish } from '#cli/publish.ts';
+import { registerRoot } from '#cli/root.ts';
 import { registerSign } from '#cli/sign.ts';
 import { registerVerify } from '#cli/verify.ts';
 import { refuse } from '#errors/fault.ts';
@@ -106,6 +107,7 @@ const REGISTRATIONS = [
   registerInit,
   registerKey,
   registerPae,
+  registerRoot,
   registerSign,
   registerDiff,
   registerPublish,

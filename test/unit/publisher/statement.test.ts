@@ -2,32 +2,45 @@
 import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
 import type { Fleet, FleetChannel } from '#publisher/fleet.ts';
+import type { RootLink } from '#publisher/root-folder.ts';
 import { type Cargo, draftStatement, type Line, saysTheSame } from '#publisher/statement.ts';
 import type { DesiredState } from '#state/desired-state.ts';
 import { sha256 } from '#state/digest.ts';
 import { LIMITS } from '#state/limits.ts';
+import { PAYLOAD } from '#state/media-types.ts';
+import type { Root } from '#state/root.ts';
 import { viewTime } from '#trust/time.ts';
 import { readDesiredState, type Unsigned, writeDesiredState } from '#wire/desired-state.ts';
+import { writeRoot } from '#wire/root.ts';
 
 const NOW = 1_795_392_000_000;
 const digest = (text: string) => sha256(new TextEncoder().encode(text));
 
-function fleet(nowMs = NOW): Fleet {
+const FIRST: Root = {
+  fleet: 'ab'.repeat(16),
+  version: 1n,
+  issuedAt: 0,
+  notAfter: 0,
+  keys: [],
+  roles: [],
+  channels: [],
+  timeReset: null,
+  demo: false,
+  critical: [],
+};
+
+function link(root: Root): RootLink {
+  const payload = writeRoot(root);
+  const envelope = { payloadType: PAYLOAD.root, payload, signatures: [] };
+  return { root, envelope, bytes: payload, digest: sha256(payload) };
+}
+
+function fleet(nowMs = NOW, ...later: readonly Root[]): Fleet {
   return {
     directory: '/plant',
     config: { name: 'plant', registry: null, mqtt: null, channels: new Map() },
-    root: {
-      fleet: 'ab'.repeat(16),
-      version: 1n,
-      issuedAt: 0,
-      notAfter: 0,
-      keys: [],
-      roles: [],
-      channels: [],
-      timeReset: null,
-      demo: false,
-      critical: [],
-    },
+    root: later.at(-1) ?? FIRST,
+    chain: [link(FIRST), ...later.map(link)],
     time: viewTime({ floorMs: NOW - 1, wallMs: nowMs }),
   };
 }
@@ -143,6 +156,17 @@ describe('a statement is dated by the desk’s clock', () => {
     const before = { ...previous(1n, 1n, []), issuedAt: NOW + 5_000 };
     expect(draft(NOW, before).issuedAt).toBe(NOW + 5_000);
   });
+  test('a time reset frees it from what was dated before the reset', () => {
+    const reset = { ...FIRST, version: 2n, timeReset: { notBefore: NOW } };
+    const dated = (rootVersion: bigint, ...roots: readonly Root[]) => {
+      const before = { ...previous(1n, 1n, []), issuedAt: NOW + 5_000, rootVersion };
+      const line = { counter: null, previous: before };
+      return draftStatement(fleet(NOW, ...roots), channel(1n), cargo(), line).unsigned.issuedAt;
+    };
+    const later = { ...FIRST, version: 3n };
+    expect([dated(1n, reset), dated(1n, reset, later)]).toEqual([NOW, NOW]);
+    expect([dated(2n, reset), dated(1n)]).toEqual([NOW + 5_000, NOW + 5_000]);
+  });
   test('a clock that is years wrong falls back to the build time', () => {
     expect(draft(0, null).issuedAt).toBe(NOW - 1);
   });
@@ -173,7 +197,7 @@ describe('the same content is not signed twice', () => {
     ],
     ['another agent version', { ...base.unsigned, minAgentVersion: '0.2.0' }, false],
     ['another epoch', { ...base.unsigned, epoch: 2n }, false],
-    ['another root', { ...base.unsigned, rootVersion: 2n }, false],
+    ['another root', { ...base.unsigned, rootVersion: 2n }, true],
   ];
   for (const [what, draft, same] of rows) {
     test(`${what}: ${same ? 'the same' : 'new'}`, () =>
