@@ -222,7 +222,10 @@ function settle(loop: Loop, end: CycleEnd): void {
     collectLater(loop);
     return;
   }
-  if (end.kind === 'waiting' && parts.follower.row().intent) retryLater(loop);
+  const { intent } = parts.follower.row();
+  // What was fetched and staged for a state that is refused is needed by nobody.
+  if (end.kind === 'refused' && !intent) collectLater(loop);
+  if (end.kind === 'waiting' && intent) retryLater(loop);
 }
 
 function watchHealthNow(loop: Loop): void {

@@ -109,7 +109,8 @@ const hostPort = v.pipe(
   v.regex(/^(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):\d{1,5}$/, 'host:port, such as 127.0.0.1:9469'),
 );
 
-const schema = v.strictObject({
+/** Exported for the test that finds a use of every key. */
+export const agentSchema = v.strictObject({
   apiVersion: v.literal('holdfast/v1', 'apiVersion: holdfast/v1'),
   kind: v.literal('Agent', 'kind: Agent'),
   device: v.optional(
@@ -229,7 +230,7 @@ const schema = v.strictObject({
   ),
 });
 
-type Read = v.InferOutput<typeof schema>;
+type Read = v.InferOutput<typeof agentSchema>;
 
 /** @param file  absolute path of agent.yaml; relative paths in it count from its directory */
 export function readConfig(files: Files, file: string): Result<AgentConfig> {
@@ -240,7 +241,7 @@ export function readConfig(files: Files, file: string): Result<AgentConfig> {
 
 /** Exposed for `doctor` and tests; no I/O. */
 export function parseConfig(bytes: Uint8Array, file: string): Result<AgentConfig> {
-  const read = readYaml(bytes, file, schema);
+  const read = readYaml(bytes, file, agentSchema);
   if (!read.ok) return read;
   const { value } = read;
   for (const { url, insecure } of [...value.registries, ...(value.mqtt ? [value.mqtt] : [])]) {

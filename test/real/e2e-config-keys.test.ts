@@ -1,0 +1,107 @@
+/**
+ * Every key of agent.yaml is used by an end-to-end test against a real part. The table names the
+ * test; a key of the schema that is not in it fails, as does a row whose test is gone or whose file
+ * does not set the key.
+ */
+import { describe, expect, test } from 'bun:test';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { agentSchema } from '#agent/config.ts';
+
+const CHANGE =
+  'e2e-change: by a nudge: the file, the program and the signed status are the new ones';
+const REGISTRY_TLS = 'e2e-auth: the state is published and applied';
+const BROKER = 'e2e-auth: nudged, applied, and the signed status comes back';
+const PASSWORD = 'e2e-auth: applies with it; without and with a wrong one ends with 4';
+const PROXIED = 'e2e-config: registry and broker are reached through a proxy that knows CONNECT';
+
+/** Key → `file: part of the title` of the test. */
+const USED: Readonly<Record<string, string>> = {
+  apiVersion: CHANGE,
+  kind: CHANGE,
+  'device.id': CHANGE,
+  'device.labels': CHANGE,
+  stateDir: CHANGE,
+  runDir: CHANGE,
+  'sockets.group': 'e2e-config: the sockets have the group and the mode that the owner wants',
+  'sockets.statusMode': 'e2e-config: the sockets have the group and the mode that the owner wants',
+  'trust.root': CHANGE,
+  'trust.clock':
+    'e2e-config: a state whose end the clock has passed waits where the clock is strict',
+  'trust.allowDemo': 'e2e-config: a demo root is refused where it is not allowed',
+  'channels.name': 'e2e-command-line: --once does one cycle and ends with its code',
+  'channels.allow.roots': CHANGE,
+  'channels.allow.runtimes': 'e2e-config: a runtime that the channel may not use is refused',
+  'channels.allow.users': 'e2e-config: programs run as the user that the owner allows',
+  'registries.url': CHANGE,
+  'registries.auth.usernameFile': PASSWORD,
+  'registries.auth.passwordFile': PASSWORD,
+  'registries.auth.tokenFile': 'e2e-auth: a token of the owner from a file is sent as it is',
+  'registries.tls.ca': REGISTRY_TLS,
+  'registries.tls.cert': REGISTRY_TLS,
+  'registries.tls.key': REGISTRY_TLS,
+  'registries.proxy': PROXIED,
+  'registries.insecure': 'e2e-config: plain transport to another host needs insecure',
+  'mqtt.url': CHANGE,
+  'mqtt.topicRoot': 'e2e-config: another topic root is spoken on',
+  'mqtt.protocol': BROKER,
+  'mqtt.auth.usernameFile': BROKER,
+  'mqtt.auth.passwordFile': BROKER,
+  'mqtt.tls.ca': BROKER,
+  'mqtt.tls.cert': BROKER,
+  'mqtt.tls.key': BROKER,
+  'mqtt.proxy': PROXIED,
+  'mqtt.insecure': 'e2e-config: plain transport to another host needs insecure',
+  'schedule.interval': 'e2e-resume: what runs goes on, explain works',
+  'schedule.jitter': 'e2e-config: the next look is spread by the jitter',
+  'schedule.backoffMax': 'e2e-resume: what runs goes on, explain works',
+  'nudges.perMinute': 'e2e-config: a flood of nudges costs as many looks as the limit allows',
+  'bundles.watch': 'e2e-config: a bundle that is put into a watched directory is applied',
+  'runtimes.process.user': 'e2e-config: programs run as the user that the owner allows',
+  'runtimes.process.allowRoot': 'e2e-config: a program is not run as root where it is not allowed',
+  'keep.generations': 'e2e-config: as many old states are kept as the owner wants',
+  'keep.reserve': 'e2e-config: below the reserve nothing new is taken',
+  'metrics.listen': 'e2e-config: metrics are served where the owner wants',
+  'log.level': 'e2e-config: the log has the level and the format that the owner wants',
+  'log.format': 'e2e-config: the log has the level and the format that the owner wants',
+};
+
+interface Schema {
+  readonly type: string;
+  readonly entries?: Readonly<Record<string, Schema>>;
+  readonly wrapped?: Schema;
+  readonly item?: Schema;
+  readonly options?: readonly Schema[];
+}
+
+/** The keys below a schema; mappings of free keys (labels) count as one. */
+function keysOf(schema: Schema, path: string): readonly string[] {
+  const { entries, wrapped, item, options } = schema;
+  if (wrapped) return keysOf(wrapped, path);
+  if (item && keysOf(item, path).some((key) => key !== path)) return keysOf(item, path);
+  if (options?.some((each) => typeof each === 'object' && each.entries)) {
+    return options.flatMap((each) => keysOf(each, path));
+  }
+  if (!entries) return [path];
+  return Object.entries(entries).flatMap(([name, inner]) =>
+    keysOf(inner, path === '' ? name : `${path}.${name}`),
+  );
+}
+
+describe('the table of keys', () => {
+  test('names every key of the schema and no other', () => {
+    const keys = [...new Set(keysOf(agentSchema as unknown as Schema, ''))];
+    expect(Object.keys(USED).sort()).toEqual(keys.sort());
+  });
+
+  const harness = readFileSync(join(import.meta.dir, '../support/device.ts'), 'utf8');
+  for (const [key, where] of Object.entries(USED)) {
+    test(`${key}: its test is there and sets it`, () => {
+      const [file = '', title = ''] = where.split(/: (.*)/s);
+      const text = readFileSync(join(import.meta.dir, `${file}.test.ts`), 'utf8');
+      const plain = title.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&');
+      expect(text).toMatch(new RegExp(`itle\\(\\s*['"\`][^'"]*${plain}`));
+      expect(`${text}${harness}`).toMatch(new RegExp(`\\b${key.split('.').at(-1)}\\b`));
+    });
+  }
+});
