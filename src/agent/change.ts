@@ -54,7 +54,7 @@ export async function planCandidate(
   row: ChannelRow,
   signal: AbortSignal,
 ): Promise<Result<Planned>> {
-  const layer = await documentsLayer(input, candidate, signal);
+  const layer = await documentsLayer(input, candidate, { row, signal });
   if (!layer.ok) return layer;
   const documents = readAll(candidate.state, layer.value);
   if (!documents.ok) return documents;
@@ -118,19 +118,24 @@ export async function changeOf(
   });
 }
 
-/** The documents layer: came along, is on disk from an earlier try, or is fetched (checks 2–4). */
+/**
+ * The documents layer: came along, is on disk from an earlier try or from a state that had the same
+ * one (a statement signed anew), or is fetched (checks 2–4).
+ */
 async function documentsLayer(
   { content, sources }: ChangeInput,
   { state, inline, source }: Candidate,
-  signal: AbortSignal,
+  { row, signal }: { readonly row: ChannelRow; readonly signal: AbortSignal },
 ): Promise<Result<Uint8Array | null>> {
   const { documents } = state;
   if (!documents) return ok(null);
   const along = inline.get(documents.digest);
   if (along) return ok(along);
-  const kept = content.readStatement(state.point.digest);
-  if (kept.ok && kept.value.documents && sha256(kept.value.documents) === documents.digest) {
-    return ok(kept.value.documents);
+  for (const digest of [state.point.digest, row.applied?.stateDigest, row.floor?.stateDigest]) {
+    const kept = digest ? content.readStatement(digest) : null;
+    if (kept?.ok && kept.value.documents && sha256(kept.value.documents) === documents.digest) {
+      return ok(kept.value.documents);
+    }
   }
   if (documents.size > LIMITS.documentsBytes) {
     return refuse('source.too-large', { what: 'documents layer', cap: LIMITS.documentsBytes });

@@ -69,9 +69,14 @@ export function newKey(): SigningKey {
   return keyOf(privateKey.export({ type: 'pkcs8', format: 'pem' }).toString());
 }
 
-function keyOf(pem: string): SigningKey {
-  const spki = createPublicKey(createPrivateKey(pem)).export({ type: 'spki', format: 'der' });
-  return { keyid: createHash('sha256').update(spki).digest('hex'), pem };
+export function keyOf(pem: string): SigningKey {
+  const keyid = createHash('sha256').update(publicKeyOf({ pem })).digest('hex');
+  return { keyid, pem };
+}
+
+/** SPKI DER */
+export function publicKeyOf({ pem }: Pick<SigningKey, 'pem'>): Buffer {
+  return createPublicKey(createPrivateKey(pem)).export({ type: 'spki', format: 'der' });
 }
 
 /** An artifact of a repository, by tag or digest. */
@@ -178,7 +183,7 @@ export async function nudgeOf(
 }
 
 /** The protobuf twin of a JSON envelope. */
-function twin(json: Buffer) {
+export function twin(json: Buffer) {
   const { payload, payloadType, signatures } = JSON.parse(json.toString()) as {
     readonly payload: string;
     readonly payloadType: string;
@@ -191,7 +196,7 @@ function twin(json: Buffer) {
   });
 }
 
-async function say(plant: Plant, topic: string, payload: Uint8Array, retain: boolean) {
+export async function say(plant: Plant, topic: string, payload: Uint8Array, retain: boolean) {
   const { port } = new URL(plant.mqtt);
   const flags = ['-p', port, '-t', topic, '-q', '1', '-s', ...(retain ? ['-r'] : [])];
   const said = await run(['mosquitto_pub', ...flags], { input: payload });
@@ -199,12 +204,12 @@ async function say(plant: Plant, topic: string, payload: Uint8Array, retain: boo
 }
 
 /** `http://host/name` → `http://host/v2/name` */
-function api(registry: string): string {
+export function api(registry: string): string {
   const { origin, pathname } = new URL(registry);
   return `${origin}/v2${pathname}`;
 }
 
-async function bytesAt(url: string): Promise<Buffer> {
+export async function bytesAt(url: string): Promise<Buffer> {
   const got = await fetch(url, { headers: { accept: MANIFEST_TYPE } });
   if (!got.ok) throw new Error(`${url}: HTTP ${got.status}`);
   return Buffer.from(await got.arrayBuffer());
