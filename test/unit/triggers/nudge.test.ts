@@ -23,6 +23,7 @@ const ON_DEVICE = { kind: 'device-nudge', device: 'press-7' } as const;
 
 function made() {
   const clock = manualClock();
+  const pushed: string[] = [];
   const listeners = new Set<(event: MqttLinkEvent) => void>();
   const trigger = nudge({
     clock,
@@ -34,19 +35,25 @@ function made() {
     },
     channels: ['stable', 'device.press-7'],
     floor: (channel) => (channel === 'stable' ? { epoch: 1n, sequence: 57n } : null),
+    pushed: ({ envelope, roots }, retained) => {
+      pushed.push(
+        `${envelope ? 'envelope' : 'none'} ${roots.length}${retained ? ' retained' : ''}`,
+      );
+    },
   });
   const wakes: Wake[] = [];
   const stop = trigger.start((wake) => wakes.push(wake));
   function say(
     payload: Uint8Array | Partial<Nudge>,
     topic: typeof ON_STABLE | typeof ON_DEVICE = ON_STABLE,
+    retained = false,
   ): void {
     const bytes = payload instanceof Uint8Array ? payload : writeNudge({ ...PLAIN, ...payload });
     for (const listener of listeners) {
-      listener({ kind: 'nudge', topic, payload: bytes, retained: false });
+      listener({ kind: 'nudge', topic, payload: bytes, retained });
     }
   }
-  return { clock, trigger, wakes, say, stop };
+  return { clock, trigger, wakes, pushed, say, stop };
 }
 
 describe('a nudge', () => {
@@ -130,6 +137,31 @@ describe('a nudge', () => {
       expect(trigger.counts().malformed + trigger.counts().foreign).toBe(1);
     });
   }
+});
+
+describe('a nudge that carries something', () => {
+  const envelope = { payloadType: 'x', payload: Uint8Array.of(1), signatures: [] };
+
+  test('hands it on before it wakes, also at or below the floor: roots are always walked', () => {
+    const { wakes, pushed, say } = made();
+    say({ envelope, roots: [envelope] });
+    say({ sequence: 57n, envelope }, ON_STABLE, true);
+    say({ sequence: 1n, roots: [envelope, envelope] });
+    expect(pushed).toEqual(['envelope 1', 'envelope 0 retained', 'none 2']);
+    expect(wakes).toHaveLength(3);
+  });
+
+  test('contents alone, for what is there already, are counted only', () => {
+    const { wakes, pushed, say, trigger } = made();
+    say({ sequence: 57n, contents: [Uint8Array.of(1)] });
+    expect([wakes.length, pushed.length, trigger.counts().old]).toEqual([0, 0, 1]);
+  });
+
+  test('R18: for a channel not followed, hands nothing on', () => {
+    const { wakes, pushed, say } = made();
+    say({ channel: 'canary', envelope }, ON_DEVICE);
+    expect([wakes.length, pushed.length]).toEqual([0, 0]);
+  });
 });
 
 describe('M07: a flood', () => {
