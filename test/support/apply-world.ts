@@ -39,7 +39,11 @@ export interface Trouble {
 export function applyWorld() {
   const directory = scratch('apply');
   const engine = memoryEngine();
-  const store = typedStore(engine, { free: () => false, ensure: () => undefined, hasRoom: () => true }, () => undefined);
+  const store = typedStore(
+    engine,
+    { free: () => false, ensure: () => undefined, hasRoom: () => true },
+    () => undefined,
+  );
   const content = value(contentStore(storePlatform.files, directory.path));
   const clock = manualClock();
   const inForce = new Map<string, Digest>();

@@ -45,7 +45,8 @@ function deployment(input: GenerationInput): Deployment {
     drift: 'repair',
     data: [],
   } as const;
-  if (input.kind === 'other') return { ...base, profile: { kind: 'other', type: 'compose', components: [] } };
+  if (input.kind === 'other')
+    return { ...base, profile: { kind: 'other', type: 'compose', components: [] } };
   if (input.kind === 'process') {
     return { ...base, profile: { kind: 'process', components: [program(input)] } };
   }

@@ -33,6 +33,8 @@ export interface Report {
   readonly waitingFor: string;
   readonly freshness: string;
   readonly grade: string;
+  /** digest; `sha256:` alone when it has none */
+  readonly auditHead: string;
   readonly refused: { readonly code: string; readonly attack: boolean } | null;
   readonly health: Readonly<Record<string, string>>;
   readonly labels: Readonly<Record<string, string>>;
@@ -145,6 +147,7 @@ function reportOf(status: Status): Report {
     waitingFor: channel?.waitingFor ?? '',
     freshness: wordOf(Freshness, channel?.freshness),
     grade: wordOf(TimeGrade, status.timeGrade),
+    auditHead: `sha256:${Buffer.from(status.auditHead).toString('hex')}`,
     refused: channel?.refused
       ? { code: channel.refused.code, attack: channel.refused.attack }
       : null,

@@ -1,3 +1,4 @@
+/** From a judged statement to a change: documents, plan, room (check 15). */
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
 import { changeOf, planCandidate } from '#agent/change.ts';
 import { readConfig } from '#agent/config.ts';

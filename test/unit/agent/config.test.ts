@@ -1,3 +1,4 @@
+/** agent.yaml: every key, every default, what is refused and where. */
 import { describe, expect, test } from 'bun:test';
 import { parseConfig } from '#agent/config.ts';
 

@@ -1,3 +1,4 @@
+/** Drift: found, kept, repaired; reported only; flapping. */
 import { expect, test } from 'bun:test';
 import { type DriftEvent, drift } from '#agent/drift.ts';
 import type { Deviation, Runtime } from '#apply/runtimes/runtime.ts';

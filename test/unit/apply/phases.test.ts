@@ -1,3 +1,4 @@
+/** The phase table, every pair of phase and event. */
 import { describe, expect, test } from 'bun:test';
 import { nextPhase, PHASES } from '#apply/phases.ts';
 

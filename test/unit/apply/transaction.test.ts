@@ -1,3 +1,4 @@
+/** The transaction and its recovery: a failure at every call, a cut at every call and again in recovery. */
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
 import { recover } from '#apply/recover.ts';
 import { type Outcome, proveAndCommit, runTransaction } from '#apply/transaction.ts';
@@ -44,7 +45,7 @@ async function expectApplied(outcome: Promise<Outcome>): Promise<void> {
   expect((await outcome).kind).toBe('applied');
 }
 
-test('checks 19, 20 and 22: a change is applied in order: prepare all, accept, remove, activate, prove, commit', async () => {
+test('checks 19 to 22: a change is applied in order: prepare all, accept, remove, activate, prove, commit', async () => {
   await expectApplied(apply(1, OLD));
   world.calls.length = 0;
   world.phases.length = 0;
@@ -170,7 +171,11 @@ describe('check 20: a state that is cut every time is given up', () => {
     world.trouble([{ call: 4, kind: 'cut-after' }]);
     await expect(apply(2, NEW)).rejects.toBeInstanceOf(Cut);
     await boots([]);
-    expect(world.row().intent).toMatchObject({ phase: 'waiting', tries: 1 });
+    expect(world.row().intent).toMatchObject({
+      phase: 'waiting',
+      tries: 1,
+      failure: { code: 'apply.interrupted' },
+    });
     world.trouble([]);
     await expectApplied(apply(2, NEW));
     expect(world.row().applied?.sequence).toBe(2n);

@@ -1,3 +1,4 @@
+/** The local sockets: routes, rights, and the command line’s end of them. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { statSync } from 'node:fs';
 import type { ControlHandlers, ProgressLine } from '#control/api.ts';
@@ -30,6 +31,8 @@ const handlers: ControlHandlers = {
   status: () => ok({ hello: 'status' } as never),
   explain: () => ok({ verdict: 'all is well' } as never),
   history: (limit) => ok([{ number: `${limit}` } as never]),
+  audit: (limit) => ok([{ number: `${limit}` } as never]),
+  auditFile: (change) => ok(Buffer.from(`change ${change}`)),
   plan: async () => refuse('plan.blob-missing', { deployment: 'a', blob: 'b' }),
   logs: () => refuse('control.no-log', { deployment: 'a', known: 'none' }),
   async apply(path, tell) {

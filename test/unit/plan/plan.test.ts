@@ -1,3 +1,4 @@
+/** Plans: steps, order, what the owner allows, parameters. */
 import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
 import { checkAllowed } from '#plan/allow.ts';

@@ -1,3 +1,4 @@
+/** System errors as faults. */
 import { describe, expect, test } from 'bun:test';
 import { errnoFault } from '#platform/node/errno.ts';
 

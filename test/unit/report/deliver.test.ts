@@ -6,7 +6,7 @@ import { queueEvent } from '#report/outbox.ts';
 import { sha256 } from '#state/digest.ts';
 import { made, opened, tell } from '../../support/delivery-world.ts';
 
-describe('delivery', () => {
+describe('check 23: delivery', () => {
   test('sends one signed, retained status when it starts with a link', async () => {
     const { clock, delivery, published, statuses } = made();
     delivery.start();
