@@ -1,8 +1,8 @@
 /**
  * The OCI artifact of one signed state (FORMATS: OCI artifact): layer 0 the envelope, then roots,
- * the documents, the blobs, each digest once. Envelope and documents, when small, also stand in
- * their descriptors, which saves a device two requests (docs/decisions/0002-embedded-layers.md);
- * nothing may depend on that.
+ * the documents, the blobs, each digest once. Envelope, documents and what is new of the blobs, when
+ * small, also stand in their descriptors, which saves a device a request each
+ * (docs/decisions/0002-embedded-layers.md); nothing may depend on that.
  */
 import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { DesiredState } from '#state/desired-state.ts';
@@ -28,12 +28,16 @@ export interface Parts {
   readonly contents: ReadonlyMap<Digest, Content>;
   /** every root from version 2 on, ascending (`rootLayers`) */
   readonly roots?: readonly Uint8Array[];
+  /** what devices have from the statement before; without it, no blob is embedded */
+  readonly before?: ReadonlySet<Digest>;
 }
 
 /** bytes of a layer that is embedded in its descriptor */
 const EMBEDDED_MAX = 16 * 1024;
 /** bytes of all roots that are embedded: the newest, which devices lack */
 const ROOTS_EMBEDDED_MAX = 128 * 1024;
+/** bytes of all blobs that are embedded, the small ones first */
+const BLOBS_EMBEDDED_MAX = 8 * 1024;
 const EMPTY_CONFIG = new TextEncoder().encode('{}');
 
 export function makeArtifact(
@@ -52,11 +56,13 @@ export function makeArtifact(
   if (parts.documents) layers.push(layerOf(MEDIA.documents, parts.documents));
   const contents = [config, signed, ...roots, ...(parts.documents ? [parts.documents] : [])];
   const known = new Set(layers.map(({ digest }) => digest));
+  const along = newAndSmall(state, parts);
   for (const { digest, mediaType, size } of state.blobs) {
     if (known.has(digest)) continue;
     known.add(digest);
-    layers.push({ mediaType, digest, size, data: null, annotations: {} });
     const content = parts.contents.get(digest);
+    const data = content && along.has(digest) ? embedded(content) : null;
+    layers.push({ mediaType, digest, size, data, annotations: {} });
     if (content && digest !== config.digest) contents.push(content);
   }
   const manifest = writeManifest({
@@ -83,6 +89,20 @@ function rootDescriptors(roots: readonly Content[]): readonly OciDescriptor[] {
       return left >= 0 ? layer : { ...layer, data: null };
     })
     .toReversed();
+}
+
+/** A change of a few small files needs no further request; a device further behind asks for the rest. */
+function newAndSmall({ blobs }: DesiredState, { before }: Parts): ReadonlySet<Digest> {
+  const added = before ? blobs.filter(({ digest }) => !before.has(digest)) : [];
+  const sizes = new Map(added.map(({ digest, size }) => [digest, size]));
+  let left = BLOBS_EMBEDDED_MAX;
+  const small = [...sizes]
+    .sort(([, a], [, b]) => a - b)
+    .filter(([, size]) => {
+      left -= size;
+      return left >= 0;
+    });
+  return new Set(small.map(([digest]) => digest));
 }
 
 function layerOf(mediaType: string, content: Content): OciDescriptor {

@@ -77,7 +77,9 @@ export async function prepareCargo(
     if (!confirmed) return refuse('publish.not-confirmed', { channel: name, removed });
   }
   const { passphrases, detached = false } = options;
-  const statement = { unsigned: draft.unsigned, parts, passphrases, detached };
+  const before = new Set(line.previous?.blobs.map(({ digest }) => digest));
+  const along = { ...parts, before };
+  const statement = { unsigned: draft.unsigned, parts: along, passphrases, detached };
   const kept = await signStatement(platform, fleet, line.channel, statement);
   if (!kept.ok) return kept;
   if (kept.value.kind === 'waiting') return ok(kept.value);

@@ -15,7 +15,11 @@ export interface Artifact {
   /** at index i: version i + 2 */
   readonly roots: readonly OciDescriptor[];
   readonly documents: OciDescriptor | null;
+  /** documents and blobs whose bytes stand in the manifest */
+  readonly embedded: readonly Embedded[];
 }
+
+type Embedded = OciDescriptor & { readonly data: Uint8Array };
 
 /** Reads one small layer, digest and size checked. */
 export type ReadLayer = (layer: OciDescriptor, what: string) => Promise<Result<Uint8Array>>;
@@ -58,7 +62,8 @@ export function readArtifact(bytes: Uint8Array, what: string): Result<Artifact> 
     roots.map((root) => tooLarge(root, LIMITS.rootBytes)).find((size) => size !== null) ??
     tooLarge(documents[0], LIMITS.documentsBytes);
   if (large !== null && large !== undefined) return bad(large);
-  return ok({ envelope, roots, documents: documents[0] ?? null });
+  const embedded = content.filter((layer): layer is Embedded => layer.data !== null);
+  return ok({ envelope, roots, documents: documents[0] ?? null, embedded });
 }
 
 function isHeadType(mediaType: string): boolean {
@@ -85,9 +90,7 @@ export async function readHead(
     if (!root.ok) return root;
     roots.push(root.value);
   }
-  const { documents } = artifact;
-  const inline = new Map<Digest, Uint8Array>();
-  if (documents !== null && documents.data !== null) inline.set(documents.digest, documents.data);
+  const inline = new Map(artifact.embedded.map(({ digest, data }) => [digest, data]));
   return ok({ manifestDigest, envelope: envelope.value, roots, inline });
 }
 

@@ -42,6 +42,6 @@ export interface Head {
   readonly envelope: Uint8Array;
   /** exact bytes of each root envelope offered, ascending */
   readonly roots: readonly Uint8Array[];
-  /** the documents layer when the manifest carried it inline, by digest */
+  /** documents layer and small blobs that came along, by digest: checked, not yet wanted */
   readonly inline: ReadonlyMap<Digest, Uint8Array>;
 }

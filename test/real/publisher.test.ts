@@ -79,9 +79,9 @@ if (dockerRegistry === null || skopeo === null) {
       expect(manifest.layers.map(({ data }) => data !== undefined)).toEqual([
         true,
         true,
-        false,
-        false,
-        false,
+        true,
+        true,
+        true,
       ]);
       expect(head('stable_1_1')).toEqual(manifest);
     });

@@ -125,6 +125,21 @@ suite('which layers are fetched', () => {
   test('what stands in the manifest is not fetched again', async () => {
     expect(await fetched(1n, 1, { inline: true })).toEqual(['root 2']);
   });
+  test('blobs that stand in the manifest come along, checked', async () => {
+    const [small, other] = [Buffer.from('small'), Buffer.from('other')];
+    const envelope = describe(MEDIA.envelope, Buffer.from('{}'), { inline: true });
+    const layers = [envelope, describe(MEDIA.file, small, { inline: true })];
+    const manifest = manifestOf([...layers, describe(MEDIA.file, other)]);
+    const artifact = readArtifact(manifest, 'stable');
+    if (!artifact.ok) throw new Error(artifact.fault.message);
+    const read = async () => ok(new Uint8Array());
+    const head = await readHead(artifact.value, sha256(manifest), read, {});
+    if (!head.ok) throw new Error(head.fault.message);
+    expect([...head.value.inline.keys()]).toEqual([sha256(small)]);
+    const forged = Buffer.from(Buffer.from(manifest).toString().replace('c21hbGw=', 'c21hbGs='));
+    expect(forged.equals(manifest)).toBe(false);
+    expect(readArtifact(forged, 'stable').ok).toBe(false);
+  });
   test('other bytes under the version that is held are fetched too', async () => {
     expect(await fetched(3n, 3, { twin: true })).toEqual(['the envelope', 'root 3', 'root 4']);
   });
