@@ -73,7 +73,7 @@ function registerKeys(root: Command, context: CliContext): void {
   edit(root, 'add-key', 'a public key, into the roles named')
     .argument('<name>', 'its name in the root')
     .argument('[file]', 'PEM, OpenSSH, minisign or signify; default: that name in keys/')
-    .requiredOption('--role <name...>', 'root, or a role that signs channels')
+    .option('--role <name...>', 'root, or a role that signs channels; default: none yet', [])
     .option('--until <time>', `it counts no longer: ${EXPECTED_TIME}`)
     .option('--scheme <name>', 'what it signs by, where the file cannot tell')
     .action((name: string, file: string | undefined, options: KeyFlags) =>

@@ -1,7 +1,10 @@
 /** Edits of the root in a fleet folder: what a draft says, what is refused before anybody signs. */
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
+import { sign } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pae } from '#trust/dsse.ts';
+import { readEnvelope, writeEnvelope } from '#wire/envelope.ts';
 import type { Desk } from '../../support/desk.ts';
 import { type Diff, openRootDesk, type RootDesk, type Shown } from './root-desk.ts';
 
@@ -151,6 +154,20 @@ describe('edits make a draft that people can read and change', () => {
     expect(readFileSync(draft, 'utf8')).toContain('epoch: 4');
     writeFileSync(draft, readFileSync(draft, 'utf8').replace('epoch: 4', 'epoch: 1'));
     expect((await diff()).unfit).toBe('the epoch of channel canary goes back from 3 to 1');
+  });
+  test('a root with parts that this version would lose is not edited', async () => {
+    const first = readEnvelope(made.bytesOf('root/1.root.json'));
+    if (!first.ok) throw new Error(first.fault.message);
+    const field2000 = [0x80, 0x7d, 1];
+    const { payloadType } = first.value;
+    const payload = new Uint8Array([...first.value.payload, ...field2000]);
+    const pem = readFileSync(at('keys/root/root-1.pem'), 'utf8');
+    const sig = new Uint8Array(sign(null, pae(payloadType, payload), pem));
+    const newer = writeEnvelope({ payloadType, payload, signatures: [{ keyid: '', sig }] });
+    writeFileSync(at('root/1.root.json'), newer);
+    expect((await root('show')).code).toBe(0);
+    const refused = await root('set-expiry', '2050-01-01');
+    expect([refused.code, refused.err.includes('publish.root-newer')]).toEqual([2, true]);
   });
   test('a time reset is not carried on to the next root', async () => {
     await change(['time-reset']);
