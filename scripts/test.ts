@@ -28,8 +28,8 @@ const GROUPS: readonly Group[] = [
   { name: 'contract', executable: false, testMs: 30_000, groupMs: 5 * MINUTE },
   { name: 'attacks', executable: true, testMs: 60_000, groupMs: 6 * MINUTE },
   { name: 'sim', executable: false, testMs: 120_000, groupMs: 6 * MINUTE },
-  { name: 'real', executable: true, testMs: 90_000, groupMs: 8 * MINUTE },
-  { name: 'crash', executable: true, testMs: 120_000, groupMs: 6 * MINUTE },
+  { name: 'real', executable: true, testMs: 120_000, groupMs: 18 * MINUTE },
+  { name: 'crash', executable: true, testMs: 300_000, groupMs: 10 * MINUTE },
 ];
 
 interface Count {
