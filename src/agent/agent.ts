@@ -30,6 +30,8 @@ export interface AgentParts extends CycleParts {
   readonly log: Log;
   readonly gate: Gate;
   readonly drift: Drift;
+  /** what channels left here that are no longer followed: it runs on */
+  orphaned(): readonly Generation[];
   /** the health window of a statement on disk, for recovery */
   healthWindowOf(stateDigest: Generation['digest']): number;
   /** Everything is recovered and runs: systemd, `wait --recovered`. */
@@ -147,7 +149,7 @@ async function bringIntoForce(loop: Loop): Promise<Result<void>> {
   const { parts } = loop;
   const current = currentOf(loop);
   if (!current.ok) return current;
-  for (const generation of current.value) {
+  for (const generation of [...current.value, ...parts.orphaned()]) {
     if (generation.deployment.profile.kind !== 'process') continue;
     const step = { kind: 'activate', next: generation, previous: generation } as const;
     const done = await doStep(parts.context, step);

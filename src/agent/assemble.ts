@@ -2,6 +2,7 @@
  * Puts the agent together from its configuration: base.ts, links, runtimes, the parts of the loop.
  * Nothing is asked before recovery (agent.ts). One line here for what a new part needs to know.
  */
+import { disown, orphansOf } from '#apply/orphans.ts';
 import { type ApplyContext, type Change, type Moment, runtimeOf } from '#apply/transaction.ts';
 import { ok, type Result } from '#errors/fault.ts';
 import type { MqttLinkEvent } from '#link/mqtt.ts';
@@ -222,6 +223,7 @@ function loopOf(
     runner: run,
     changed: () => wires.changed('phase'),
     monotonicMs: () => clock.monotonicMs(),
+    orphaned: () => orphansOf(base, follower.row()).flatMap(({ generations }) => generations),
     healthWindowOf: (digest) => healthWindowOf(base, digest),
     makeChange: (candidate, signal) => makeChange(given, changes, { follower, candidate, signal }),
     ready() {
@@ -330,6 +332,7 @@ function beside(
     for (const { stateDigest } of states.ok ? states.value : []) {
       if (!kept.has(stateDigest)) tx.removeState(row.fleet, row.channel, stateDigest);
     }
+    if (moment.kind === 'applied') disown(tx, row);
     // An undo after a cut is where a crash leads, not progress.
     if (moment.kind === 'applied' || moment.rejected) base.starts.reset();
   }

@@ -9,7 +9,7 @@ import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { Platform } from '#platform/platform.ts';
 import { eventOf } from '#report/events.ts';
 import { queueEvent } from '#report/outbox.ts';
-import type { DeviceRow } from '#state/channel-row.ts';
+import type { ChannelRow, DeviceRow } from '#state/channel-row.ts';
 import type { DeviceFacts } from '#state/device.ts';
 import type { Digest } from '#state/digest.ts';
 import { LIMITS } from '#state/limits.ts';
@@ -17,7 +17,7 @@ import type { Root } from '#state/root.ts';
 import type { StatusPoint } from '#state/status.ts';
 import { type ContentStore, contentStore } from '#store/content.ts';
 import { type OpenedStore, openStore } from '#store/open.ts';
-import type { Store } from '#store/store.ts';
+import type { Store, StoreWriter } from '#store/store.ts';
 import { openRoot } from '#trust/root-chain.ts';
 import type { Trusted } from '#trust/verify.ts';
 import { type AuditFact, type AuditLog, auditLog } from './audit-log.ts';
@@ -163,6 +163,9 @@ function countBoot(
       timeFloorMs: time.floorMs(),
     });
     for (const fact of beganWith(base, opened)) audit.add(tx, fact);
+    for (const { channel } of leftBy(tx, base, config)) {
+      queueEvent(tx, eventOf('channel.orphaned', { at: place.at, channel }));
+    }
     roots.begin(tx);
     queueEvent(tx, eventOf('agent.started', place, { version: program.version, boot }));
     if (identity.made === 'other-machine') {
@@ -186,6 +189,18 @@ function beganWith({ identity, device }: Base, opened: OpenedStore): readonly Au
     facts.push({ kind: 'identity-made', actor: 'agent', message });
   }
   return facts;
+}
+
+/** Channels of this store that a first start with another fleet or channel leaves behind. */
+function leftBy(
+  tx: StoreWriter,
+  { root }: Pick<Base, 'root'>,
+  { channel: { name } }: AgentConfig,
+): readonly ChannelRow[] {
+  const own = tx.channel(root.fleet, name);
+  const rows = tx.channels();
+  if (!own.ok || own.value || !rows.ok) return [];
+  return rows.value.filter(({ applied }) => applied !== null);
 }
 
 export interface ChannelFacts {

@@ -4,6 +4,7 @@
  */
 
 import { stateRowOf } from '#apply/load.ts';
+import { takenOver } from '#apply/orphans.ts';
 import { generationsOf } from '#apply/recover.ts';
 import type { Change } from '#apply/transaction.ts';
 import { ok, type Result, refuse } from '#errors/fault.ts';
@@ -58,7 +59,7 @@ export async function planCandidate(
   if (!layer.ok) return layer;
   const documents = readAll(candidate.state, layer.value);
   if (!documents.ok) return documents;
-  const current = currentGenerations(input, row);
+  const current = currentGenerations(input, row, candidate.state);
   if (!current.ok) return current;
   const plan = planChange({
     state: candidate.state,
@@ -163,11 +164,19 @@ function readAll(state: DesiredState, layer: Uint8Array | null): Result<readonly
 
 /**
  * What counts as being here: the last proven state, and from `stuck` also what the stuck one may
- * have left that neither knows to remove.
+ * have left that neither knows to remove. What the new state takes over is here too.
  */
-function currentGenerations(input: ChangeInput, row: ChannelRow): Result<readonly Generation[]> {
-  const applied = generationsOf(input, row, row.applied?.stateDigest ?? null);
-  if (!applied.ok || row.intent?.phase !== 'stuck') return applied;
+function currentGenerations(
+  input: ChangeInput,
+  row: ChannelRow,
+  { deployments }: Pick<DesiredState, 'deployments'>,
+): Result<readonly Generation[]> {
+  const own = generationsOf(input, row, row.applied?.stateDigest ?? null);
+  if (!own.ok) return own;
+  const owned = new Set(own.value.map(({ id }) => id));
+  const named = new Set(deployments.map(({ id }) => id).filter((id) => !owned.has(id)));
+  const applied = ok([...own.value, ...takenOver(input, row, named)]);
+  if (row.intent?.phase !== 'stuck') return applied;
   const stuck = generationsOf(input, row, row.intent.to.stateDigest);
   if (!stuck.ok) return stuck;
   const known = new Set(applied.value.map(({ id }) => id));

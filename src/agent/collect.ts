@@ -1,8 +1,9 @@
 /**
  * What nobody needs any more is removed, only when idle. Kept: applied, accepted, the proven states
- * that rollback may go to, every generation that a live process uses (the runtime knows), and the
- * statements that the audit journal names.
+ * that rollback may go to, every generation that a live process uses (the runtime knows), what
+ * channels left here that are no longer followed, and the statements that the audit journal names.
  */
+import { orphansOf } from '#apply/orphans.ts';
 import { generationsOf } from '#apply/recover.ts';
 import { type ApplyContext, runtimeOf } from '#apply/transaction.ts';
 import { ok, type Result } from '#errors/fault.ts';
@@ -28,6 +29,8 @@ export async function collect(context: ApplyContext, row: ChannelRow): Promise<R
     if (!loaded.ok && states.value.some(({ stateDigest }) => stateDigest === digest)) return loaded;
     if (loaded.ok) generations.push(...loaded.value);
   }
+  const orphans = orphansOf(context, row);
+  generations.push(...orphans.flatMap((orphan) => orphan.generations));
   const ids = new Set(states.value.flatMap((state) => state.generations.map(({ id }) => id)));
   for (const id of ids) {
     const swept = await sweepDeployment(context, id, generations);
@@ -35,7 +38,8 @@ export async function collect(context: ApplyContext, row: ChannelRow): Promise<R
   }
   const audited = auditedStatements(context);
   if (!audited.ok) return audited;
-  return sweepContent(context, new Set([...kept, ...audited.value]), generations);
+  const others = orphans.flatMap((orphan) => [...keptStates(orphan.row)]);
+  return sweepContent(context, new Set([...kept, ...others, ...audited.value]), generations);
 }
 
 async function sweepDeployment(

@@ -11,6 +11,7 @@ import type { Digest } from '#state/digest.ts';
 import type { Generation } from '#state/generation.ts';
 import { counted } from './journal.ts';
 import { loadState } from './load.ts';
+import { takenOver } from './orphans.ts';
 import { type ApplyContext, type Change, doStep, type Outcome, undo } from './transaction.ts';
 
 export type Recovered =
@@ -121,6 +122,9 @@ function reopen(
   const { kind, to, via, freshness, attemptsMax } = intent;
   // Begun where an undo had stuck: what is on disk is not known to be `current`.
   const between = row.degraded === null ? stepsBetween : everyStep;
+  const owned = new Set(current.value.map(({ id }) => id));
+  const named = new Set(desired.value.map(({ id }) => id).filter((id) => !owned.has(id)));
+  const before = [...current.value, ...takenOver(context, row, named)];
   const change: Change = {
     kind,
     to,
@@ -129,7 +133,7 @@ function reopen(
     attemptsMax,
     fleet: row.fleet,
     channel: row.channel,
-    steps: between(current.value, desired.value),
+    steps: between(before, desired.value),
     stateRow: stateRow.value ?? { stateDigest: to.stateDigest, generations: [] },
     statement: null,
     healthWindowMs,

@@ -6,42 +6,22 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { join } from 'node:path';
 import { create } from '@bufbuild/protobuf';
-import {
-  ChannelSchema,
-  type DesiredState,
-  type Root,
-  TimeResetSchema,
-} from '#wire/generated/holdfast_pb.ts';
+import { ChannelSchema, TimeResetSchema } from '#wire/generated/holdfast_pb.ts';
 import { type Device, treeOf } from '../support/device.ts';
 import { eventually } from '../support/eventually.ts';
+import { newKey, type SigningKey } from '../support/forge.ts';
+import { nextVersion, signRoot, withKey } from '../support/forge-root.ts';
 import {
-  type Artifact,
-  changed,
-  channelKey,
-  fetchArtifact,
-  newKey,
-  type SigningKey,
-  signState,
-} from '../support/forge.ts';
-import {
-  contentsOf,
-  firstRoot,
-  forgeBundle,
-  nextVersion,
-  pushChain,
-  pushNudge,
-  rootKey,
-  signRoot,
-  withKey,
-} from '../support/forge-root.ts';
-import {
-  filesSpec,
+  linesOf,
   makePlant,
   missing,
   type Parts,
   type Plant,
+  processSpec,
+  programText,
   startParts,
 } from '../support/plant.ts';
+import { at, inWorld, refusedOf, rootOf, type World } from '../support/root-world.ts';
 
 const real = missing === null ? test : test.skip;
 const title = (what: string) => (missing === null ? what : `${what} (${missing})`);
@@ -55,82 +35,6 @@ beforeAll(async () => {
 });
 afterAll(() => parts?.remove());
 
-interface World {
-  readonly plant: Plant;
-  /** 1.1 of stable, as published */
-  readonly artifact: Artifact;
-  readonly first: Root;
-  readonly owner: SigningKey;
-  readonly stable: SigningKey;
-  readonly bundle: string;
-  /** A device that has applied 1.1. */
-  device(id: string, settings?: Record<string, unknown>): Promise<Device>;
-  /** 1.1 with other numbers, signed. */
-  state(fields: Partial<DesiredState>, key?: SigningKey): Buffer;
-  offer(envelope: Buffer, roots: readonly Buffer[]): Promise<string>;
-  /** by each way that can carry it */
-  ways(envelope: Buffer, roots: readonly Buffer[]): Ways;
-}
-
-type Ways = Readonly<Record<'registry' | 'mqtt' | 'bundle', (device: Device) => Promise<unknown>>>;
-
-/** Runs with a plant whose stable channel is at 1.1, and removes it. */
-async function inWorld(work: (world: World) => Promise<void>): Promise<void> {
-  const plant = await makePlant(parts);
-  try {
-    await work(await worldOf(plant));
-  } finally {
-    await plant.remove();
-  }
-}
-
-async function worldOf(plant: Plant): Promise<World> {
-  // biome-ignore lint/suspicious/noTemplateCurlyInString: a placeholder of the document
-  const target = join(plant.folder, '${id}', 'opt', 'speed.conf');
-  const parameters = { id: { valueFrom: { device: 'id' } } };
-  plant.write('stable', 'speed.conf', 'speed=1\n');
-  const conf = { blob: 'speed.conf', target };
-  plant.deploy('stable', 'conf', { ...(filesSpec({ conf }) as object), parameters });
-  const bundle = join(plant.folder, 'stick');
-  await plant.publish('stable');
-  await plant.publish('stable', '--to', `oci:${bundle}`);
-  const artifact = await fetchArtifact(plant.registry, 'stable');
-  const [owner, stable, first] = [rootKey(plant), channelKey(plant, 'stable'), firstRoot(plant)];
-  let sticks = 0;
-  const world: World = {
-    ...{ plant, artifact, first, owner, stable, bundle },
-    async device(id, settings = {}) {
-      const device = plant.device(id, { channel: 'stable', settings });
-      await device.start();
-      await device.command(['apply', bundle]);
-      await device.applied('1.1');
-      return device;
-    },
-    state: (fields, key = stable) => signState(changed(artifact.state, fields), [key]),
-    offer: (envelope, roots) => pushChain(plant.registry, 'stable', { artifact, envelope, roots }),
-    ways: (envelope, roots) => ({
-      async registry(device) {
-        await world.offer(envelope, roots);
-        return device.command(['apply']);
-      },
-      mqtt: () => pushNudge(plant, 'stable', { epoch: 1n, sequence: 2n, envelope, roots }),
-      bundle(device) {
-        sticks += 1;
-        const to = join(plant.folder, `stick-${sticks}`);
-        forgeBundle(bundle, to, { artifact, envelope, roots });
-        return device.command(['apply', to]);
-      },
-    }),
-  };
-  return world;
-}
-
-const at = (sequence: bigint, more: Partial<DesiredState> = {}) => ({ sequence, ...more });
-const rootOf = async (device: Device) => (await device.status()).device.rootVersion;
-const refusedOf = async (device: Device) => (await device.status()).channels[0]?.refused ?? null;
-const waitingOf = async (device: Device) =>
-  (await device.status()).channels[0]?.waitingFor?.code ?? null;
-
 /** Targets, and all files of the agent but its store, whose journal tells of refusals. */
 function durable(device: Device) {
   const files = Object.entries(treeOf(device.stateDir));
@@ -139,7 +43,7 @@ function durable(device: Device) {
 
 describe('R19: keys are replaced', () => {
   real(title('five roots at once, every key another, by registry, push and stick'), async () => {
-    await inWorld(async ({ device, first, owner, state, ways }) => {
+    await inWorld(parts, async ({ device, first, owner, state, ways }) => {
       const roots: Buffer[] = [];
       let [root, key] = [first, owner];
       for (let version = 2; version <= 6; version += 1) {
@@ -168,7 +72,7 @@ describe('R19: keys are replaced', () => {
   });
 
   real(title('a state by the revoked key, beside the root that revokes it'), async () => {
-    await inWorld(async ({ device, first, owner, state, offer }) => {
+    await inWorld(parts, async ({ device, first, owner, state, offer }) => {
       const one = await device('revoked');
       const signer = newKey();
       const roots = [signRoot(withKey(first, 'channel.stable', signer), [owner])];
@@ -227,7 +131,7 @@ describe('offered roots that fail change nothing', () => {
     ],
   ];
   real(title('R11: not on any way, and not after a restart'), async () => {
-    await inWorld(async (world) => {
+    await inWorld(parts, async (world) => {
       const { device, state, ways } = world;
       for (const way of ['registry', 'mqtt', 'bundle'] as const) {
         const one = await device(`attacked-${way}`, way === 'registry' ? {} : { registries: [] });
@@ -253,7 +157,7 @@ describe('offered roots that fail change nothing', () => {
   });
 
   real(title('two roots of one version: reported as an attack, and nothing changes'), async () => {
-    await inWorld(async ({ device, first, owner, state, ways }) => {
+    await inWorld(parts, async ({ device, first, owner, state, ways }) => {
       const second = signRoot(nextVersion(first), [owner]);
       const twin = signRoot(nextVersion(first, { issuedAt: 7n }), [owner]);
       for (const way of ['registry', 'mqtt', 'bundle'] as const) {
@@ -277,7 +181,7 @@ describe('recovery by epoch and by time reset', () => {
   real(
     title('R03: a fast-forward, then the next epoch; the old one is not shown again'),
     async () => {
-      await inWorld(async ({ device, first, owner, state, offer }) => {
+      await inWorld(parts, async ({ device, first, owner, state, offer }) => {
         const one = await device('forward');
         await offer(state(at(MAX)), []);
         await one.command(['apply']);
@@ -297,7 +201,7 @@ describe('recovery by epoch and by time reset', () => {
   );
 
   real(title('R22: a poisoned time floor is reset once, by a root'), async () => {
-    await inWorld(async ({ device, first, owner, state, offer }) => {
+    await inWorld(parts, async ({ device, first, owner, state, offer }) => {
       const one = await device('poisoned');
       const ends = BigInt(Date.now() + 30 * DAY);
       await offer(state(at(2n, { issuedAt: 4_102_444_800_000n })), []);
@@ -321,83 +225,51 @@ describe('recovery by epoch and by time reset', () => {
   });
 });
 
-describe('states that come whole through the broker', () => {
-  real(title('a device that reaches only a broker is managed completely'), async () => {
-    await inWorld(async ({ plant, artifact, state }) => {
-      const settings = { registries: [] };
-      const one = plant.device('broker-only', { channel: 'stable', settings });
-      await one.start();
-      const contents = await contentsOf(plant.registry, artifact);
-      const push = { epoch: 1n, sequence: 1n, envelope: artifact.envelope };
-      await pushNudge(plant, 'stable', push);
-      await eventually(
-        'the state waits for its contents',
-        async () => (await waitingOf(one)) === 'source.missing',
-      );
-      await pushNudge(plant, 'stable', { ...push, contents });
-      await one.applied('1.1');
-      expect((await one.status()).channels[0]?.via).toBe('mqtt');
-      const report = await one.reports('1.1', ({ applied }) => applied === '1.1');
-      expect(report.refused).toBeNull();
-      const envelope = state(at(2n));
-      await pushNudge(plant, 'stable', {
-        ...{ epoch: 1n, sequence: 2n, envelope, contents },
-        topic: 'd/broker-only/nudge',
-      });
-      await one.applied('1.2');
-      expect((await one.command(['apply'])).code).toBe(0);
-    });
-  });
-
-  real(
-    title('R01, R18: an old or a foreign one that the broker retains is no attack'),
-    async () => {
-      await inWorld(async ({ plant, device, artifact, state }) => {
-        const one = await device('retained', { registries: [] });
-        const contents = await contentsOf(plant.registry, artifact);
-        const pushed = (sequence: bigint, retain: boolean, fields: Partial<DesiredState> = {}) =>
-          pushNudge(plant, 'stable', {
-            ...{ epoch: 1n, sequence, contents, retain },
-            envelope: state(at(sequence, fields)),
-          });
-        await pushed(2n, true);
-        await pushed(3n, false);
-        await one.applied('1.3');
+describe('a device that its owner moves to another fleet', () => {
+  real(title('keeps what runs, tells it, and a state there takes over what it names'), async () => {
+    await inWorld(parts, async ({ plant, device }) => {
+      const one = await device('moved');
+      const journal = join(plant.folder, 'moved', 'runs');
+      const other = await makePlant(parts);
+      try {
+        writeProgram(plant, journal);
+        await plant.publish('stable');
+        await one.command(['apply']);
+        await one.applied('1.2');
+        await eventually('the program runs', () => linesOf(journal).length === 1);
+        const [before] = linesOf(journal);
         await one.stop();
+        one.configure({
+          trust: { root: other.root, allowDemo: true },
+          registries: [{ url: other.registry }],
+        });
         await one.start();
-        await eventually('the retained push is told as stale', async () => {
-          const refused = await refusedOf(one);
-          return refused?.code === 'source.stale' && refused.attack === false;
-        });
-        await pushed(4n, false, { channel: 'canary' });
-        await eventually('the foreign one is refused', async () => {
-          const refused = await refusedOf(one);
-          return refused?.code === 'trust.wrong-channel' && !refused.attack;
-        });
-        expect((await one.status()).channels[0]?.applied?.point).toBe('1.3');
-        await pushed(5n, false);
-        await one.applied('1.5');
-        await pushed(3n, false);
-        await eventually(
-          'an old one that comes live behind a higher one is an attack',
-          async () => {
-            const refused = await refusedOf(one);
-            return refused?.code === 'trust.rollback' && refused.attack;
-          },
-        );
-      });
-    },
-  );
-
-  real(title('what a push lacks is fetched from the registry'), async () => {
-    await inWorld(async ({ plant, state }) => {
-      const one = plant.device('both', { channel: 'stable' });
-      await one.start();
-      const envelope = state(at(5n));
-      await pushNudge(plant, 'stable', { epoch: 1n, sequence: 5n, envelope });
-      await one.applied('1.5');
-      expect((await one.status()).channels[0]?.via).toBe('mqtt');
-      expect(one.read('speed.conf')).toBe('speed=1\n');
+        expect((await one.status()).channels[0]?.applied).toBeNull();
+        expect((await one.status()).device.fleet).toBe(other.fleet);
+        const told = ({ events }: { readonly events: readonly string[] }) =>
+          events.includes('channel.orphaned');
+        await other.watch.until('moved', 'what it left', told);
+        expect(one.read('speed.conf')).toBe('speed=1\n');
+        expect(linesOf(journal)).toEqual([before ?? '']);
+        writeProgram(other, journal);
+        await other.publish('stable');
+        await one.command(['apply']);
+        await one.applied('1.1');
+        expect(linesOf(journal)).toEqual([before ?? '']);
+        await one.stop();
+        one.configure({ trust: { root: plant.root, allowDemo: true } });
+        await one.start();
+        expect((await one.status()).channels[0]?.applied?.point).toBe('1.2');
+        expect(linesOf(journal)).toEqual([before ?? '']);
+      } finally {
+        await other.remove();
+      }
     });
   });
 });
+
+/** A program that says once when it starts. */
+function writeProgram(plant: Plant, journal: string): void {
+  plant.write('stable', 'bin/run', programText('one', journal), 0o755);
+  plant.deploy('stable', 'run', processSpec({ blob: 'bin/run' }));
+}
