@@ -1,7 +1,7 @@
 /**
  * Forged states offered to the compiled executable over a real registry and a real broker, and as
- * bundles: each is refused with its code, told in the signed status, and neither the targets nor the
- * store change by a byte. An honest state published afterwards is applied.
+ * bundles: each is refused with its code, told in the signed status, and targets, floor and contents
+ * do not change by a byte. An honest state published afterwards is applied.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -14,6 +14,7 @@ import {
 } from '#wire/generated/holdfast_pb.ts';
 import { output } from '../support/command.ts';
 import { type Device, treeOf } from '../support/device.ts';
+import { blobFile } from '../support/docker-registry.ts';
 import { eventually } from '../support/eventually.ts';
 import {
   type Artifact,
@@ -39,6 +40,7 @@ import {
   type Plant,
   startParts,
 } from '../support/plant.ts';
+import { transactionId } from '../support/store-file.ts';
 
 const real = missing === null ? test : test.skip;
 const title = (what: string) => (missing === null ? what : `${what} (${missing})`);
@@ -77,11 +79,28 @@ function write(channel: string, speed: number): void {
   plant.deploy(channel, 'conf', filesSpec({ conf, big }));
 }
 
-/** Everything that is durable here: targets and store. */
-function durable() {
-  // The lock file of lmdb is its table of readers, in memory that is shared: nothing durable.
-  const { 'store/data.mdb-lock': _, ...state } = treeOf(device.stateDir);
-  return { opt: device.tree(), state };
+/**
+ * Everything that is durable here: targets, blobs, statements, floor and history. Of the store's own
+ * file only the number of commits is compared: the journal of refusals may add a bounded few.
+ */
+async function durable() {
+  const state = Object.entries(treeOf(device.stateDir)).filter(
+    ([path]) => !path.startsWith('store/'),
+  );
+  const [channel] = (await device.status()).channels;
+  const { desired, applied, deployments } = channel ?? {};
+  const rows = { desired, applied, deployments, history: await device.history() };
+  return { opt: device.tree(), state: Object.fromEntries(state), rows };
+}
+
+/** Runs an offer; afterwards nothing durable is another. */
+async function unchanged(offer: () => Promise<unknown>): Promise<void> {
+  const before = { durable: await durable(), commits: transactionId(device.stateDir) };
+  await offer();
+  expect(await durable()).toEqual(before.durable);
+  // One entry for the refusal, one for the operator's request that came to nothing.
+  const commits = Number(transactionId(device.stateDir) - before.commits);
+  expect(commits).toBeLessThanOrEqual(2);
 }
 
 /** The next state, changed and signed by the forger. */
@@ -92,13 +111,13 @@ function forged(fields: Partial<DesiredState>, keys: readonly SigningKey[] = [st
 
 /** Refused with this code by whatever way it comes, nothing durable changed. */
 async function refuses(code: string, offer: () => Promise<unknown>): Promise<void> {
-  const before = durable();
-  await offer();
-  const ended = await device.command(['apply', '-o', 'json']);
-  const end = JSON.parse(ended.out) as { readonly fault: { readonly code: string } | null };
-  expect(end.fault?.code ?? 'accepted').toBe(code);
-  expect(ended.code).toBe(3);
-  expect(durable()).toEqual(before);
+  await unchanged(async () => {
+    await offer();
+    const ended = await device.command(['apply', '-o', 'json']);
+    const end = JSON.parse(ended.out) as { readonly fault: { readonly code: string } | null };
+    expect(end.fault?.code ?? 'accepted').toBe(code);
+    expect(ended.code).toBe(3);
+  });
   const report = await device.reports(
     code,
     ({ refused, waitingFor }) => refused?.code === code || waitingFor === code,
@@ -220,7 +239,7 @@ describe('R18, S: forged statements under the tag and nudge of stable', () => {
   bundled(
     title('a bundle is judged the same: wrong key, wrong channel, flipped byte'),
     async () => {
-      const before = durable();
+      const before = await durable();
       for (const [code, envelope] of [
         ['trust.threshold', forged({}, [newKey()])],
         ['trust.wrong-channel', forged({ channel: 'canary' })],
@@ -242,7 +261,7 @@ describe('R18, S: forged statements under the tag and nudge of stable', () => {
         const ended = await device.command(['apply', layout, '-o', 'json']);
         expect(JSON.parse(ended.out)).toMatchObject({ fault: { code } });
         expect(ended.code).toBe(3);
-        expect(durable()).toEqual(before);
+        expect(await durable()).toEqual(before);
       }
     },
   );
@@ -251,13 +270,6 @@ describe('R18, S: forged statements under the tag and nudge of stable', () => {
     if (missing === null) await putManifest(plant.registry, 'stable', honest.text);
   });
 });
-
-/** The file in which the registry keeps a blob: whoever can write there serves what he likes. */
-function blobFile(digest: string): string {
-  const hex = digest.slice('sha256:'.length);
-  const below = `data/docker/registry/v2/blobs/sha256/${hex.slice(0, 2)}/${hex}/data`;
-  return join(parts.registry.folder, below);
-}
 
 describe('C13: one byte flipped where the registry keeps it', () => {
   const DOCUMENTS = 'application/vnd.holdfast.documents.v1+tar';
@@ -281,7 +293,7 @@ describe('C13: one byte flipped where the registry keeps it', () => {
       const next = await fetchArtifact(plant.registry, 'stable');
       // Without the copies of small layers inside it, each has to be fetched.
       if (what !== 'the manifest') await putManifest(plant.registry, 'stable', bare(next));
-      const file = blobFile(digest(next));
+      const file = blobFile(parts.registry, digest(next));
       const good = readFileSync(file);
       writeFileSync(file, flipped(good, good.length >> 1));
       const before = device.tree();
@@ -310,20 +322,20 @@ describe('C13: one byte flipped where the registry keeps it', () => {
 describe('R18: nudges decide nothing', () => {
   real(title('a nudge of stable with the digest of a valid canary state is refused'), async () => {
     const canary = await fetchArtifact(plant.registry, 'canary');
-    const before = durable();
+    const before = await durable();
     await nudgeOf(plant, 'stable', { epoch: 1n, sequence: 99n, manifestDigest: canary.digest });
     await device.reports('trust.threshold', ({ refused }) => refused?.code === 'trust.threshold');
     await eventually(
       'the look is over',
       async () => (await device.status()).lastLook?.wake === 'nudge',
     );
-    expect(durable()).toEqual(before);
+    expect(await durable()).toEqual(before);
   });
 
   real(
     title('M08: a nudge for a digest that nobody has ends at the tag, which is applied already'),
     async () => {
-      const before = durable();
+      const before = await durable();
       const at = Date.now();
       const manifestDigest = `sha256:${'ab'.repeat(32)}`;
       await nudgeOf(plant, 'stable', { epoch: 1n, sequence: 1_000n, manifestDigest });
@@ -331,7 +343,7 @@ describe('R18: nudges decide nothing', () => {
         const { lastLook } = await device.status();
         return lastLook?.wake === 'nudge' && lastLook.at >= at && lastLook.result === 'current';
       });
-      expect(durable()).toEqual(before);
+      expect(await durable()).toEqual(before);
     },
   );
 });
@@ -340,7 +352,7 @@ describe('R01: an older state with a valid signature', () => {
   real(
     title('under the tag again: trust.rollback, and an attack, since it was newer before'),
     async () => {
-      const before = durable();
+      const before = await durable();
       await putManifest(plant.registry, 'stable', honest.text);
       const ended = await device.command(['apply', '-o', 'json']);
       expect(JSON.parse(ended.out)).toMatchObject({ fault: { code: 'trust.rollback' } });
@@ -349,7 +361,7 @@ describe('R01: an older state with a valid signature', () => {
         ({ refused }) => refused?.code === 'trust.rollback',
       );
       expect(report.refused?.attack).toBe(true);
-      expect(durable()).toEqual(before);
+      expect(await durable()).toEqual(before);
     },
   );
 

@@ -3,7 +3,7 @@
  * in the metas of the store's file, bytes by the kernel's count of the process.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { closeSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Device } from '../support/device.ts';
 import { eventually } from '../support/eventually.ts';
@@ -16,6 +16,7 @@ import {
   startParts,
 } from '../support/plant.ts';
 import { type RegistryProxy, startRegistryProxy } from '../support/registry-proxy.ts';
+import { transactionId } from '../support/store-file.ts';
 
 const real = missing === null ? test : test.skip;
 const title = (what: string) => (missing === null ? what : `${what} (${missing})`);
@@ -43,22 +44,6 @@ afterAll(async () => {
 
 const name = (index: number) => `d${String(index).padStart(3, '0')}`;
 
-/**
- * The newest transaction id in the two metas of LMDB's file.
- * @see lmdb's mdb.c, MDB_meta: after the page header of 24 bytes (of lmdb-js) magic, version, address, size,
- *     two MDB_db of 48 bytes, last page, then the id
- */
-function transactionId(): bigint {
-  const file = openSync(join(device.stateDir, 'store/data.mdb'), 'r');
-  const ids = [0, 4096].map((page) => {
-    const meta = Buffer.alloc(160);
-    readSync(file, meta, 0, meta.length, page);
-    return meta.readBigUInt64LE(24 + 4 + 4 + 8 + 8 + 48 * 2 + 8);
-  });
-  closeSync(file);
-  return ids.toSorted((a, b) => Number(a - b)).at(-1) ?? 0n;
-}
-
 /** bytes that the process caused to be sent to the disk */
 function writtenBytes(): number {
   const io = readFileSync(`/proc/${device.pid()}/io`, 'utf8');
@@ -80,13 +65,13 @@ describe(`${COUNT} deployments of one shared file`, () => {
       const target = join(device.opt, name(index), 'shared.conf');
       plant.deploy('canary', name(index), filesSpec({ conf: { blob: 'shared.conf', target } }));
     }
-    const before = transactionId();
+    const before = transactionId(device.stateDir);
     const { point } = await plant.publish('canary', '--no-nudge');
     proxy.asked.length = 0;
     const ended = await device.command(['apply', '-o', 'json']);
     expect(JSON.parse(ended.out)).toMatchObject({ result: 'applied', offered: point });
     expect(proxy.asked.length).toBeLessThanOrEqual(10);
-    expect(transactionId() - before).toBe(2n);
+    expect(transactionId(device.stateDir) - before).toBe(2n);
     for (let index = 0; index < COUNT; index += 1) {
       expect(device.read(`${name(index)}/shared.conf`)).toBe('speed=1\n');
     }
@@ -112,21 +97,34 @@ describe(`${COUNT} deployments of one shared file`, () => {
   real(
     title('unchanged: one request without a body, no transaction, no byte written'),
     async () => {
+      device.configure({ schedule: { interval: '500ms', jitter: 0 } });
+      process.kill(device.pid(), 'SIGHUP');
+      await eventually('polls come', async () => {
+        const status = await device.status().catch(() => null);
+        return status?.lastLook?.wake === 'schedule';
+      });
       await settled();
-      const before = { id: transactionId(), bytes: writtenBytes() };
-      for (let round = 0; round < 3; round += 1) {
-        proxy.asked.length = 0;
-        const ended = await device.command(['apply', '-o', 'json']);
-        expect(JSON.parse(ended.out)).toMatchObject({ result: 'unchanged' });
-        expect(proxy.asked).toMatchObject([{ method: 'HEAD', bytes: 0 }]);
-      }
-      expect({ id: transactionId(), bytes: writtenBytes() }).toEqual(before);
+      const before = { id: transactionId(device.stateDir), bytes: writtenBytes() };
+      proxy.asked.length = 0;
+      await eventually('three polls', () => proxy.asked.length >= 3);
+      for (const asked of proxy.asked) expect(asked).toMatchObject({ method: 'HEAD', bytes: 0 });
+      expect({ id: transactionId(device.stateDir), bytes: writtenBytes() }).toEqual(before);
+      device.configure({ schedule: { interval: '1h' } });
+      process.kill(device.pid(), 'SIGHUP');
+      await eventually('it is rare again', async () => {
+        const status = await device.status().catch(() => null);
+        return (status?.nextLookInMs ?? 0) > 60_000;
+      });
     },
   );
 
   real(title('a reconnect with equal digests does nothing'), async () => {
     await settled();
-    const before = { id: transactionId(), bytes: writtenBytes(), history: await device.history() };
+    const before = {
+      id: transactionId(device.stateDir),
+      bytes: writtenBytes(),
+      history: await device.history(),
+    };
     const at = (await device.status()).lastLook?.at ?? 0;
     proxy.asked.length = 0;
     await parts.broker.stop();
@@ -141,18 +139,18 @@ describe(`${COUNT} deployments of one shared file`, () => {
       40_000,
     );
     expect(proxy.asked.every(({ method }) => method === 'HEAD')).toBe(true);
-    expect(transactionId()).toBe(before.id);
+    expect(transactionId(device.stateDir)).toBe(before.id);
     expect(writtenBytes()).toBe(before.bytes);
     expect(await device.history()).toEqual(before.history);
   });
 
   real(title('a restart applies nothing anew and costs one transaction'), async () => {
-    const before = { id: transactionId(), history: await device.history() };
+    const before = { id: transactionId(device.stateDir), history: await device.history() };
     const inode = inodeOf(`${name(3)}/shared.conf`);
     await device.stop();
     await device.start();
     await eventually('a look', async () => (await device.status()).lastLook?.result === 'current');
-    expect(transactionId() - before.id).toBe(1n);
+    expect(transactionId(device.stateDir) - before.id).toBe(1n);
     expect(inodeOf(`${name(3)}/shared.conf`)).toBe(inode);
     expect(await device.history()).toEqual(before.history);
   });

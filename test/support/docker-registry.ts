@@ -18,9 +18,15 @@ export interface RegistryOptions {
   readonly tls?: { readonly cert: string; readonly key: string; readonly clientCa?: string };
 }
 
+/** The file in which it keeps a blob: whoever can write there serves what he likes. */
+export function blobFile({ folder }: Pick<RealRegistry, 'folder'>, digest: string): string {
+  const hex = digest.slice('sha256:'.length);
+  return join(folder, 'data/docker/registry/v2/blobs/sha256', hex.slice(0, 2), hex, 'data');
+}
+
 export interface RealRegistry {
   readonly port: number;
-  /** blobs lie in FOLDER/data/docker/registry/v2/blobs/sha256/HH/HEX/data */
+  /** of its configuration and data */
   readonly folder: string;
   /** what it wrote to its log so far */
   log(): string;
