@@ -39,8 +39,11 @@ export interface AuditLog {
   add(tx: StoreWriter, fact: AuditFact): void;
   /** What `add` wrote so far is durable. */
   landed(): void;
-  /** An operator asked for something: goes into the next commit. */
-  ask(fact: AuditFact): void;
+  /**
+   * An operator asked for something: goes into the next commit.
+   * @returns takes it back while no commit has it: it was a look that found nothing new
+   */
+  ask(fact: AuditFact): () => void;
   /** What was asked for is over: written now when nothing came of it. */
   settle(): void;
   /** A statement was refused without a commit. */
@@ -93,9 +96,11 @@ export function auditLog(input: AuditLogInput): AuditLog {
       held.asked = held.asked.filter(({ sent }) => !sent);
     },
     ask(fact) {
-      if (held.asked.length < ASKED_MAX) {
-        held.asked.push({ entry: entryOf(input, fact), sent: false });
-      }
+      const asked = { entry: entryOf(input, fact), sent: false };
+      if (held.asked.length < ASKED_MAX) held.asked.push(asked);
+      return () => {
+        if (!asked.sent) held.asked = held.asked.filter((other) => other !== asked);
+      };
     },
     settle() {
       if (held.asked.length === 0) return;

@@ -141,13 +141,17 @@ async function apply(
     tell({ kind: 'progress', phase: 'downloading', what, done, total }),
   );
   const { audit } = assembled.base;
-  audit.ask({ kind: 'apply-asked', actor: 'operator', message: bundle ?? '' });
+  const fact = { kind: 'apply-asked', actor: 'operator', message: bundle ?? '' } as const;
+  const takeBack = audit.ask(fact);
   try {
     const wake =
       bundle === null
         ? ({ kind: 'command' } as const)
         : ({ kind: 'bundle', path: bundle } as const);
-    return endLine(await assembled.agent.look(wake));
+    const end = await assembled.agent.look(wake);
+    // A poll by hand is a poll: it costs the flash nothing.
+    if (bundle === null && (end.kind === 'unchanged' || end.kind === 'nothing')) takeBack();
+    return endLine(end);
   } finally {
     audit.settle();
     stop();
