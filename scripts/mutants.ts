@@ -106,6 +106,15 @@ export const MUTANTS: readonly Mutant[] = [
     ORDER,
   ),
   compiled(
+    'a directory of a tree is not synced',
+    [
+      'apply/unpack.ts',
+      'const synced = moded.ok ? directory.value.sync() : moded;',
+      'const synced = moded;',
+    ],
+    ORDER,
+  ),
+  compiled(
     'a downloaded blob is not synced',
     ['store/part.ts', 'const synced = writer.sync();', 'const synced = ok();'],
     ORDER,
@@ -142,7 +151,11 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   compiled(
     'a program that runs is not adopted',
-    ['apply/runtimes/process-deployment.ts', 'if (program && recorded) {', 'if (false) {'],
+    [
+      'apply/runtimes/process-deployment.ts',
+      'unit.adopt(program);\n    return ok(undefined);',
+      'return unit.start();',
+    ],
     KILL,
   ),
   compiled(

@@ -110,20 +110,29 @@ function sealDirectories(
   owner: Ownership | null,
 ): Result<void> {
   for (const { path, mode } of [...modes.values()].sort((a, b) => b.path.length - a.path.length)) {
-    const name = path.at(-1) ?? '';
-    const directory = cursor.at(path);
-    if (!directory.ok) return directory;
-    const synced = directory.value.sync();
-    if (!synced.ok) return synced;
     const parent = cursor.at(path.slice(0, -1));
     if (!parent.ok) return parent;
-    const owned = owner ? parent.value.chown(name, owner.uid, owner.gid) : ok(undefined);
-    if (!owned.ok) return owned;
-    const moded = parent.value.chmod(name, mode);
-    if (!moded.ok) return moded;
+    const sealed = sealDirectory(parent.value, path.at(-1) ?? '', mode, owner);
+    if (!sealed.ok) return sealed;
   }
   const root = cursor.at([]);
   return root.ok ? root.value.sync() : root;
+}
+
+/** Opened first: its mode may bar its owner too. Synced last: owner and mode are part of the tree. */
+function sealDirectory(
+  parent: Directory,
+  name: string,
+  mode: number,
+  owner: Ownership | null,
+): Result<void> {
+  const directory = parent.directory(name);
+  if (!directory.ok) return directory;
+  const owned = owner ? parent.chown(name, owner.uid, owner.gid) : ok(undefined);
+  const moded = owned.ok ? parent.chmod(name, mode) : owned;
+  const synced = moded.ok ? directory.value.sync() : moded;
+  directory.value.close();
+  return synced;
 }
 
 /** Entries of the source. Ends with a refusal when the blob is not the signed one. */

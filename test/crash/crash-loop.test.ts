@@ -132,7 +132,6 @@ describe('R20, check 20: a cut in every activation of one state', () => {
       write(made, 'v3');
       await applies(made, (await plant.publish(CHANNEL)).point);
       expect(linesOf(made.journal).at(-1)).toBe('v3');
-      await plant.remove();
     },
     60_000,
   );
@@ -167,7 +166,6 @@ describe('safe mode: an agent that crashes at every start', () => {
       const report = await applies(made, (await plant.publish(CHANNEL)).point);
       expect(report.phase).toBe('IDLE');
       expect(linesOf(made.journal).at(-1)).toBe('v3');
-      await plant.remove();
     },
     60_000,
   );
@@ -180,7 +178,6 @@ describe('safe mode: an agent that crashes at every start', () => {
       expect({ code: resumed.code, err: resumed.err }).toEqual({ code: 0, err: '' });
       await applies(made, made.point);
       expect(linesOf(made.journal).at(-1)).toBe('v2');
-      await made.plant.remove();
     },
     60_000,
   );
@@ -196,10 +193,9 @@ describe('safe mode: an agent that crashes at every start', () => {
       }
       await made.device.start();
       const last = BigInt(CRASHES + 3);
-    await made.device.reports('the last start', ({ order }) => order[0] === last);
-    const phases = made.device.allReports().map(({ phase }) => phase);
+      await made.device.reports('the last start', ({ order }) => order[0] === last);
+      const phases = made.device.allReports().map(({ phase }) => phase);
       expect(phases).not.toContain('SAFE_MODE');
-      await made.plant.remove();
     },
     60_000,
   );

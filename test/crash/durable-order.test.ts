@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Device } from '../support/device.ts';
+import { eventually } from '../support/eventually.ts';
 import {
   filesSpec,
   makePlant,
@@ -33,7 +34,9 @@ beforeAll(async () => {
   if (reason !== null) return;
   parts = await startParts();
   plant = await makePlant(parts, { channels: [CHANNEL] });
-  device = plant.device('press-7', { settings: { log: { level: 'info' } } });
+  device = plant.device('press-7', {
+    settings: { log: { level: 'debug' }, schedule: { interval: '1s', jitter: 0 } },
+  });
   trace = join(plant.folder, 'trace');
   mkdirSync(join(device.opt, 'line'));
   await device.start({ wrap: traced(trace) });
@@ -146,11 +149,19 @@ describe('a change of one small file', () => {
   });
 
   real(title('and none at all when nothing is new'), async () => {
-    const from = linesOfTrace(trace);
-    expect((await device.command(['apply'])).code).toBe(0);
-    const calls = fileCalls(trace, device.pid(), from);
-    const own = calls.filter(({ path }) => path.startsWith(device.folder) && counts(path));
-    expect(own).toEqual([]);
+    const looks = () => device.log().match(/"event":"look.unchanged","wake":"schedule"/g) ?? [];
+    const lookedAgain = async () => {
+      const before = looks().length;
+      await eventually('another look by the schedule', () => looks().length > before);
+    };
+    // What was told of the change before may still be settling.
+    await eventually('a look that costs nothing', async () => {
+      await lookedAgain();
+      const from = linesOfTrace(trace);
+      await lookedAgain();
+      const calls = fileCalls(trace, device.pid(), from);
+      return !calls.some(({ path }) => path.startsWith(device.folder) && counts(path));
+    });
   });
 });
 

@@ -14,8 +14,8 @@ import { makePlant, type Parts, type Plant } from '../support/plant.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 import type { Report } from '../support/status-watch.ts';
 import { type LanePlace, type LaneState, writeState } from './lane-states.ts';
-import { fileFaults, programFaults, programsOf, tornFiles } from './lane-witness.ts';
-import { contentOf, phaseAtKill } from './phase-at-kill.ts';
+import { fileFaults, programFaults, programsOf, tornFiles, versionFaults } from './lane-witness.ts';
+import { type AtKill, contentOf, phaseAtKill } from './phase-at-kill.ts';
 
 /** What a kill aims at; where it landed is read from the store afterwards. */
 export type Aim =
@@ -35,6 +35,7 @@ export interface Kill {
 }
 
 export interface Lane {
+  readonly heldStill: () => number;
   /** One change and the kills aimed at it, in order; throws what the witness found. */
   change(aims: readonly Aim[]): Promise<readonly Kill[]>;
   remove(): Promise<void>;
@@ -59,6 +60,8 @@ interface Moving {
   /** in force, by what was published and what the device said of it */
   state: LaneState | null;
   number: number;
+  /** how often the device was seen between recovery and the next try */
+  held: number;
   /** points that no status may ever call applied */
   readonly refused: Set<string>;
 }
@@ -97,10 +100,12 @@ export async function makeLane(parts: Parts, index: number, seed: number): Promi
     child: null,
     state: null,
     number: 0,
+    held: 0,
     refused,
   };
   lane.child = device.launch();
   return {
+    heldStill: () => lane.held,
     change: (aims) => change(lane, aims),
     async remove() {
       if (lane.child) await endChild(lane.child, 'SIGKILL');
@@ -133,6 +138,7 @@ async function change(lane: Moving, aims: readonly Aim[]): Promise<readonly Kill
     await blocked;
     if (stuck) unblockUndo(lane);
     lane.child = lane.device.launch();
+    if (aim === aims.at(-1)) await atReady(lane, offer, found);
   }
   const end = await settled(lane, offer, boot);
   await compare(lane, offer, end).catch((error) => {
@@ -187,11 +193,42 @@ async function momentOf(lane: Moving, aim: Aim, names: ReadonlySet<string>): Pro
 }
 
 function logged(child: ChildProcess | null, phase: string): Promise<void> {
-  return new Promise((resolve) => {
+  return says(child, `"event":"phase","phase":"${phase}"`);
+}
+
+function says(child: ChildProcess | null, line: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    child?.once('exit', () => reject(new Error(`the agent ended before it said ${line}`)));
     child?.stderr?.on('data', (text: Buffer) => {
-      if (`${text}`.includes(`"event":"phase","phase":"${phase}"`)) resolve();
+      if (`${text}`.includes(line)) resolve();
     });
   });
+}
+
+/**
+ * Recovery is over, the next try has not begun: the agent is held still, and the device has to be in
+ * the old or the new state. Where the next try was quicker, the store counts it.
+ */
+async function atReady(lane: Moving, { digest, before, next, names }: Offer, killed: AtKill) {
+  const { child, device, place } = lane;
+  await says(child, '"event":"agent.started"');
+  child?.kill('SIGSTOP');
+  try {
+    const { phase, tries } = phaseAtKill(device.stateDir, digest, names);
+    const open = phase === 'activating' || phase === 'undoing' || phase === 'stuck';
+    if (open && tries > killed.tries) return;
+    if (open) throw new Error(`recovery left a try open in ${phase}`);
+    const faults = [before, next].map((state) => [
+      ...fileFaults(place, state),
+      ...versionFaults(place, state),
+    ]);
+    if (faults.every((each) => each.length > 0)) {
+      throw new Error(`after recovery (${phase}) neither old nor new: ${JSON.stringify(faults)}`);
+    }
+    lane.held += 1;
+  } finally {
+    child?.kill('SIGCONT');
+  }
 }
 
 /** While it is proven, somebody puts a directory in the place of a file: the undo cannot go through. */

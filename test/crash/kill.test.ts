@@ -78,7 +78,9 @@ describe('L12, B12: kill -9 of the agent', () => {
       await Promise.all(lanes.map(run));
       const count = (phase: string) => kills.filter((kill) => kill.phase === phase).length;
       const spread = PHASES.map((phase) => `${phase} ${count(phase)}`).join(', ');
-      console.log(`${kills.length} kills (seed ${SEED}): ${spread}`);
+      const held = lanes.reduce((sum, lane) => sum + lane.heldStill(), 0);
+      console.log(`${kills.length} kills (seed ${SEED}): ${spread}; ${held} seen at ready`);
+      expect(held).toBeGreaterThan(CYCLES / 4);
       expect(PHASES.filter((phase) => count(phase) < (CYCLES < 100 ? 0 : LEAST))).toEqual([]);
     },
     CYCLES * CYCLE_MS,

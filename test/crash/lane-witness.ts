@@ -111,6 +111,14 @@ export async function answerOf({ port }: LanePlace): Promise<Answer | null> {
   }
 }
 
+/** Which programs run, by the process table alone: one that was just started answers a bit later. */
+export function versionFaults(place: LanePlace, state: LaneState | null): readonly string[] {
+  const found = programsOf(place).map(({ role, version }) => `${role} ${version}`);
+  const wanted = state === null ? [] : ['keeper ', `server ${state.server}`];
+  const same = found.sort().join() === wanted.join();
+  return same ? [] : [`${found.join()} instead of ${wanted.join()}`];
+}
+
 /** What differs from `state` among the programs; empty: each once, none besides, the right answer. */
 export async function programFaults(place: LanePlace, state: LaneState | null) {
   const programs = programsOf(place);

@@ -12,14 +12,18 @@ import { ChannelRowSchema, DeviceRowSchema } from '#wire/generated/store_pb.ts';
 /** a version byte and a checksum of 16 stand before every record */
 const FRAME_BYTES = 17;
 
-export interface Found {
+export interface AtKill {
   readonly phase: string;
   readonly tries: number;
   readonly boot: bigint;
 }
 
 /** @param offered  hex state digest that was published last; `before`: content's names before that */
-export function phaseAtKill(stateDir: string, offered: string, before: ReadonlySet<string>): Found {
+export function phaseAtKill(
+  stateDir: string,
+  offered: string,
+  before: ReadonlySet<string>,
+): AtKill {
   const { channel, boot } = rowsOf(stateDir);
   const { intent, floor } = channel ?? {};
   if (intent) {

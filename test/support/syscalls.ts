@@ -11,11 +11,12 @@ export const strace = program('strace');
 const CALLS = [
   ...['openat', 'rename', 'renameat', 'renameat2', 'mkdir', 'mkdirat', 'symlink', 'symlinkat'],
   ...['write', 'writev', 'pwrite64', 'pwritev', 'copy_file_range', 'ftruncate'],
+  ...['chmod', 'fchmod', 'fchmodat', 'chown', 'fchown', 'lchown', 'fchownat'],
   ...['fsync', 'fdatasync'],
 ];
 
 export type FileCall =
-  /** a name that was not there */
+  /** a name that was not there; `write` changes bytes, mode or owner */
   | { readonly kind: 'create' | 'mkdir' | 'symlink'; readonly path: string }
   | { readonly kind: 'rename'; readonly path: string; readonly from: string }
   | { readonly kind: 'write' | 'sync'; readonly path: string };
@@ -57,6 +58,7 @@ function read(line: string, open: Map<string, string>): FileCall | null {
   if (name.startsWith('rename')) return { kind: 'rename', from: first, path: second };
   if (name.startsWith('mkdir')) return { kind: 'mkdir', path: first };
   if (name.startsWith('symlink')) return { kind: 'symlink', path: second };
+  if (/^f?l?ch(mod|own)/.test(name) && first !== '') return { kind: 'write', path: first };
   const path = /^\w+\(\d+<([^>]*)>/.exec(line)?.[1];
   if (path === undefined || !path.startsWith('/')) return null;
   if (name === 'fsync' || name === 'fdatasync') return { kind: 'sync', path };
