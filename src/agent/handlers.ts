@@ -1,10 +1,20 @@
 /** The agent's side of the local sockets (control/api.ts): reads, and what an operator decides. */
-import type { ControlHandlers, PlanView, ProgressLine, StatusView } from '#control/api.ts';
+import type {
+  AuditEntryView,
+  ControlHandlers,
+  PlanView,
+  ProgressLine,
+  StatusView,
+} from '#control/api.ts';
 import { faultView } from '#control/api.ts';
 import { type Fault, ok, type Result } from '#errors/fault.ts';
 import type { Platform } from '#platform/platform.ts';
 import { pointText } from '#state/point.ts';
+import { readJournal } from '#wire/audit.ts';
+import { writeAuditFile } from '#wire/audit-file.ts';
 import type { Assembled } from './assemble.ts';
+import { auditFileOf } from './audit-export.ts';
+import { auditEntryView } from './audit-view.ts';
 import { planCandidate } from './change.ts';
 import type { CycleEnd } from './cycle.ts';
 import { explain } from './explain.ts';
@@ -32,6 +42,11 @@ export function controlHandlers(input: HandlersInput): ControlHandlers {
       const rows = assembled.base.store.history(limit);
       return rows.ok ? ok(rows.value.map(historyView)) : rows;
     },
+    audit: (limit) => audit(input, limit),
+    auditFile(change) {
+      const file = auditFileOf(assembled.base, change);
+      return file.ok ? ok(writeAuditFile(file.value)) : file;
+    },
     plan: (signal) => plan(input, signal),
     logs(query, signal) {
       const { stateDir } = assembled.config;
@@ -54,6 +69,13 @@ export function controlHandlers(input: HandlersInput): ControlHandlers {
       return input.stop();
     },
   };
+}
+
+function audit({ assembled }: HandlersInput, limit: number): Result<readonly AuditEntryView[]> {
+  const journal = assembled.base.store.journal();
+  const entries = journal.ok ? readJournal(journal.value) : journal;
+  if (!entries.ok) return entries;
+  return ok(entries.value.toReversed().slice(0, limit).map(auditEntryView));
 }
 
 function changed({ assembled }: HandlersInput, done: Result<void>): Result<void> {
@@ -133,10 +155,11 @@ async function plan({ assembled }: HandlersInput, signal: AbortSignal): Promise<
 }
 
 async function apply(
-  { assembled }: HandlersInput,
+  input: HandlersInput,
   bundle: string | null,
   tell: (line: ProgressLine) => void,
 ): Promise<ProgressLine> {
+  const { assembled } = input;
   const stop = assembled.progress.listen((what, done, total) =>
     tell({ kind: 'progress', phase: 'downloading', what, done, total }),
   );
@@ -154,6 +177,8 @@ async function apply(
     return endLine(end);
   } finally {
     audit.settle();
+    // The head of the journal is in the signed status, also when nothing else is new.
+    changed(input, ok(undefined));
     stop();
   }
 }

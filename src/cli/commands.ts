@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { registerAgent } from './agent.ts';
 import { registerApply } from './apply.ts';
+import { registerAudit } from './audit.ts';
 import type { CliContext } from './context.ts';
 import { registerDiff } from './diff.ts';
 import { registerDoctor } from './doctor.ts';
@@ -34,6 +35,7 @@ const REGISTRATIONS: readonly ((program: Command, context: CliContext) => void)[
   registerExplain,
   registerHistory,
   registerLogs,
+  registerAudit,
   registerApply,
   registerOperator,
   registerDoctor,

@@ -11,6 +11,8 @@ export const ROUTES = {
   history: { method: 'GET', path: '/v1/history', reading: true },
   plan: { method: 'GET', path: '/v1/plan', reading: false },
   logs: { method: 'GET', path: '/v1/logs', reading: false },
+  audit: { method: 'GET', path: '/v1/audit', reading: false },
+  auditFile: { method: 'GET', path: '/v1/audit/file', reading: false },
   apply: { method: 'POST', path: '/v1/apply', reading: false },
   rollback: { method: 'POST', path: '/v1/rollback', reading: false },
   pause: { method: 'POST', path: '/v1/pause', reading: false },
@@ -128,6 +130,22 @@ export interface HistoryView {
   readonly tookMs: number;
 }
 
+/** One entry of the audit journal. */
+export interface AuditEntryView {
+  readonly number: string;
+  readonly at: number;
+  readonly grade: string;
+  readonly boot: string;
+  readonly kind: string;
+  readonly actor: string;
+  readonly channel: string;
+  readonly point: string | null;
+  readonly stateDigest: string | null;
+  readonly via: string | null;
+  readonly code: string | null;
+  readonly message: string;
+}
+
 /** What the next state would change, restart and download. */
 export interface PlanView {
   readonly result: string;
@@ -167,6 +185,10 @@ export interface ControlHandlers {
   status(): Result<StatusView>;
   explain(): Result<ExplainView>;
   history(limit: number): Result<readonly HistoryView[]>;
+  /** newest first */
+  audit(limit: number): Result<readonly AuditEntryView[]>;
+  /** bytes of an AuditFile; null: the journal without the evidence of a change */
+  auditFile(change: string | null): Result<Uint8Array>;
   plan(signal: AbortSignal): Promise<Result<PlanView>>;
   /** lines of a program's log, the last `lines`, then what follows when `follow` */
   logs(query: LogsQuery, signal: AbortSignal): Result<AsyncIterable<Uint8Array>>;

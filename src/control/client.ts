@@ -48,11 +48,11 @@ export async function askLines(
   return ok(undefined);
 }
 
-/** Raw bytes: logs. */
+/** Raw bytes: logs, the audit file. */
 export async function askBytes(
   http: Http,
   runDir: string,
-  route: 'logs',
+  route: 'logs' | 'auditFile',
   asked: Asked & { readonly onBytes: (bytes: Uint8Array) => void },
 ): Promise<Result<void>> {
   const response = await open(http, runDir, route, asked);

@@ -80,6 +80,10 @@ async function call(
       return json(handlers.explain());
     case 'history':
       return json(handlers.history(bounded(url.searchParams.get('limit'), 50, HISTORY_MAX)));
+    case 'audit':
+      return json(handlers.audit(bounded(url.searchParams.get('limit'), 50, HISTORY_MAX)));
+    case 'auditFile':
+      return auditFile(handlers.auditFile(url.searchParams.get('change')));
     case 'plan':
       return json(await handlers.plan(signal));
     case 'logs':
@@ -97,6 +101,12 @@ async function call(
     case 'stop':
       return json(await handlers.stop());
   }
+}
+
+function auditFile(file: Result<Uint8Array>): ServedResponse {
+  if (!file.ok) return failure(404, file.fault);
+  const headers = { 'content-type': 'application/octet-stream' };
+  return { status: 200, headers, body: file.value };
 }
 
 function logs(handlers: ControlHandlers, url: URL, signal: AbortSignal): ServedResponse {

@@ -36,8 +36,11 @@ export interface EngineKind {
    * (an I/O error, say) means try again later, nothing is moved.
    */
   check(directory: Directory): Result<void>;
-  /** Opens it, or makes an empty one in an empty directory. */
-  open(directory: Directory): Result<Engine>;
+  /**
+   * Opens it, or makes an empty one in an empty directory.
+   * @param readOnly  no write is possible through it; it has to be there
+   */
+  open(directory: Directory, readOnly?: boolean): Result<Engine>;
 }
 
 /** `store.no-space` or `store.io`, on its way out of a transaction. */

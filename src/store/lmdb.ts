@@ -33,13 +33,13 @@ type Database = RootDatabase<Uint8Array, Uint8Array>;
 export const lmdbKind: EngineKind = {
   dataFile: DATA_FILE,
   check: (directory) => checkDataFile(directory, DATA_FILE),
-  open(directory) {
-    const opened = openDatabase(directory);
+  open(directory, readOnly = false) {
+    const opened = openDatabase(directory, readOnly);
     return opened.ok ? ok(engine(directory, opened.value)) : opened;
   },
 };
 
-function openDatabase(directory: Directory): Result<Database> {
+function openDatabase(directory: Directory, readOnly = false): Result<Database> {
   // The lock of the state directory is held (open.ts): what a dead process left in LMDB's own lock
   // file is worth nothing, and a torn one would keep the store shut.
   const cleared = directory.removeTree(LOCK_FILE);
@@ -57,6 +57,7 @@ function openDatabase(directory: Directory): Result<Database> {
         mapSize: MAP_BYTES,
         maxDbs: 1,
         maxReaders: READERS_MAX,
+        readOnly,
         ...HERMETIC,
       }),
     );

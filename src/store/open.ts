@@ -18,7 +18,7 @@ import { lockStateDir } from './lock.ts';
 import { quarantine } from './quarantine.ts';
 import { frameRecord, openRecord } from './record.ts';
 import { reserveIn } from './reserve.ts';
-import type { Store } from './store.ts';
+import type { Store, StoreReader } from './store.ts';
 import { FORMAT_VERSION, KEYS } from './tables.ts';
 import { typedStore } from './typed-store.ts';
 
@@ -62,6 +62,29 @@ export function openStore(
   state.value.close();
   if (!opened.ok) lock.value.release();
   return opened;
+}
+
+/**
+ * To look at, while no agent runs: judged by the guard and by every checksum as before a start, but
+ * nothing is made, moved or written. `store.damaged` and `store.checksum` are the caller's to tell.
+ */
+export function openStoreToRead(
+  platform: Pick<Platform, 'files' | 'locks'>,
+  stateDir: string,
+  options: OpenOptions = {},
+): Result<StoreReader & Pick<Store, 'close'>> {
+  const state = platform.files.open(stateDir, { follow: true });
+  if (!state.ok) return state;
+  try {
+    const lock = lockStateDir(platform.locks, stateDir);
+    if (!lock.ok) return lock;
+    const opened = openSound(state.value, options.kind ?? lmdbKind, true);
+    if (opened.ok) return ok(storeOf(opened.value, lock.value));
+    lock.value.release();
+    return opened;
+  } finally {
+    state.value.close();
+  }
 }
 
 /** Made with mode 0700 when missing; nobody else may write to it (attack row L05). */
@@ -142,28 +165,29 @@ function isDamage(code: string): boolean {
 interface Sound {
   readonly engine: Engine;
   readonly directory: Directory;
+  readonly readOnly: boolean;
 }
 
-function storeOf({ engine, directory }: Sound, lock: HeldLock): Store {
+function storeOf({ engine, directory, readOnly }: Sound, lock: HeldLock): Store {
   const reserve = reserveIn(directory);
-  reserve.ensure();
+  if (!readOnly) reserve.ensure();
   return typedStore(engine, reserve, () => {
     directory.close();
     lock.release();
   });
 }
 
-function openSound(state: Directory, kind: EngineKind): Result<Sound> {
+function openSound(state: Directory, kind: EngineKind, readOnly = false): Result<Sound> {
   const directory = state.directory(NAME);
   if (!directory.ok) return directory;
   const checked = kind.check(directory.value);
-  const engine = checked.ok ? kind.open(directory.value) : checked;
+  const engine = checked.ok ? kind.open(directory.value, readOnly) : checked;
   if (!engine.ok) {
     directory.value.close();
     return engine;
   }
   const read = readEveryRow(engine.value);
-  if (read.ok) return ok({ engine: engine.value, directory: directory.value });
+  if (read.ok) return ok({ engine: engine.value, directory: directory.value, readOnly });
   engine.value.close();
   directory.value.close();
   return read;

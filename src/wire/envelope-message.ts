@@ -7,10 +7,13 @@ import { envelopeFromProto, envelopeToProto } from './envelope.ts';
 import { EnvelopeSchema } from './generated/holdfast_pb.ts';
 import { readMessage } from './strict-protobuf.ts';
 
-/** Not yet verified; of at most LIMITS.mqttMessageBytes. */
-export function readEnvelopeMessage(bytes: Uint8Array): Result<Envelope> {
+/** Not yet verified; of at most `cap` bytes. */
+export function readEnvelopeMessage(
+  bytes: Uint8Array,
+  cap: number = LIMITS.mqttMessageBytes,
+): Result<Envelope> {
   // Check 5
-  const message = readMessage(EnvelopeSchema, bytes, 'envelope', LIMITS.mqttMessageBytes);
+  const message = readMessage(EnvelopeSchema, bytes, 'envelope', cap);
   return message.ok ? envelopeFromProto(message.value) : message;
 }
 
