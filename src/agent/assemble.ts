@@ -194,6 +194,7 @@ function loopOf(
     roots: base.roots,
     bundle: (path) => ociLayout(platform.files, path, bundleOptions(given)),
     trusted: () => currentTrust(given, follower),
+    rootReplaced: () => wires.changed('phase'),
     alsoFound(found) {
       if (follower.note(found)) wires.changed('detail');
     },

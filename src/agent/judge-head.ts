@@ -21,6 +21,8 @@ export interface Judging {
   readonly roots: Pick<RootKeeper, 'walk'>;
   /** read anew for every statement */
   trusted(): Trusted;
+  /** A newer root is held: status has news, whatever the statement beside it is. */
+  rootReplaced(): void;
   /** What is not the answer of this look, and is told beside it. */
   alsoFound(found: Exclude<Found, { kind: 'candidate' }>): void;
 }
@@ -53,7 +55,10 @@ export function walkBeside(
   roots: readonly OfferedRoot[],
 ): Walked {
   const walk = input.roots.walk(roots);
-  if (walk.replaced) memory.settled.clear();
+  if (walk.replaced) {
+    memory.settled.clear();
+    input.rootReplaced();
+  }
   if (walk.refused) {
     const { fault, attack } = walk.refused;
     const { via, name } = source;

@@ -76,7 +76,9 @@ function write(channel: string, speed: number): void {
   plant.write(channel, 'big.bin', Buffer.alloc(100_000, speed));
   const conf = { blob: 'speed.conf', target: join(device.opt, 'speed.conf') };
   const big = { blob: 'big.bin', target: join(device.opt, 'big.bin') };
-  plant.deploy(channel, 'conf', filesSpec({ conf, big }));
+  // Another document each time: one that is here already would not be fetched.
+  const parameters = { speed: { value: `${speed}` } };
+  plant.deploy(channel, 'conf', filesSpec({ conf, big }, { parameters }));
 }
 
 /**
