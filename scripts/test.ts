@@ -26,6 +26,7 @@ const GROUPS: readonly Group[] = [
   { name: 'tidy', executable: false, testMs: 30_000, groupMs: MINUTE },
   { name: 'unit', executable: false, testMs: 20_000, groupMs: 6 * MINUTE },
   { name: 'contract', executable: false, testMs: 30_000, groupMs: 5 * MINUTE },
+  { name: 'fuzz', executable: false, testMs: MINUTE, groupMs: 4 * MINUTE },
   { name: 'attacks', executable: true, testMs: 60_000, groupMs: 6 * MINUTE },
   { name: 'sim', executable: false, testMs: 120_000, groupMs: 6 * MINUTE },
   { name: 'real', executable: true, testMs: 120_000, groupMs: 18 * MINUTE },

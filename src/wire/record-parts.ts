@@ -14,6 +14,7 @@ import {
   type Point as WirePoint,
   Via as WireVia,
 } from './generated/holdfast_pb.ts';
+import { quote } from './quote.ts';
 
 /** Stays inside wire/: `records.ts` turns it into `store.record`. */
 export class Unreadable extends Error {
@@ -118,7 +119,7 @@ export function required<T>(value: T | undefined, what: string): T {
 /** One of the listed texts. */
 export function oneOf<T extends string>(texts: readonly T[], text: string, what: string): T {
   const found = texts.find((candidate) => candidate === text);
-  if (found === undefined) throw new Unreadable(`${what} is ${JSON.stringify(text)}`);
+  if (found === undefined) throw new Unreadable(`${what} is ${quote(text)}`);
   return found;
 }
 
