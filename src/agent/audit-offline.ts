@@ -1,4 +1,4 @@
-/** The audit journal of a state directory whose agent does not run; nothing in it is changed. */
+/** The audit journal of a state directory whose agent does not run; no record of it changes. */
 import type { Result } from '#errors/fault.ts';
 import type { Platform } from '#platform/platform.ts';
 import type { Journal } from '#state/audit.ts';

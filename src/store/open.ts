@@ -66,7 +66,7 @@ export function openStore(
 
 /**
  * To look at, while no agent runs: judged by the guard and by every checksum as before a start, but
- * nothing is made, moved or written. `store.damaged` and `store.checksum` are the caller's to tell.
+ * nothing is made, moved or written but lock files. `store.damaged` and `store.checksum` are the caller's to tell.
  */
 export function openStoreToRead(
   platform: Pick<Platform, 'files' | 'locks'>,
