@@ -134,7 +134,13 @@ export async function afterPush(
   context: CliContext,
   fleet: Fleet,
   { head, signed, pushed }: Published,
-  how: { readonly nudge: boolean; readonly push: boolean; readonly to: string },
+  how: {
+    readonly nudge: boolean;
+    readonly push: boolean;
+    readonly to: string;
+    /** the nudge carries the roots at least */
+    readonly roots?: boolean;
+  },
 ): Promise<PublishedView> {
   const view = viewOf(head, { signed, to: how.to, moved: pushed === 'moved' });
   // also when it was there already: the run before may have been cut right here

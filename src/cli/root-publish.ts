@@ -146,7 +146,9 @@ async function send(
   const sent = await bringUpChannel(context.platform, fleet, target, asked);
   end();
   if (!sent.ok || !sent.value) return sent.ok ? ok(null) : sent;
-  return ok(await afterPush(context, fleet, sent.value, { ...how, to: registry.name }));
+  return ok(
+    await afterPush(context, fleet, sent.value, { ...how, to: registry.name, roots: true }),
+  );
 }
 
 async function keep(

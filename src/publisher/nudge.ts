@@ -10,6 +10,7 @@ import { versions } from '#link/mqtt-version.ts';
 import { checkTopicRoot, defaultTopicRoot, topicOf } from '#link/topics.ts';
 import type { MqttConnection } from '#platform/mqtt.ts';
 import type { Platform } from '#platform/platform.ts';
+import type { Envelope } from '#state/envelope.ts';
 import { LIMITS } from '#state/limits.ts';
 import { pointText } from '#state/point.ts';
 import { type Nudge, writeNudge } from '#wire/nudge.ts';
@@ -29,12 +30,15 @@ export interface Nudged {
   readonly tooLarge: Fault | null;
 }
 
-/** @param how.push  carry envelope, roots and contents, where one message holds them */
+/**
+ * @param how.push  carry envelope, roots and contents, where one message holds them
+ * @param how.roots  carry the roots at least: a head whose number has not changed wakes nobody
+ */
 export async function nudge(
   platform: Platform,
   fleet: Fleet,
   head: SignedState,
-  how: { readonly push: boolean } = { push: false },
+  how: { readonly push: boolean; readonly roots?: boolean } = { push: false },
 ): Promise<Result<Nudged>> {
   const broker = fleet.config.mqtt;
   if (!broker) return refuse('publish.no-broker', {});
@@ -45,7 +49,8 @@ export async function nudge(
   const pushed = how.push ? await pushMessage(fleet, head) : null;
   const tooLarge = pushed?.ok === false && pushed.fault.code === TOO_LARGE ? pushed.fault : null;
   if (pushed?.ok === false && !tooLarge) return pushed;
-  const payload = pushed?.ok ? pushed.value : writeNudge(hintOf(head));
+  const hint = { ...hintOf(head), roots: how.roots ? rootsThatFit(fleet) : [] };
+  const payload = pushed?.ok ? pushed.value : writeNudge(hint);
   const connection = await connect(platform, fleet);
   if (!connection.ok) return connection;
   const carried = pushed?.ok === true;
@@ -83,15 +88,20 @@ async function pushMessage(fleet: Fleet, head: SignedState): Promise<Result<Uint
     if (!content.ok) return content;
     contents.push(content.value);
   }
-  // the newest, which devices lack: a device that lacks more takes them from a registry or bundle
-  const roots = fleet.chain.slice(1).slice(-LIMITS.rootStepsMax);
-  const message = writeNudge({
-    ...hintOf(head),
-    envelope,
-    roots: roots.map((link) => link.envelope),
-    contents,
-  });
+  const message = writeNudge({ ...hintOf(head), envelope, roots: rootsThatFit(fleet), contents });
   return message.length <= MESSAGE_MAX ? ok(message) : tooLargeToPush(state, message.length);
+}
+
+/** The newest, which devices lack: one that lacks more takes them from a registry or bundle. */
+function rootsThatFit({ chain }: Fleet): readonly Envelope[] {
+  let left = MESSAGE_MAX / 2;
+  const newest = chain.slice(1).slice(-LIMITS.rootStepsMax).toReversed();
+  const beyond = newest.findIndex(({ bytes }) => {
+    left -= bytes.length; // JSON, so longer than what is sent
+    return left < 0;
+  });
+  const fit = beyond < 0 ? newest : newest.slice(0, beyond);
+  return fit.toReversed().map(({ envelope }) => envelope);
 }
 
 function tooLargeToPush({ channel, point }: SignedState['state'], size: number): Result<never> {

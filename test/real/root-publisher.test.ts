@@ -5,6 +5,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'bun:test';
 import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { type BrokerConfig, openBroker } from '#link/mqtt-broker.ts';
 import { sha256 } from '#state/digest.ts';
 import { readNudge } from '#wire/nudge.ts';
 import { run } from '../support/command.ts';
@@ -349,6 +350,31 @@ if (dockerRegistry === null) {
         for (const { digest } of shown[0]?.blobs ?? []) expect(carried).toContain(digest);
         expect(carried.length).toBe((shown[0]?.blobs.length ?? 0) + 1); // and the documents
         expect(nudge.value.envelope?.payload).toBeDefined();
+      });
+
+      test('the nudge of root publish carries the roots: the number alone would wake nobody', async () => {
+        await publish('plant', '--no-nudge');
+        const ear = Promise.withResolvers<Uint8Array>();
+        const url = `mqtt://127.0.0.1:${broker.port}`;
+        const open = { url, protocol: 'auto', auth: null, tls: null, proxy: null, insecure: false };
+        const plausible = { floorMs: 0, wallPlausible: true };
+        const opened = await openBroker(desk.platform, open as BrokerConfig, plausible, {
+          clientId: 'ear',
+          version: 5,
+          keepaliveSeconds: 30,
+          sessionExpirySeconds: 0,
+          onMessage: (_topic, payload) => ear.resolve(payload),
+          onClosed: () => undefined,
+        });
+        if (!opened.ok) throw new Error(opened.fault.message);
+        const { fleet } = await desk.json<{ fleet: string }>(['root', 'show', '-C', 'plant']);
+        await opened.value.subscribe([`holdfast/v1/${fleet}/c/stable/nudge`]);
+        await rotate();
+        await publishRoot();
+        const nudge = readNudge(await ear.promise);
+        await opened.value.end();
+        expect(nudge.ok && nudge.value).toMatchObject({ envelope: null, sequence: 1n });
+        expect(nudge.ok && nudge.value.roots).toHaveLength(1);
       });
 
       test('what is larger than a message is a hint alone, not retained, with a warning', async () => {
