@@ -22,6 +22,7 @@ import { type Drift, drift } from './drift.ts';
 import { type Finder, finder } from './find.ts';
 import { type Follower, follower } from './follow.ts';
 import type { Candidate } from './found.ts';
+import { quiet } from './quiet.ts';
 import { type Runner, runner } from './runner.ts';
 import { type AgentRuntimes, openRuntimes } from './runtimes.ts';
 import { type Links, openLinks } from './sources.ts';
@@ -212,6 +213,7 @@ function loopOf(
       wires.changed('detail');
     },
   });
+  const stir = quiet(clock, platform.memory, () => run.busy);
   let ready = false;
   const whole = agent({
     context,
@@ -230,8 +232,12 @@ function loopOf(
     ready() {
       ready = true;
       given.program.ready();
+      stir();
     },
-    looked: (end) => tellSchedule(triggers.schedule, end),
+    looked(end) {
+      tellSchedule(triggers.schedule, end);
+      if (end.kind === 'applied' || end.kind === 'refused') stir();
+    },
     collect: () => collectNow(context, follower),
     watchHealth: (current) => runtimes.monitor.watch(current),
   });

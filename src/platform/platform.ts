@@ -6,6 +6,7 @@ import type { Inflate } from './inflate.ts';
 import type { Listener } from './listener.ts';
 import type { Locks } from './locks.ts';
 import type { Log } from './log.ts';
+import type { Memory } from './memory.ts';
 import type { Mqtt } from './mqtt.ts';
 import type { MqttListener } from './mqtt-listener.ts';
 import type { Processes } from './processes.ts';
@@ -29,5 +30,6 @@ export interface Platform {
   readonly inflate: Inflate;
   readonly listener: Listener;
   readonly keyFiles: KeyFiles;
+  readonly memory: Memory;
   readonly log: Log;
 }

@@ -42,6 +42,7 @@ export function bunPlatform(options: PlatformOptions): Platform {
     inflate: systemInflate(),
     listener: systemListener(),
     keyFiles: systemKeyFiles(),
+    memory: { release: () => Bun.shrink() },
     locks: sqliteLocks(),
     log: systemLog({ level: options.logLevel, format: options.logFormat, clock }),
   };
