@@ -4,7 +4,7 @@
  */
 import type { CliContext } from '#cli/context.ts';
 import { EXIT } from '#cli/exit.ts';
-import { faultText, hostileEnvironment } from '#cli/startup.ts';
+import { faultText, hostileEnvironment, openExecutable } from '#cli/startup.ts';
 import { buildVersion } from '#cli/version.ts';
 import { AddonRefused } from '#platform/bun/native-addon.ts';
 import { type Self, thisProcess } from '#platform/node/self.ts';
@@ -14,7 +14,7 @@ self.onUncaught((error) => self.exit(complain(error)));
 self.exit(await main());
 
 async function main(): Promise<number> {
-  const hostile = hostileEnvironment(self.env);
+  const hostile = hostileEnvironment(self.env) ?? openExecutable(self);
   if (hostile !== null) {
     process.stderr.write(faultText(hostile));
     return EXIT.usage;

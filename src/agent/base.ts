@@ -54,6 +54,8 @@ export function openBase(
   config: AgentConfig,
   program: ProgramVersion,
 ): Result<Base> {
+  const { uid, bequeathsCapabilities } = platform.processes.self;
+  if (bequeathsCapabilities) return refuse('config.ambient-capabilities', { uid });
   const rootBytes = platform.files.readFile(config.trust.root, LIMITS.rootBytes);
   if (!rootBytes.ok) {
     const reason = rootBytes.fault.message;

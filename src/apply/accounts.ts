@@ -26,10 +26,11 @@ export function accountOf(
   const name = who.user ?? rules.defaultUser;
   const found = name === null ? ok(null) : processes.user(name, null);
   if (!found.ok) return found;
-  const { uid: own } = processes.self;
+  const { uid: own, becomesOthers } = processes.self;
   const uid = found.value?.uid ?? own;
   if (uid === 0 && !rules.allowRoot) return refuse('apply.root-denied', { deployment, component });
-  if (own === 0 || uid === own) return own === 0 ? found : ok(null);
+  if (own !== 0 && uid === own) return ok(null);
+  if (becomesOthers) return found;
   return refuse('apply.user-denied', { deployment, component, user: name ?? '', uid: own });
 }
 

@@ -15,6 +15,15 @@ export function hostileEnvironment(
   return names.length === 0 ? null : fault('config.environment', { names });
 }
 
+/** Whoever runs such a file has its capabilities: every command of it is refused. */
+export function openExecutable(own: {
+  readonly openToOthers: boolean;
+  readonly executable: string;
+}): Fault | null {
+  const { openToOthers, executable } = own;
+  return openToOthers ? fault('config.open-executable', { file: executable }) : null;
+}
+
 /** A fault as a person reads it when there is no terminal to render it yet. */
 export function faultText({ code, message, remedy }: Fault): string {
   return `holdfast: ${code}: ${message}\n${remedy}\n`;

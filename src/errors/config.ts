@@ -28,6 +28,19 @@ export const configFaults = {
       `the environment sets ${d.names.join(', ')}, which would change what this program does`,
     remedy: 'Unset the variables named and start again (systemd: UnsetEnvironment=).',
   },
+  'config.ambient-capabilities': {
+    retry: 'operator',
+    says: (d: { uid: number }) =>
+      `the agent, uid ${d.uid}, has ambient capabilities: programs it starts would inherit them`,
+    remedy:
+      'Give them to the file instead (setcap, docs/install.md), not with AmbientCapabilities=.',
+  },
+  'config.open-executable': {
+    retry: 'operator',
+    says: (d: { file: string }) =>
+      `${d.file} has capabilities and everybody may run it, so everybody would have them`,
+    remedy: 'Let only the agent run it: chown root:holdfast-agent, chmod 750, setcap again.',
+  },
   'config.unreadable': {
     retry: 'operator',
     says: (d: { file: string; reason: string }) => `${d.file} cannot be read: ${d.reason}`,

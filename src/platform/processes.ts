@@ -25,7 +25,21 @@ export interface Processes {
   bootId(): string;
   /** uid and gids of a user by name or decimal id, group optional; `platform.no-user` */
   user(user: string, group: string | null): Result<{ readonly uid: number; readonly gid: number }>;
-  readonly self: { readonly pid: number; readonly uid: number; readonly isInit: boolean };
+  readonly self: OwnProcess;
+}
+
+export interface OwnProcess {
+  readonly pid: number;
+  readonly uid: number;
+  readonly isInit: boolean;
+  /** Root, or a user with CAP_SETUID and CAP_SETGID: programs may be started as others. */
+  readonly becomesOthers: boolean;
+  /**
+   * Another user than root whose programs would inherit grave capabilities (the ambient set). Those
+   * of root are taken by the kernel when a program becomes another user; these are not.
+   * @see capabilities(7)
+   */
+  readonly bequeathsCapabilities: boolean;
 }
 
 export interface Program {

@@ -12,11 +12,13 @@ import { assert, ok, type Refused, type Result, refuse, refused } from '#errors/
 import type {
   Child,
   Instance,
+  OwnProcess,
   Processes,
   ProcessIdentity,
   Program,
   RunEnd,
 } from '#platform/processes.ts';
+import { bequeathsGrave, canBecomeOthers, ownCapabilities } from './capabilities.ts';
 import { attempt, errnoFault, errnoOf } from './errno.ts';
 import { isLive, pids, readEnvironment, readStat, readUid, sessionMembers } from './proc.ts';
 import { findUser } from './users.ts';
@@ -54,11 +56,19 @@ export function systemProcesses(): Processes {
     session: (session) => sessionMembers(session).map(({ pid }) => pid),
     bootId,
     user: (user, group) => findUser(user, group),
-    self: {
-      pid: process.pid,
-      uid: process.geteuid?.() ?? -1,
-      isInit: process.pid === 1,
-    },
+    self: ownProcess(),
+  };
+}
+
+function ownProcess(): OwnProcess {
+  const uid = process.geteuid?.() ?? -1;
+  const capabilities = ownCapabilities();
+  return {
+    pid: process.pid,
+    uid,
+    isInit: process.pid === 1,
+    becomesOthers: canBecomeOthers(uid, capabilities),
+    bequeathsCapabilities: bequeathsGrave(uid, capabilities),
   };
 }
 

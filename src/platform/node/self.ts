@@ -1,5 +1,6 @@
 /** The process itself: what main.ts needs of it. */
 import { execPath } from 'node:process';
+import { isOpenToOthers, ownCapabilities } from './capabilities.ts';
 
 export type Signal = 'SIGTERM' | 'SIGINT' | 'SIGHUP' | 'SIGUSR1' | 'SIGUSR2';
 
@@ -11,6 +12,8 @@ export interface Self {
   /** the file that runs */
   readonly executable: string;
   readonly pid: number;
+  /** has capabilities from its file, which others may run as well */
+  readonly openToOthers: boolean;
   readonly workingDirectory: string;
   readonly versions: Readonly<Record<string, string | undefined>>;
   /** Calls on each of these signals, instead of ending; the returned function stops that. */
@@ -33,6 +36,7 @@ export function thisProcess(): Self {
     env,
     executable: execPath,
     pid: process.pid,
+    openToOthers: isOpenToOthers(process.geteuid?.() ?? -1, ownCapabilities(), execPath),
     workingDirectory: process.cwd(),
     versions: process.versions,
     onSignal(signals, call) {

@@ -6,10 +6,10 @@ import { ok } from '#errors/fault.ts';
 import type { Processes } from '#platform/processes.ts';
 import { manualClock } from '../../support/manual-clock.ts';
 
-function processes(uid: number): Processes {
+function processes(uid: number, becomesOthers = uid === 0): Processes {
   const users: Record<string, number> = { root: 0, plc: 1000, other: 1001 };
   return {
-    self: { pid: 1, uid, isInit: false },
+    self: { pid: 1, uid, isInit: false, becomesOthers },
     user: (name: string) => ok({ uid: users[name] ?? 0, gid: users[name] ?? 0 }),
     signalSession: () => ok(undefined),
     session: () => [4711],
@@ -38,6 +38,16 @@ describe('as whom a program runs', () => {
       expect(said).toBe(ends);
     });
   }
+
+  test('with CAP_SETUID and CAP_SETGID an agent of its own user starts programs as others', () => {
+    const rules = { defaultUser: 'plc', allowRoot: false };
+    expect(accountOf(processes(1000, true), rules, who('other'))).toMatchObject({
+      value: { uid: 1001 },
+    });
+    expect(accountOf(processes(1000, true), rules, who('plc'))).toEqual(ok(null));
+    const root = accountOf(processes(1000, true), rules, who('root'));
+    expect(!root.ok && root.fault.code).toBe('apply.root-denied');
+  });
 });
 
 test('a program that even SIGKILL does not end (a disk that hangs) is told: apply.stop-failed', async () => {

@@ -1,6 +1,6 @@
 /** What is refused before anything of the program is loaded, and what it calls itself. */
 import { describe, expect, test } from 'bun:test';
-import { faultText, hostileEnvironment } from '#cli/startup.ts';
+import { faultText, hostileEnvironment, openExecutable } from '#cli/startup.ts';
 import { buildVersion, versionLine } from '#cli/version.ts';
 
 describe('L02: the environment at start', () => {
@@ -31,6 +31,13 @@ describe('L02: the environment at start', () => {
       /^holdfast: config\.environment: .*BUN_OPTIONS, BUN_BE_BUN.*\nUnset .*\n$/,
     );
   });
+});
+
+test('an executable whose capabilities everybody would have is refused, others are not', () => {
+  const executable = '/usr/bin/holdfast';
+  expect(openExecutable({ executable, openToOthers: false })).toBeNull();
+  const fault = openExecutable({ executable, openToOthers: true });
+  expect(fault?.code).toBe('config.open-executable');
 });
 
 describe('the version', () => {
