@@ -1,8 +1,8 @@
 /**
- * `holdfast doctor`: config, clock, disk, link, trust: what is wrong and what to do. Works without
+ * `holdfast doctor`: config, clock, disk, link, trust, weaknesses: what to do. Works without
  * an agent and changes nothing; with a running agent the lock and the sockets say so.
  */
-import type { Code, Fault, Result } from '#errors/fault.ts';
+import type { Result } from '#errors/fault.ts';
 import { type HttpLink, httpLink } from '#link/http.ts';
 import { openBroker } from '#link/mqtt-broker.ts';
 import { registry } from '#link/registry.ts';
@@ -12,26 +12,15 @@ import type { Root } from '#state/root.ts';
 import { channelOf } from '#state/root.ts';
 import { openRoot } from '#trust/root-chain.ts';
 import { instantText, type TimeView, viewTime } from '#trust/time.ts';
-import type { AgentConfig, AuthSettings, TlsSettings } from './config.ts';
+import { type Finding, good, note, weak, wrong } from './finding.ts';
+import { type WeaknessInput, weaknesses } from './weaknesses.ts';
 
-export type Severity = 'ok' | 'note' | 'warning' | 'error';
-
-export interface Finding {
-  readonly about: string;
-  readonly severity: Severity;
-  readonly code: Code | '';
-  readonly message: string;
-  readonly remedy: string;
-}
-
-export interface DoctorInput {
+export interface DoctorInput extends WeaknessInput {
   readonly platform: Platform;
-  readonly config: AgentConfig;
   /** Unix ms */
   readonly buildTime: number;
 }
 
-const WORLD = 0o007;
 const CONNECT_S = 30;
 
 export async function doctor(input: DoctorInput): Promise<readonly Finding[]> {
@@ -46,25 +35,12 @@ export async function doctor(input: DoctorInput): Promise<readonly Finding[]> {
     ...clock(time),
     ...trust(input, root, time),
     ...disk(input),
-    ...secrets(input),
+    ...weaknesses(input),
     ...(await registries(input, http)),
     ...(await broker(input, time)),
   ];
   http.close();
   return findings;
-}
-
-export function wrong(about: string, fault: Fault, severity: Severity = 'error'): Finding {
-  const { code, message, remedy } = fault;
-  return { about, severity, code, message, remedy };
-}
-
-function good(about: string, message: string): Finding {
-  return { about, severity: 'ok', code: '', message, remedy: '' };
-}
-
-function weak(about: string, message: string, remedy: string): Finding {
-  return { about, severity: 'warning', code: '', message, remedy };
 }
 
 function clock(time: TimeView): readonly Finding[] {
@@ -131,7 +107,7 @@ function disk({ platform, config }: DoctorInput): readonly Finding[] {
       const missing = directory.fault.code === 'platform.missing';
       findings.push(
         missing
-          ? { ...good('disk', `${about} ${path} does not exist yet`), severity: 'note' }
+          ? note('disk', `${about} ${path} does not exist yet`)
           : wrong('disk', directory.fault),
       );
       continue;
@@ -159,40 +135,6 @@ function room(
   );
 }
 
-/** World-readable secrets and plain transport. */
-function secrets({ platform, config }: DoctorInput): readonly Finding[] {
-  const paths = [...config.registries, ...(config.mqtt ? [config.mqtt] : [])].flatMap(
-    ({ auth, tls }) => [...secretFiles(auth, tls)],
-  );
-  const findings = paths.flatMap((path) => secret(platform, path));
-  if (config.mqtt?.url.startsWith('mqtt:') && config.mqtt.insecure) {
-    findings.push(weak('link', 'MQTT is not encrypted', 'Use mqtts:// with a CA.'));
-  }
-  return findings;
-}
-
-function secretFiles(auth: AuthSettings, tls: TlsSettings | null): readonly string[] {
-  const files = auth
-    ? 'tokenFile' in auth
-      ? [auth.tokenFile]
-      : [auth.usernameFile, auth.passwordFile]
-    : [];
-  return tls?.key === undefined ? files : [...files, tls.key];
-}
-
-function secret({ files }: Platform, path: string): readonly Finding[] {
-  const slash = path.lastIndexOf('/');
-  const directory = files.open(path.slice(0, slash) || '/', { follow: true });
-  if (!directory.ok) return [wrong('secrets', directory.fault)];
-  const entry = directory.value.stat(path.slice(slash + 1));
-  directory.value.close();
-  if (!entry.ok) return [wrong('secrets', entry.fault)];
-  if (!entry.value)
-    return [weak('secrets', `${path} does not exist`, 'Create it, or take it out of agent.yaml.')];
-  if ((entry.value.mode & WORLD) === 0) return [];
-  return [weak('secrets', `${path} can be read by everybody`, `chmod 600 ${path}`)];
-}
-
 async function registries({ config }: DoctorInput, http: HttpLink): Promise<readonly Finding[]> {
   const findings: Finding[] = [];
   for (const settings of config.registries) {
@@ -211,10 +153,7 @@ async function registries({ config }: DoctorInput, http: HttpLink): Promise<read
       );
   }
   if (config.registries.length === 0) {
-    findings.push({
-      ...good('registry', 'none configured: states come by bundle'),
-      severity: 'note',
-    });
+    findings.push(note('registry', 'none configured: states come by bundle'));
   }
   return findings;
 }
@@ -224,8 +163,7 @@ async function broker(
   time: TimeView,
 ): Promise<readonly Finding[]> {
   const { mqtt } = config;
-  if (!mqtt)
-    return [{ ...good('mqtt', 'none configured: the schedule alone looks'), severity: 'note' }];
+  if (!mqtt) return [note('mqtt', 'none configured: the schedule alone looks')];
   const opened = await openBroker(platform, mqtt, time, {
     clientId: `holdfast-doctor-${Buffer.from(platform.random.bytes(6)).toString('hex')}`,
     version: mqtt.protocol === '5' ? 5 : 4,

@@ -1,7 +1,8 @@
 /** `holdfast doctor`: config, clock, disk, link, trust. Works without an agent; changes nothing. */
 import { type Command, Option } from 'commander';
 import { readConfig } from '#agent/config.ts';
-import { doctor, type Finding, type Severity, wrong } from '#agent/doctor.ts';
+import { doctor } from '#agent/doctor.ts';
+import { type Finding, type Severity, wrong } from '#agent/finding.ts';
 import type { CliContext } from './context.ts';
 import { EXIT } from './exit.ts';
 import { printed } from './local.ts';
@@ -34,7 +35,10 @@ async function run(context: CliContext, options: Options): Promise<void> {
   const { platform, terminal, version } = context;
   const config = readConfig(platform.files, resolvePath(context, options.config));
   const findings = config.ok
-    ? await doctor({ platform, config: config.value, buildTime: version.buildTime })
+    ? await doctor({
+        ...{ platform, config: config.value, buildTime: version.buildTime },
+        ...{ env: context.env, executable: context.executable },
+      })
     : [wrong('configuration', config.fault)];
   terminal.out(
     printed(options.output, findings, {

@@ -3,7 +3,7 @@
  * `agent --once`, and what `doctor` finds.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { chmodSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { run } from '../support/command.ts';
 import { AT_1970, faketime } from '../support/dead-clock.ts';
@@ -98,10 +98,15 @@ describe('doctor', () => {
     readonly message: string;
     readonly remedy: string;
   }
-  const doctor = async (settings: Record<string, unknown>, wrap: readonly string[] = []) => {
+  const doctor = async (
+    settings: Record<string, unknown>,
+    wrap: readonly string[] = [],
+    env: Readonly<Record<string, string>> = {},
+  ) => {
     const config = join(plant.folder, 'doctor.yaml');
     writeFileSync(config, JSON.stringify({ ...device.config, ...settings }));
-    const ended = await run([...wrap, holdfast, 'doctor', '-o', 'json', '--config', config]);
+    const command = [...wrap, holdfast, 'doctor', '-o', 'json', '--config', config];
+    const ended = await run(command, { env });
     const findings = JSON.parse(ended.out) as readonly Finding[];
     for (const { severity, remedy } of findings) {
       if (severity === 'warning' || severity === 'error') expect(remedy).not.toBe('');
@@ -143,6 +148,29 @@ describe('doctor', () => {
       expect(findings.map(({ remedy }) => remedy)).toContain(`chmod 600 ${password}`);
     },
   );
+
+  real(title('warns of what an attacker on the device or its network could use'), async () => {
+    const open = join(plant.folder, 'open');
+    mkdirSync(open);
+    chmodSync(open, 0o777);
+    const registries = [{ url: plant.registry, insecure: true }];
+    const settings = { registries, channels: [{ name: 'canary', allow: { roots: [open] } }] };
+    const { code, findings } = await doctor(settings, [], { NODE_OPTIONS: '--no-warnings' });
+    expect(code).toBe(0);
+    const told = findings.filter(({ severity }) => severity === 'warning');
+    expect(told.map(({ message }) => message)).toEqual(
+      expect.arrayContaining([
+        `${plant.registry} is not encrypted`,
+        `${plant.registry}: no client certificate, the device is nobody there`,
+        `${open} can be changed by everybody: with it a target root`,
+        'NODE_OPTIONS is set: it can change what runs in this program or whom it trusts',
+        'a signed state may run programs as root',
+      ]),
+    );
+    expect(findings).toContainEqual(
+      expect.objectContaining({ severity: 'note', about: 'sockets', code: '' }),
+    );
+  });
 
   real(title('ends with 2 where registry, broker or root cannot be used'), async () => {
     const root = join(plant.folder, 'broken.json');
