@@ -2,6 +2,9 @@
  * `npm run build` makes dist/holdfast for this machine, `npm run build -- --target linux-arm64`
  * dist/holdfast-linux-arm64 on any linux-x64 machine (`--target all`: every folder of targets/).
  * Nothing is read beside the executable when it runs: no .env, bunfig.toml, tsconfig or package.json.
+ *
+ * For this machine's kind the bytecode is made now instead of at each start
+ * (docs/decisions/0009-bytecode.md). It is not the same bytes twice: `--reproducible` leaves it out.
  */
 import { mkdirSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,7 +18,7 @@ import { runtimeFor } from './runtime.ts';
 import { hostTarget, ROOT, readTarget, type Target, targetNames } from './targets.ts';
 
 /** @returns the path of the executable */
-export async function build(name: string): Promise<string> {
+export async function build(name: string, { reproducible = false } = {}): Promise<string> {
   const started = performance.now();
   const target = readTarget(name);
   const addon = await addonFor(target);
@@ -26,6 +29,9 @@ export async function build(name: string): Promise<string> {
     entrypoints: [join(ROOT, 'src/main.ts')],
     minify: true,
     sourcemap: 'none',
+    // Bun makes it for the machine that it runs on.
+    bytecode: !reproducible && name === hostTarget(),
+    format: 'esm',
     define: { HOLDFAST_BUILD: JSON.stringify(await versionOf(target)) },
     plugins: [lmdbAddon(addon)],
     compile: {
@@ -105,7 +111,11 @@ async function git(...command: string[]): Promise<string | null> {
 }
 
 if (import.meta.main) {
-  const { values } = parseArgs({ options: { target: { type: 'string' } } });
+  const { values } = parseArgs({
+    options: { target: { type: 'string' }, reproducible: { type: 'boolean', default: false } },
+  });
   const wanted = values.target ?? hostTarget();
-  for (const name of wanted === 'all' ? targetNames() : [wanted]) await build(name);
+  for (const name of wanted === 'all' ? targetNames() : [wanted]) {
+    await build(name, values);
+  }
 }
