@@ -56,7 +56,8 @@ export function openYaml(bytes: Uint8Array, file: string): Result<YamlDocument> 
   const [document, ...more] = new Composer(COMPOSER).compose(tokens, true, text.length);
   if (document === undefined || more.length > 0) return at(0, 'expected one YAML document');
   const problem = document.errors[0] ?? document.warnings[0];
-  if (problem !== undefined) return at(problem.pos[0], `not well-formed: ${problem.message}`);
+  if (problem !== undefined)
+    return at(problem.pos[0], `not well-formed: ${plain(problem.message)}`);
   const read = readNode(document.contents);
   if ('expected' in read) return at(read.offset, `expected ${read.expected}`);
   return ok({
@@ -110,7 +111,8 @@ function barredToken(tokens: readonly CST.Token[]): Barred | null {
   for (const token of tokens.toReversed()) stack.push({ token, depth: 0 });
   for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
     const { token, depth } = next;
-    if (token.type === 'error') return { offset: token.offset, expected: `YAML; ${token.message}` };
+    if (token.type === 'error')
+      return { offset: token.offset, expected: `YAML; ${plain(token.message)}` };
     const expected = BARRED.get(token.type);
     if (expected !== undefined) return { offset: token.offset, expected };
     if (depth > LIMITS.yamlDepth) {
@@ -228,3 +230,11 @@ function readScalar(node: ScalarNode): Placed | Barred {
 function offsetOf(node: Ranged): number {
   return node.range?.[0] ?? 0;
 }
+
+/** The parser's messages repeat what stands there: nothing that a terminal would obey, and no more. */
+function plain(message: string): string {
+  return message.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]+/gu, ' ').slice(0, MESSAGE_MAX);
+}
+
+/** characters */
+const MESSAGE_MAX = 200;

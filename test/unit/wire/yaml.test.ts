@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'bun:test';
 import * as v from 'valibot';
 import { byteSize, closed, duration, readYaml } from '#wire/yaml.ts';
+import { openYaml } from '#wire/yaml-document.ts';
 import { bytesOf, codeOf, granted, messageOf } from '../../support/wire-samples.ts';
 
 const anything = v.unknown();
@@ -193,4 +194,12 @@ describe('hostile documents of 200 KB end in a moment', () => {
     );
     expect(messageOf(read(lines.join('\n')))).toContain('no anchor');
   });
+});
+
+test('N13: what the parser repeats of the text comes without its controls', () => {
+  for (const text of ['|\u00000700', '| : &\t\u001b[2J', '>../\u0000\u202e']) {
+    const message = messageOf(openYaml(bytesOf(text), 'x.yaml'));
+    expect(message).toStartWith('x.yaml:1:');
+    expect(message).not.toMatch(/[\p{Cc}\p{Cf}]/u);
+  }
 });
