@@ -87,8 +87,9 @@ function ended(parts: CycleParts, found: Exclude<Found, { kind: 'candidate' }>):
 function notMade(parts: CycleParts, candidate: Candidate, fault: Fault): CycleEnd {
   parts.follower.noteFault(fault, candidate.state.point, candidate.via);
   parts.changed();
-  const kind = fault.retry === 'never' ? 'refused' : 'waiting';
-  return { kind, fault, offered: textOf(candidate) };
+  const refused = fault.retry === 'never';
+  if (refused) parts.finder.refuse(candidate, fault);
+  return { kind: refused ? 'refused' : 'waiting', fault, offered: textOf(candidate) };
 }
 
 function report(parts: CycleParts, candidate: Candidate, outcome: Outcome): CycleEnd {
@@ -104,6 +105,7 @@ function report(parts: CycleParts, candidate: Candidate, outcome: Outcome): Cycl
       return { kind: 'superseded', offered };
     case 'rejected':
       // Whoever has to act: this state does not come again.
+      parts.finder.refuse(candidate, outcome.fault);
       parts.follower.noteRefusal(outcome.fault, candidate.state.point, candidate.via);
       return { kind: 'refused', fault: outcome.fault, offered };
     case 'waiting':

@@ -12,7 +12,7 @@ import type { Via } from '#state/status.ts';
 import type { Wake } from '#triggers/trigger.ts';
 import { verifyStatement } from '#trust/verify.ts';
 import { findPushed, isHigher, type Looking, nothingPushed } from './find-pushed.ts';
-import type { Found, Look } from './found.ts';
+import type { Candidate, Found, Look } from './found.ts';
 import {
   again,
   foundOf,
@@ -32,6 +32,8 @@ export interface Finder {
   find(wake: Wake, signal: AbortSignal): Promise<Found>;
   /** The state behind this manifest is applied: its digest alone needs no second look. */
   settle(manifestDigest: Digest): void;
+  /** A candidate that this device cannot apply: the same bytes are not tried again, nor do they hide others. */
+  refuse(candidate: Candidate, why: Fault): void;
   /** Judges a statement that is on disk already (a state to resume). */
   judge(envelope: Envelope, via: Via, startedAt: number): Found;
   forget(): void;
@@ -61,6 +63,18 @@ export function finder(input: FinderInput): Finder {
         found: { kind: 'current', source: '' },
       } as const;
       remember(memory, manifestDigest, entry);
+    },
+    refuse({ manifestDigest, via, source, state }, why) {
+      if (!manifestDigest) return;
+      const told = { offered: state.point, attack: false, again: false };
+      const found = {
+        kind: 'refused',
+        fault: why,
+        via,
+        source: source?.name ?? '',
+        ...told,
+      } as const;
+      remember(memory, manifestDigest, { key: keyOf(input.trusted()), found });
     },
     judge(envelope, via, startedAt) {
       const offer = { envelope, roots: [], via, sourceHighest: null };
