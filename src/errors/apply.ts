@@ -74,7 +74,7 @@ export const applyFaults = {
     retry: 'operator',
     says: (d: { deployment: string; component: string; user: string; uid: number }) =>
       `${d.deployment}: ${d.component} needs user ${d.user}; the agent, uid ${d.uid}, cannot switch`,
-    remedy: 'Run the agent as root or with CAP_SETUID and CAP_SETGID, or name the user it runs as.',
+    remedy: 'Run the agent as root or as docs/install.md says, or name the user that it runs as.',
   },
   'apply.program-missing': {
     retry: 'never',

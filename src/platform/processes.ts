@@ -32,7 +32,7 @@ export interface OwnProcess {
   readonly pid: number;
   readonly uid: number;
   readonly isInit: boolean;
-  /** Root, or a user with CAP_SETUID and CAP_SETGID: programs may be started as others. */
+  /** Root, or a user that has what it takes to start programs as others, find and end them. */
   readonly becomesOthers: boolean;
   /**
    * Another user than root whose programs would inherit grave capabilities (the ambient set). Those

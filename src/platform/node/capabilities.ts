@@ -13,8 +13,8 @@ export interface Capabilities {
 
 const NONE: Capabilities = { effective: 0n, ambient: 0n };
 const OTHERS_EXECUTE = 0o001;
-const SETGID = 6;
-const SETUID = 7;
+/** KILL, SETGID, SETUID, SYS_PTRACE: to end such programs, to start them, to find them in /proc */
+const BECOMING_OTHERS = [5, 6, 7, 19];
 /**
  * Those that make their holder root or let it read, write or stop what is another user's: 0 to 9,
  * 16 to 22, SETFCAP, MAC_OVERRIDE, MAC_ADMIN, PERFMON, BPF. Not NET_BIND_SERVICE and its like, which
@@ -39,7 +39,7 @@ export function ownCapabilities(): Capabilities {
 }
 
 export function canBecomeOthers(uid: number, { effective }: Capabilities): boolean {
-  return uid === 0 || (has(effective, SETUID) && has(effective, SETGID));
+  return uid === 0 || BECOMING_OTHERS.every((number) => has(effective, number));
 }
 
 /** A user other than root hands them down: the kernel takes only root's at a change of user. */

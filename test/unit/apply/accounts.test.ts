@@ -39,7 +39,7 @@ describe('as whom a program runs', () => {
     });
   }
 
-  test('with CAP_SETUID and CAP_SETGID an agent of its own user starts programs as others', () => {
+  test('with the capabilities for it, an agent of its own user starts programs as others', () => {
     const rules = { defaultUser: 'plc', allowRoot: false };
     expect(accountOf(processes(1000, true), rules, who('other'))).toMatchObject({
       value: { uid: 1001 },

@@ -12,6 +12,7 @@ import {
 } from '#platform/node/capabilities.ts';
 
 const SETGID_SETUID = (1n << 6n) | (1n << 7n);
+const KILL_PTRACE = (1n << 5n) | (1n << 19n);
 const PORTS_AND_ALARMS = (1n << 10n) | (1n << 35n);
 const folder = mkdtempSync(join(tmpdir(), 'holdfast-capabilities-'));
 const executable = join(folder, 'holdfast');
@@ -31,9 +32,11 @@ test('are read from /proc/self/status; what does not say has none', () => {
 describe('become other users', () => {
   for (const [uid, effective, can] of [
     [0, 0n, true],
-    [1000, SETGID_SETUID, true],
-    [1000, 1n << 7n, false],
-    [1000, 1n << 6n, false],
+    [1000, SETGID_SETUID | KILL_PTRACE, true],
+    [1000, SETGID_SETUID, false],
+    [1000, KILL_PTRACE, false],
+    [1000, (1n << 7n) | KILL_PTRACE, false],
+    [1000, SETGID_SETUID | (1n << 19n), false],
     [1000, 0n, false],
   ] as const) {
     test(`uid ${uid} with ${effective.toString(16)}: ${can}`, () => {
