@@ -56,6 +56,7 @@ beforeAll(async () => {
   write(1);
   await plant.publish('stable');
   await device.start();
+  await device.linked();
   await device.command(['apply']);
   await device.applied('1.1');
   honest = await fetchArtifact(plant.registry, 'stable');

@@ -24,6 +24,7 @@ describe('states that come whole through the broker', () => {
       const settings = { registries: [] };
       const one = plant.device('broker-only', { channel: 'stable', settings });
       await one.start();
+      await one.linked();
       const contents = await contentsOf(plant.registry, artifact);
       const push = { epoch: 1n, sequence: 1n, envelope: artifact.envelope };
       await pushNudge(plant, 'stable', push);
@@ -62,6 +63,7 @@ describe('states that come whole through the broker', () => {
         await one.applied('1.3');
         await one.stop();
         await one.start();
+        await one.linked();
         await eventually('the retained push is told as stale', async () => {
           const refused = await refusedOf(one);
           return refused?.code === 'source.stale' && refused.attack === false;
@@ -90,6 +92,7 @@ describe('states that come whole through the broker', () => {
     await inWorld(parts, async ({ plant, state }) => {
       const one = plant.device('both', { channel: 'stable' });
       await one.start();
+      await one.linked();
       const envelope = state(at(5n));
       await pushNudge(plant, 'stable', { epoch: 1n, sequence: 5n, envelope });
       await one.applied('1.5');

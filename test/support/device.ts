@@ -58,6 +58,8 @@ export interface Device {
   configure(settings: Settings): void;
   /** Starts the agent and waits until its status says ready. */
   start(options?: Pick<DeviceOptions, 'wrap' | 'env'>): Promise<void>;
+  /** Waits until the link to the broker is up: what is sent before and not retained is lost. */
+  linked(): Promise<void>;
   /** Starts it and does not wait. */
   launch(options?: Pick<DeviceOptions, 'wrap' | 'env'>): ChildProcess;
   /** Ends the agent, its programs run on. */
@@ -129,6 +131,12 @@ export function makeDevice(plant: Site, id: string, options: DeviceOptions): Dev
     explain: () => ask<ExplainView>(runDir, '/v1/explain'),
     history: () => ask<readonly HistoryView[]>(runDir, '/v1/history?limit=50'),
     command: (args, how) => run([holdfast, ...args, '--run-dir', runDir], how),
+    async linked() {
+      await eventually(`${id} is linked`, async () => {
+        const status = await device.status().catch(() => null);
+        return status?.mqtt?.state === 'up';
+      });
+    },
     async applied(point) {
       const seen = { last: '' };
       await eventually(`${id} applies ${point}`, async () => {

@@ -63,6 +63,7 @@ async function worldOf(plant: Plant): Promise<World> {
     async device(id, settings = {}) {
       const device = plant.device(id, { channel: 'stable', settings });
       await device.start();
+      await device.linked();
       await device.command(['apply', bundle]);
       await device.applied('1.1');
       return device;
