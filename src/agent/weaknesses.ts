@@ -146,7 +146,13 @@ function rights({ platform, config }: WeaknessInput): readonly Finding[] {
     const remedy = 'Name a user in runtimes.process.user and take allowRoot out of agent.yaml.';
     findings.push(weak('rights', 'a signed state may run programs as root', remedy));
   }
-  if (platform.processes.self.uid !== 0 && config.process.user === null && programs) {
+  const { uid, findsOthers } = platform.processes.self;
+  if (uid === 0 && !findsOthers && programs) {
+    const message = 'root without CAP_SYS_PTRACE: a program of another user may be started twice';
+    const remedy = 'Add the capability (docker run --cap-add SYS_PTRACE), or name no users.';
+    findings.push(weak('rights', message, remedy));
+  }
+  if (uid !== 0 && config.process.user === null && programs) {
     const message = 'programs that name no user run as the agent and can read its key';
     const remedy =
       'Name another user in runtimes.process.user (docs/install.md, a user of its own).';

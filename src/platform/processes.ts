@@ -35,6 +35,11 @@ export interface OwnProcess {
   /** Root, or a user that has what it takes to start programs as others, find and end them. */
   readonly becomesOthers: boolean;
   /**
+   * It may read the environment of other users' processes (CAP_SYS_PTRACE; root in a container has it
+   * only when asked for): without it a program whose record was lost is not found again.
+   */
+  readonly findsOthers: boolean;
+  /**
    * Another user than root whose programs would inherit grave capabilities (the ambient set). Those
    * of root are taken by the kernel when a program becomes another user; these are not.
    * @see capabilities(7)

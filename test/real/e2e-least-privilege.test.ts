@@ -198,6 +198,17 @@ describe('an agent that is not root', () => {
   });
 });
 
+test.skipIf(lacking !== null)(
+  title('root without CAP_SYS_PTRACE, as in a container, is told by doctor'),
+  async () => {
+    const doctor = [plain, 'doctor', '-o', 'json', '--config', device.configFile];
+    const inContainer = ['setpriv', '--bounding-set=-sys_ptrace', '--inh-caps=-all'];
+    const SAID = 'root without CAP_SYS_PTRACE';
+    expect((await run([...inContainer, ...doctor])).out).toContain(SAID);
+    expect((await run(doctor)).out).not.toContain(SAID);
+  },
+);
+
 /** connect(2), and what it says when it does not. */
 const CONNECT = `use IO::Socket::UNIX; IO::Socket::UNIX->new(Peer => $ARGV[0]) ? print "open" : print "$!"`;
 

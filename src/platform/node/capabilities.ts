@@ -15,6 +15,7 @@ const NONE: Capabilities = { effective: 0n, ambient: 0n };
 const OTHERS_EXECUTE = 0o001;
 /** KILL, SETGID, SETUID, SYS_PTRACE: to end such programs, to start them, to find them in /proc */
 const BECOMING_OTHERS = [5, 6, 7, 19];
+const SYS_PTRACE = 19;
 /**
  * Those that make their holder root or let it read, write or stop what is another user's: 0 to 9,
  * 16 to 22, SETFCAP, MAC_OVERRIDE, MAC_ADMIN, PERFMON, BPF. Not NET_BIND_SERVICE and its like, which
@@ -40,6 +41,11 @@ export function ownCapabilities(): Capabilities {
 
 export function canBecomeOthers(uid: number, { effective }: Capabilities): boolean {
   return uid === 0 || BECOMING_OTHERS.every((number) => has(effective, number));
+}
+
+/** Linux 6.18 was seen to be content with SYS_ADMIN; older ones are not, so it is not counted on. */
+export function canFindOthers({ effective }: Capabilities): boolean {
+  return has(effective, SYS_PTRACE);
 }
 
 /** A user other than root hands them down: the kernel takes only root's at a change of user. */

@@ -18,7 +18,7 @@ import type {
   Program,
   RunEnd,
 } from '#platform/processes.ts';
-import { bequeathsGrave, canBecomeOthers, ownCapabilities } from './capabilities.ts';
+import { bequeathsGrave, canBecomeOthers, canFindOthers, ownCapabilities } from './capabilities.ts';
 import { attempt, errnoFault, errnoOf } from './errno.ts';
 import { isLive, pids, readEnvironment, readStat, readUid, sessionMembers } from './proc.ts';
 import { findUser } from './users.ts';
@@ -68,6 +68,7 @@ function ownProcess(): OwnProcess {
     uid,
     isInit: process.pid === 1,
     becomesOthers: canBecomeOthers(uid, capabilities),
+    findsOthers: canFindOthers(capabilities),
     bequeathsCapabilities: bequeathsGrave(uid, capabilities),
   };
 }

@@ -66,12 +66,14 @@ function configOf(settings: Settings): AgentConfig {
 interface Given {
   readonly env?: Readonly<Record<string, string>>;
   readonly uid?: number;
+  readonly findsOthers?: boolean;
   readonly clockDevices?: readonly string[];
 }
 
 /** Every one of them says what to do. */
 function found(settings: Settings = {}, given: Given = {}): readonly Finding[] {
-  const self = { uid: given.uid ?? process.getuid?.() ?? 0 };
+  const { findsOthers = true } = given;
+  const self = { uid: given.uid ?? process.getuid?.() ?? 0, findsOthers };
   const findings = weaknesses({
     platform: { files, processes: { self } as Processes },
     config: configOf(settings),
@@ -266,6 +268,13 @@ describe('rights', () => {
     expect(findings).toEqual([
       'warning rights: programs that name no user run as the agent and can read its key',
     ]);
+  });
+
+  test('root that does not find programs of other users again', () => {
+    const findings = told(found({}, { uid: 0, findsOthers: false }));
+    expect(findings).toContain(
+      'warning rights: root without CAP_SYS_PTRACE: a program of another user may be started twice',
+    );
   });
 
   test('the status for every local user is a note', () => {

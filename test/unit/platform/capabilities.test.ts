@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import {
   bequeathsGrave,
   canBecomeOthers,
+  canFindOthers,
   isOpenToOthers,
   ownCapabilities,
   parseCapabilities,
@@ -43,6 +44,11 @@ describe('become other users', () => {
       expect(canBecomeOthers(uid, { effective, ambient: 0n })).toBe(can);
     });
   }
+});
+
+test('find the programs of others: with CAP_SYS_PTRACE alone', () => {
+  expect(canFindOthers({ effective: 1n << 19n, ambient: 0n })).toBe(true);
+  expect(canFindOthers({ effective: ~(1n << 19n), ambient: 0n })).toBe(false);
 });
 
 describe('hand down what is grave', () => {
