@@ -76,13 +76,29 @@ for (const target of targetNames()) {
       for (const name of refused) expect(hostileEnvironment({ [name]: '1' })).not.toBeNull();
     });
 
-    withAnalyze(`systemd finds nothing to say about the units${reason(analyze)}`, () => {
-      const units = join(folder, target);
-      mkdirSync(units);
+    test('own-user.conf bounds the agent by the capabilities that docs/install.md sets', () => {
+      const bounding = /^CapabilityBoundingSet=(CAP_.*)$/m.exec(
+        readFileSync(file(target, 'own-user.conf'), 'utf8'),
+      );
+      const page = readFileSync(join(ROOT, 'docs/install.md'), 'utf8');
+      const set = /^setcap (\S+)\+ep /m.exec(page);
+      expect(set?.[1]?.split(',')).toEqual(bounding?.[1]?.toLowerCase().split(' '));
+    });
+
+    const both = ['the units', 'the units with own-user.conf'] as const;
+    withAnalyze.each(both)(`systemd finds nothing to say about %s${reason(analyze)}`, (which) => {
+      const units = join(folder, target, which);
+      mkdirSync(join(units, 'holdfast.service.d'), { recursive: true });
       const unit = readFileSync(file(target, 'holdfast.service'), 'utf8');
       // The program is not installed on this machine; any that is will do.
       const here = unit.replace('/usr/bin/holdfast', program('true') ?? '/bin/true');
       writeFileSync(join(units, 'holdfast.service'), here);
+      if (which === 'the units with own-user.conf') {
+        const own = readFileSync(file(target, 'own-user.conf'), 'utf8')
+          .replace('/usr/libexec/holdfast-agent', program('true') ?? '/bin/true')
+          .replace(/holdfast-agent$/gm, 'daemon');
+        writeFileSync(join(units, 'holdfast.service.d/own-user.conf'), own);
+      }
       copyFileSync(file(target, 'holdfast-ready.target'), join(units, 'holdfast-ready.target'));
       const command = ['verify', '--man=no', 'holdfast.service', 'holdfast-ready.target'];
       const ran = spawnSync(analyze ?? '', command, {
@@ -117,6 +133,9 @@ for (const target of targetNames()) {
         expect(group?.[2]).toBe('');
         expect(user?.[1]).toBe('65534');
         expect(group?.[1]).not.toBe('65534');
+        // Nor is the agent's own user, whose group alone may run the file with the capabilities.
+        const own = readFileSync(join(root, 'etc/group'), 'utf8');
+        expect(/^holdfast-agent:[^:]*:\d+:(.*)$/m.exec(own)?.[1]).toBe('');
       },
     );
   });
