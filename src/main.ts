@@ -4,7 +4,7 @@
  */
 import type { CliContext } from '#cli/context.ts';
 import { EXIT } from '#cli/exit.ts';
-import { faultText, hostileEnvironment, openExecutable } from '#cli/startup.ts';
+import { faultText, hostileEnvironment, openExecutable, settingsToAdd } from '#cli/startup.ts';
 import { buildVersion } from '#cli/version.ts';
 import { AddonRefused } from '#platform/bun/native-addon.ts';
 import { type Self, thisProcess } from '#platform/node/self.ts';
@@ -19,6 +19,8 @@ async function main(): Promise<number> {
     process.stderr.write(faultText(hostile));
     return EXIT.usage;
   }
+  const settings = settingsToAdd(self.args, self.env);
+  if (settings !== null) self.beginAgain(settings);
   try {
     return await runCommand(self);
   } catch (error) {

@@ -24,6 +24,21 @@ export function openExecutable(own: {
   return openToOthers ? fault('config.open-executable', { file: executable }) : null;
 }
 
+/**
+ * How the runtime is set for a program that lives long and has little to do
+ * (docs/decisions/0010-runtime-settings.md). It reads them when it starts.
+ */
+const AGENT_SETTINGS: Readonly<Record<string, string>> = { BUN_JSC_useDFGJIT: '0' };
+
+/** Null: there is nothing to set, or whoever started this has set it. */
+export function settingsToAdd(
+  args: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): Readonly<Record<string, string>> | null {
+  const missing = Object.entries(AGENT_SETTINGS).filter(([name]) => env[name] === undefined);
+  return args[0] === 'agent' && missing.length > 0 ? Object.fromEntries(missing) : null;
+}
+
 /** A fault as a person reads it when there is no terminal to render it yet. */
 export function faultText({ code, message, remedy }: Fault): string {
   return `holdfast: ${code}: ${message}\n${remedy}\n`;

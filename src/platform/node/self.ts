@@ -20,6 +20,11 @@ export interface Self {
   onSignal(signals: readonly Signal[], call: (signal: Signal) => void): () => void;
   /** Calls once with what nobody caught: an exception or a rejected promise. */
   onUncaught(call: (error: unknown) => void): void;
+  /**
+   * Begins anew under the same process id, with more in its environment. Returns where that cannot
+   * be done (not a compiled program, another machine's program under an emulator): go on as it is.
+   */
+  beginAgain(more: Readonly<Record<string, string>>): void;
   /** Ends at once. */
   exit(code: number): never;
   /** The code with which it ends when nothing is left to do. */
@@ -59,11 +64,28 @@ export function thisProcess(): Self {
       process.on('uncaughtException', once);
       process.on('unhandledRejection', once);
     },
+    beginAgain(more) {
+      if (process.argv[1]?.startsWith(COMPILED) === true) beginAgain({ ...env, ...more });
+    },
     exit: (code) => process.exit(code),
     exitLater(code) {
       process.exitCode = code;
     },
   };
+}
+
+/** where the runtime shows the files inside a compiled program */
+const COMPILED = '/$bunfs/';
+
+function beginAgain(env: NodeJS.ProcessEnv): void {
+  const { emitWarning } = process;
+  // It would warn that execve is experimental, on the standard error that is this program's log.
+  process.emitWarning = () => undefined;
+  try {
+    process.execve?.(execPath, [execPath, ...process.argv.slice(2)], env);
+  } catch {
+    process.emitWarning = emitWarning;
+  }
 }
 
 /** Takes the proxy variables out of the environment of this process (not out of `Self.env`). */
