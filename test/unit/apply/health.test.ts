@@ -32,7 +32,10 @@ function world(answer: (atMs: number) => boolean, condition: () => Condition = (
       connect: () => Promise.reject(new Error('no network here')),
       secure: () => Promise.reject(new Error('no network here')),
     },
-    processes: { run, self: { pid: 1, uid: 0, isInit: false } } as unknown as Processes,
+    processes: {
+      run,
+      self: { pid: 1, uid: 0, isInit: false, becomesOthers: true },
+    } as unknown as Processes,
     users: { defaultUser: null, allowRoot: true },
     conditionOf: condition,
   };
