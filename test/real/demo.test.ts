@@ -67,7 +67,13 @@ async function flippingProxy() {
       const headers = Object.fromEntries(
         Object.entries(request.headers).map(([name, value]) => [name, String(value)]),
       );
-      const answer = await fetch(request.url ?? '', { method: request.method ?? 'GET', headers });
+      const method = request.method ?? 'GET';
+      const answer = await fetch(request.url ?? '', { method, headers }).catch(() => null);
+      if (answer === null) {
+        // The hub has stopped and a device still asks.
+        response.writeHead(502).end();
+        return;
+      }
       const body = Buffer.from(await answer.arrayBuffer());
       if (request.url?.includes('/blobs/') && body.length > 0) {
         body[body.length - 1] = (body.at(-1) ?? 0) ^ 1;
