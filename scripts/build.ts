@@ -13,6 +13,7 @@ import type { Version } from '#cli/context.ts';
 import { addonFor } from './addon.ts';
 import { readElf, tooNew } from './elf.ts';
 import { lmdbAddon } from './lmdb-plugin.ts';
+import { noDebug } from './no-debug-plugin.ts';
 import { run } from './run.ts';
 import { runtimeFor } from './runtime.ts';
 import { hostTarget, ROOT, readTarget, type Target, targetNames } from './targets.ts';
@@ -33,7 +34,7 @@ export async function build(name: string, { reproducible = false } = {}): Promis
     bytecode: !reproducible && name === hostTarget(),
     format: 'esm',
     define: { HOLDFAST_BUILD: JSON.stringify(await versionOf(target)) },
-    plugins: [lmdbAddon(addon)],
+    plugins: [lmdbAddon(addon), noDebug],
     compile: {
       target: target.bunTarget,
       // Beside the final name: a running executable can be replaced, not written.

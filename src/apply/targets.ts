@@ -4,6 +4,7 @@
  * row D18); the agent's own files are out of reach; nobody's target is another's generation.
  */
 import { ok, type Result, refuse } from '#errors/fault.ts';
+import type { Clock } from '#platform/clock.ts';
 import type { Directory, Files } from '#platform/files.ts';
 import type { Places } from './places.ts';
 
@@ -19,6 +20,7 @@ export interface TargetRules {
   readonly roots: readonly string[];
   /** absolute: the agent's executable, configuration, root document, sockets, state */
   readonly protectedPaths: readonly string[];
+  readonly clock: Pick<Clock, 'monotonicMs'>;
 }
 
 /** One name in one open directory. */
@@ -85,10 +87,11 @@ function makeRoot({ files, places }: TargetRules, id: string, root: string): Res
 
 /** The root that holds the target and the names below it. */
 function checkTarget(
-  { files, roots, protectedPaths }: TargetRules,
+  rules: TargetRules,
   id: string,
   target: string,
 ): Result<{ readonly root: string; readonly names: readonly string[] }> {
+  const { files, roots } = rules;
   const root = [...roots]
     .sort((a, b) => b.length - a.length)
     .find((each) => target.startsWith(each.endsWith('/') ? each : `${each}/`));
@@ -104,14 +107,37 @@ function checkTarget(
   const real = files.realPath(target.slice(0, target.lastIndexOf('/')) || '/');
   if (!real.ok) return real;
   const at = `${real.value === '/' ? '' : real.value}/${names.at(-1) ?? ''}`;
-  for (const path of protectedPaths) {
-    const own = files.realPath(path);
-    const resolved = own.ok ? own.value : path;
+  for (const { path, resolved } of protectedNow(rules)) {
     if (at === resolved || isBelow(at, resolved) || isBelow(resolved, at)) {
       return refuse('apply.protected-path', { deployment: id, target, path });
     }
   }
   return ok({ root, names });
+}
+
+interface Protected {
+  readonly path: string;
+  /** links followed */
+  readonly resolved: string;
+}
+
+/** ms: only the owner moves these; a state of a thousand targets asks once */
+const RESOLVED_MS = 1_000;
+const resolvedPaths = new WeakMap<
+  TargetRules,
+  { readonly at: number; readonly paths: readonly Protected[] }
+>();
+
+function protectedNow(rules: TargetRules): readonly Protected[] {
+  const now = rules.clock.monotonicMs();
+  const held = resolvedPaths.get(rules);
+  if (held && now - held.at < RESOLVED_MS) return held.paths;
+  const paths = rules.protectedPaths.map((path) => {
+    const own = rules.files.realPath(path);
+    return { path, resolved: own.ok ? own.value : path };
+  });
+  resolvedPaths.set(rules, { at: now, paths });
+  return paths;
 }
 
 function isBelow(path: string, directory: string): boolean {

@@ -84,7 +84,7 @@ function environment(options: FilesOptions): FilesEnv {
   const { roots, protectedPaths } = options;
   const spend = pace(clock);
   return {
-    rules: { files, places: durablePlaces(files, stateDir), roots, protectedPaths },
+    rules: { files, places: durablePlaces(files, stateDir), roots, protectedPaths, clock },
     tools: { blobs: content, inflate, spend, self: processes.self, clock, seen: new Map() },
     processes,
     clock,

@@ -60,8 +60,9 @@ export interface ProcessRuntime extends Runtime {
 }
 
 export function processRuntime(options: ProcessOptions): ProcessRuntime {
-  const { files, stateDir, roots, protectedPaths, processes } = options;
-  const rules = { files, places: durablePlaces(files, stateDir), roots, protectedPaths };
+  const { files, stateDir, roots, protectedPaths, processes, clock } = options;
+  const places = durablePlaces(files, stateDir);
+  const rules = { files, places, roots, protectedPaths, clock };
   const env = environment(options);
   return {
     type: 'process',
