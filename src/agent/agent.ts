@@ -6,7 +6,13 @@
 
 import { phaseOf } from '#apply/journal.ts';
 import { generationsOf, recover } from '#apply/recover.ts';
-import { type ApplyContext, type Change, doStep, proveAndCommit } from '#apply/transaction.ts';
+import {
+  type ApplyContext,
+  type Change,
+  doStep,
+  type Outcome,
+  proveAndCommit,
+} from '#apply/transaction.ts';
 import { type Fault, ok, type Result } from '#errors/fault.ts';
 import type { Clock } from '#platform/clock.ts';
 import type { Log } from '#platform/log.ts';
@@ -122,6 +128,12 @@ async function start(loop: Loop): Promise<Result<void>> {
   return ok(undefined);
 }
 
+/** No look stands behind a recovery's end: nothing else would tell that the state was rejected. */
+function tellRefused({ follower }: AgentParts, change: Change, outcome: Outcome): void {
+  if (outcome.kind !== 'rejected') return;
+  follower.noteRefusal(outcome.fault, pointOf(change.to), change.via);
+}
+
 /** The second half of a change that was cut; what follows is as after any other change. */
 async function goOnProving(loop: Loop, change: Change): Promise<void> {
   const { parts } = loop;
@@ -129,6 +141,7 @@ async function goOnProving(loop: Loop, change: Change): Promise<void> {
     const outcome = await proveAndCommit(parts.context, change, signal);
     const code = 'fault' in outcome ? outcome.fault.code : '';
     parts.log.write('info', `recovery.${outcome.kind}`, { code });
+    tellRefused(parts, change, outcome);
   });
   parts.changed();
   const { intent, applied } = parts.follower.row();
@@ -280,6 +293,8 @@ async function undoAgain(loop: Loop): Promise<null> {
   });
   parts.changed();
   if (parts.follower.row().intent) retryLater(loop);
+  // Closed now: judged once more, so that a rejection is told.
+  else await resume(loop);
   return null;
 }
 
