@@ -115,6 +115,7 @@ function costText({ files, calls }: BenchResult): string {
   }
   if (calls) {
     rows.push(['fsyncs', number(calls.syncs / TRACED, 1)]);
+    rows.push(['commits', number(calls.commits / TRACED, 1)]);
     rows.push(['received (HTTP, MQTT), KB', number(calls.received / TRACED / KIB)]);
     rows.push(['requests', number(calls.requests.length / TRACED, 1)]);
   }

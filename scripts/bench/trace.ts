@@ -10,6 +10,8 @@ import { has, until } from './parts.ts';
 export interface Calls {
   /** fsync and fdatasync; LMDB's meta page goes through O_DSYNC and is not among them */
   readonly syncs: number;
+  /** fdatasync alone: only LMDB calls it, once a commit */
+  readonly commits: number;
   readonly requests: readonly string[];
   /** bytes of TCP payload, HTTP and MQTT */
   readonly received: number;
@@ -50,7 +52,8 @@ function callsIn(text: string): Calls {
     received += Number(got ?? 0);
   }
   const syncs = lines.filter((line) => /^\d+ +f(?:data)?sync\(/.test(line)).length;
-  return { syncs, requests, received };
+  const commits = lines.filter((line) => /^\d+ +fdatasync\(/.test(line)).length;
+  return { syncs, commits, requests, received };
 }
 
 /** A call that another thread interrupted stands on two lines. */
