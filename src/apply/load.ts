@@ -1,6 +1,7 @@
 /**
  * Generations from what the disk holds: the state row names them, the statement file has their
- * documents. No network (I5). Documents are found by digest, so a damaged file is seen here.
+ * documents. No network (I5). Documents are found by digest, so a damaged file is seen here. The
+ * same row (store/known-rows.ts gives the same value for the same bytes) is loaded once.
  */
 import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { GenerationRow, StateRow } from '#state/channel-row.ts';
@@ -11,7 +12,17 @@ import type { ContentStore } from '#store/content.ts';
 import { readDocuments } from '#wire/documents.ts';
 import { readKnownDeployment } from '#wire/known-deployment.ts';
 
+const loaded = new WeakMap<StateRow, readonly Generation[]>();
+
 export function loadState(content: ContentStore, row: StateRow): Result<readonly Generation[]> {
+  const before = loaded.get(row);
+  if (before) return ok(before);
+  const generations = load(content, row);
+  if (generations.ok) loaded.set(row, generations.value);
+  return generations;
+}
+
+function load(content: ContentStore, row: StateRow): Result<readonly Generation[]> {
   if (row.generations.length === 0) return ok([]);
   const file = content.readStatement(row.stateDigest);
   if (!file.ok) return file;
@@ -19,9 +30,9 @@ export function loadState(content: ContentStore, row: StateRow): Result<readonly
   if (!documents.ok) return documents;
   const generations: Generation[] = [];
   for (const generation of row.generations) {
-    const loaded = loadGeneration(generation, documents.value);
-    if (!loaded.ok) return loaded;
-    generations.push(loaded.value);
+    const one = loadGeneration(generation, documents.value);
+    if (!one.ok) return one;
+    generations.push(one.value);
   }
   return ok(generations);
 }

@@ -22,17 +22,19 @@ import {
   stateRecord,
 } from '#wire/records.ts';
 import { type Engine, StoreFailure } from './engine.ts';
+import { type KnownRows, knownRows, openRow } from './known-rows.ts';
 import { type Overlay, overlayOn } from './overlay.ts';
-import { frameRecord, openRecord } from './record.ts';
+import { frameRecord } from './record.ts';
 import type { Reserve } from './reserve.ts';
 import type { Store, StoreReader, StoreWriter } from './store.ts';
 import { KEYS } from './tables.ts';
 
 /** @param release  runs after the engine is closed: the lock */
 export function typedStore(engine: Engine, reserve: Reserve, release: () => void): Store {
+  const known = knownRows();
   return {
-    ...reader(engine),
-    transaction: (work) => transact(engine, reserve, work),
+    ...reader({ get: (key) => engine.get(key), range: (prefix) => engine.range(prefix), known }),
+    transaction: (work) => transact({ engine, reserve, known }, work),
     transactionId: () => engine.transactionId(),
     close() {
       engine.close();
@@ -51,9 +53,15 @@ class RowFault extends Error {
   }
 }
 
-function transact<T>(engine: Engine, reserve: Reserve, work: (tx: StoreWriter) => T): Result<T> {
+interface Opened {
+  readonly engine: Engine;
+  readonly reserve: Reserve;
+  readonly known: KnownRows;
+}
+
+function transact<T>({ engine, reserve, known }: Opened, work: (tx: StoreWriter) => T): Result<T> {
   try {
-    const overlay = overlayOn(engine);
+    const overlay = Object.assign(overlayOn(engine), { known });
     const value = work(writer(overlay));
     if (overlay.unchanged) return ok(value);
     const committed = commit(engine, reserve, overlay);
@@ -83,7 +91,7 @@ function commit(engine: Engine, reserve: Reserve, overlay: Overlay): Result<void
 }
 
 /** What both an engine and a transaction under way can be read by. */
-type Rows = Pick<Overlay, 'get' | 'range'>;
+type Rows = Pick<Overlay, 'get' | 'range'> & { readonly known: KnownRows };
 
 function reader(rows: Rows): StoreReader {
   return {
@@ -126,7 +134,7 @@ function reader(rows: Rows): StoreReader {
 function row<T>(rows: Rows, key: string, kind: RecordKind<T>): Result<T | null> {
   return attempt(() => {
     const framed = rows.get(key);
-    return framed === undefined ? ok(null) : open(key, framed, kind);
+    return framed === undefined ? ok(null) : rows.known.open(key, framed, kind);
   });
 }
 
@@ -135,7 +143,9 @@ function all<T>(rows: Rows, prefix: string, kind: RecordKind<T>): Result<readonl
   return attempt(() => {
     const found: T[] = [];
     for (const [key, framed] of rows.range(prefix)) {
-      const opened = open(key, framed, kind);
+      const opened = LOGS.has(prefix)
+        ? openRow(key, framed, kind)
+        : rows.known.open(key, framed, kind);
       if (opened.ok) found.push(opened.value);
       else if (opened.fault.code !== 'store.record') return opened;
     }
@@ -143,10 +153,8 @@ function all<T>(rows: Rows, prefix: string, kind: RecordKind<T>): Result<readonl
   });
 }
 
-function open<T>(key: string, framed: Uint8Array, kind: RecordKind<T>): Result<T> {
-  const body = openRecord(key, framed);
-  return body.ok ? kind.read(body.value, key) : body;
-}
+/** Read rarely and all at once: they would only push out what is read often. */
+const LOGS: ReadonlySet<string> = new Set([KEYS.histories, KEYS.audits, KEYS.events]);
 
 /** An engine that had to be opened again and could not be is a fault here too. */
 function attempt<T>(read: () => Result<T>): Result<T> {
@@ -158,7 +166,7 @@ function attempt<T>(read: () => Result<T>): Result<T> {
   }
 }
 
-function writer(overlay: Overlay): StoreWriter {
+function writer(overlay: Overlay & Rows): StoreWriter {
   const put = <T>(key: string, kind: RecordKind<T>, value: T): void =>
     overlay.put(key, frameRecord(key, kind.write(value)));
   const span = (key: string): Span =>
@@ -237,7 +245,7 @@ function dropOldest(
 }
 
 /** The checkpoint after the oldest entries have gone into it: the next one names it as `previous`. */
-function foldOldest(overlay: Overlay, folded: AuditMark, head: AuditMark): AuditMark {
+function foldOldest(overlay: Overlay & Rows, folded: AuditMark, head: AuditMark): AuditMark {
   let mark = folded;
   while (head.count - mark.count > BigInt(LIMITS.auditMax)) {
     const key = KEYS.audit(mark.count + 1n);
