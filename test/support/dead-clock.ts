@@ -1,4 +1,7 @@
-/** A wall clock that is wrong: libfaketime in front of a command, without its wrapper, which forks. */
+/**
+ * A wall clock that is wrong: libfaketime in front of a command, without its wrapper, which forks, and
+ * fails where a killed process of the same id left its semaphore behind.
+ */
 import { Glob } from 'bun';
 
 const [library = null] = [
