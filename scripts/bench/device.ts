@@ -119,10 +119,16 @@ interface Line {
 
 function linesOf(text: string): readonly Timed[] {
   const whole = text.slice(0, text.lastIndexOf('\n') + 1).split('\n');
-  const lines = whole.flatMap((line) => (line.startsWith('{') ? [JSON.parse(line) as Line] : []));
+  const lines = whole.flatMap((line) => (line.startsWith('{') ? [lineOf(line)] : []));
   // `time` is cut to whole ms: the line that was cut least says where the process's clock began.
   const origin = Math.max(...lines.map(({ time, mono }) => Date.parse(time) - mono));
   return lines.map((line) => ({ ...line, unix: line.mono + origin, origin }));
+}
+
+/** Above level debug a line has its time alone, in whole ms. */
+function lineOf(text: string): Line {
+  const line = JSON.parse(text) as Omit<Line, 'mono'> & { readonly mono?: number };
+  return { ...line, mono: line.mono ?? Date.parse(line.time) };
 }
 
 interface Timed extends Line {

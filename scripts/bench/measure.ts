@@ -113,6 +113,8 @@ async function measure(it: Bench, say: (text: string) => void): Promise<BenchRes
   const some = { desk, agent, native: null, count: slow, warm: 1 };
   const window = await measureChanges({ ...some, edit: windowed(desk, edit) });
   const program = await measureChanges({ ...some, edit: processDeployment(desk) });
+  // A supervised program has looks of its own: what idles is the agent with one file.
+  await measureChanges({ ...some, edit: filesDeployment(desk, agent.root), count: 1, warm: 0 });
   await agent.stop();
   say(`${plan.starts} starts, then ${plan.warmSeconds} + ${plan.idleSeconds} s of nothing`);
   const { readyMs, last } = await measureStarts(it);
@@ -139,7 +141,10 @@ async function measureStarts(it: Bench): Promise<{ readyMs: readonly number[]; l
   const readyMs: number[] = [];
   for (let at = 0; ; at += 1) {
     const where = { ...it.servers, desk: it.desk };
-    const agent = await startAgent(it.parts, it.programs.executable, where, { name: 'device' });
+    const agent = await startAgent(it.parts, it.programs.executable, where, {
+      name: 'device',
+      level: 'info',
+    });
     readyMs.push(agent.readyMs);
     if (at === it.plan.starts) return { readyMs: readyMs.slice(1), last: agent };
     await agent.stop();
