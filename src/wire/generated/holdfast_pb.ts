@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file holdfast.proto.
  */
 export const file_holdfast: GenFile = /*@__PURE__*/
-  fileDesc("Cg5ob2xkZmFzdC5wcm90bxILaG9sZGZhc3QudjEiXQoIRW52ZWxvcGUSFAoMcGF5bG9hZF90eXBlGAEgASgJEg8KB3BheWxvYWQYAiABKAwSKgoKc2lnbmF0dXJlcxgDIAMoCzIWLmhvbGRmYXN0LnYxLlNpZ25hdHVyZSInCglTaWduYXR1cmUSDQoFa2V5aWQYASABKAkSCwoDc2lnGAIgASgMIpgCCgRSb290EhQKDHNwZWNfdmVyc2lvbhgBIAEoDRINCgVmbGVldBgCIAEoDBIPCgd2ZXJzaW9uGAMgASgEEhEKCWlzc3VlZF9hdBgEIAEoAxIRCglub3RfYWZ0ZXIYBSABKAMSHgoEa2V5cxgGIAMoCzIQLmhvbGRmYXN0LnYxLktleRIgCgVyb2xlcxgHIAMoCzIRLmhvbGRmYXN0LnYxLlJvbGUSJgoIY2hhbm5lbHMYCCADKAsyFC5ob2xkZmFzdC52MS5DaGFubmVsEioKCnRpbWVfcmVzZXQYCSABKAsyFi5ob2xkZmFzdC52MS5UaW1lUmVzZXQSDAoEZGVtbxgKIAEoCBIQCghjcml0aWNhbBgLIAMoCSJxCgNLZXkSDQoFa2V5aWQYASABKAkSIwoGc2NoZW1lGAIgASgOMhMuaG9sZGZhc3QudjEuU2NoZW1lEhIKCnB1YmxpY19rZXkYAyABKAwSEQoJbm90X2FmdGVyGAQgASgDEg8KB2NvbW1lbnQYBSABKAkiNwoEUm9sZRIMCgRuYW1lGAEgASgJEhEKCXRocmVzaG9sZBgCIAEoDRIOCgZrZXlpZHMYAyADKAkiNAoHQ2hhbm5lbBIMCgRuYW1lGAEgASgJEgwKBHJvbGUYAiABKAkSDQoFZXBvY2gYAyABKAQiHwoJVGltZVJlc2V0EhIKCm5vdF9iZWZvcmUYASABKAMixwMKDERlc2lyZWRTdGF0ZRIUCgxzcGVjX3ZlcnNpb24YASABKA0SDQoFZmxlZXQYAiABKAwSDwoHY2hhbm5lbBgDIAEoCRINCgVlcG9jaBgEIAEoBBIQCghzZXF1ZW5jZRgFIAEoBBIXCg9wcmV2aW91c19kaWdlc3QYBiABKAwSFQoNcHJvbW90ZWRfZnJvbRgHIAEoDBIRCglpc3N1ZWRfYXQYCCABKAMSEQoJbm90X2FmdGVyGAkgASgDEhQKDHJvb3RfdmVyc2lvbhgKIAEoBBIZChFtaW5fYWdlbnRfdmVyc2lvbhgLIAEoCRIQCghjcml0aWNhbBgMIAMoCRInCghhdWRpZW5jZRgNIAEoCzIVLmhvbGRmYXN0LnYxLkF1ZGllbmNlEiMKBnBvbGljeRgOIAEoCzITLmhvbGRmYXN0LnYxLlBvbGljeRIsCgtkZXBsb3ltZW50cxgPIAMoCzIXLmhvbGRmYXN0LnYxLkRlcGxveW1lbnQSIAoFYmxvYnMYECADKAsyES5ob2xkZmFzdC52MS5CbG9iEikKCWRvY3VtZW50cxgRIAEoCzIWLmhvbGRmYXN0LnYxLkRvY3VtZW50cyJ5CghBdWRpZW5jZRISCghldmVyeW9uZRgBIAEoCEgAEicKB2RldmljZXMYAiABKAsyFC5ob2xkZmFzdC52MS5EZXZpY2VzSAASKQoIc2VsZWN0b3IYAyABKAsyFS5ob2xkZmFzdC52MS5TZWxlY3RvckgAQgUKA3dobyIWCgdEZXZpY2VzEgsKA2lkcxgBIAMoCSIuCghTZWxlY3RvchIiCgZhbGxfb2YYASADKAsyEi5ob2xkZmFzdC52MS5NYXRjaCIkCgVNYXRjaBILCgNrZXkYASABKAkSDgoGdmFsdWVzGAIgAygJIlEKBldpbmRvdxIQCgh3ZWVrZGF5cxgBIAMoDRINCgVzdGFydBgCIAEoCRITCgtkdXJhdGlvbl9tcxgDIAEoAxIRCgl0aW1lX3pvbmUYBCABKAkiwwEKBlBvbGljeRIOCgZ1cmdlbnQYASABKAgSJAoHd2luZG93cxgCIAMoCzITLmhvbGRmYXN0LnYxLldpbmRvdxIRCglzcHJlYWRfbXMYAyABKAMSKQoJYXRvbWljaXR5GAQgASgOMhYuaG9sZGZhc3QudjEuQXRvbWljaXR5EhgKEGhlYWx0aF93aW5kb3dfbXMYBSABKAMSFAoMYXR0ZW1wdHNfbWF4GAYgASgNEhUKDWFsbG93X3JlbW92YWwYByABKAQiKQoJRG9jdW1lbnRzEg4KBmRpZ2VzdBgBIAEoDBIMCgRzaXplGAIgASgEIkoKCkRlcGxveW1lbnQSCgoCaWQYASABKAkSDgoGZGlnZXN0GAIgASgMEgwKBHNpemUYAyABKAQSEgoKbWVkaWFfdHlwZRgEIAEoCSJdCgRCbG9iEgwKBG5hbWUYASABKAkSEgoKbWVkaWFfdHlwZRgCIAEoCRIOCgZkaWdlc3QYAyABKAwSDAoEc2l6ZRgEIAEoBBIVCg11bnBhY2tlZF9zaXplGAUgASgEItkBCgVOdWRnZRIPCgdjaGFubmVsGAEgASgJEg0KBWVwb2NoGAIgASgEEhAKCHNlcXVlbmNlGAMgASgEEhQKDHN0YXRlX2RpZ2VzdBgEIAEoDBIXCg9tYW5pZmVzdF9kaWdlc3QYBSABKAwSDgoGdXJnZW50GAYgASgIEicKCGVudmVsb3BlGAcgASgLMhUuaG9sZGZhc3QudjEuRW52ZWxvcGUSJAoFcm9vdHMYCCADKAsyFS5ob2xkZmFzdC52MS5FbnZlbG9wZRIQCghjb250ZW50cxgJIAMoDCJACghQcmVzZW5jZRIOCgZvbmxpbmUYASABKAgSFQoNYWdlbnRfdmVyc2lvbhgCIAEoCRINCgVzaW5jZRgDIAEoAyLjAwoGU3RhdHVzEhQKDHNwZWNfdmVyc2lvbhgBIAEoDRINCgVmbGVldBgCIAEoDBIRCglkZXZpY2VfaWQYAyABKAkSDAoEYm9vdBgEIAEoBBIOCgZyZXBvcnQYBSABKAQSFwoPcHJldmlvdXNfcmVwb3J0GAYgASgMEgoKAmF0GAcgASgDEioKCnRpbWVfZ3JhZGUYCCABKA4yFi5ob2xkZmFzdC52MS5UaW1lR3JhZGUSFQoNYWdlbnRfdmVyc2lvbhgJIAEoCRIvCgZsYWJlbHMYCiADKAsyHy5ob2xkZmFzdC52MS5TdGF0dXMuTGFiZWxzRW50cnkSLAoIY2hhbm5lbHMYCyADKAsyGi5ob2xkZmFzdC52MS5DaGFubmVsU3RhdHVzEiIKBmV2ZW50cxgMIAMoCzISLmhvbGRmYXN0LnYxLkV2ZW50EhYKDmV2ZW50c19kcm9wcGVkGA0gASgEEhQKDHJvb3RfdmVyc2lvbhgOIAEoBBISCgpkZXZpY2Vfa2V5GA8gASgMEhMKC3NlYWxpbmdfa2V5GBAgASgMEhIKCmF1ZGl0X2hlYWQYESABKAwaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASLzAgoNQ2hhbm5lbFN0YXR1cxIPCgdjaGFubmVsGAEgASgJEiMKB2Rlc2lyZWQYAiABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBIjCgdhcHBsaWVkGAMgASgLMhIuaG9sZGZhc3QudjEuUG9pbnQSIQoFcGhhc2UYBCABKA4yEi5ob2xkZmFzdC52MS5QaGFzZRIdCgN2aWEYBSABKA4yEC5ob2xkZmFzdC52MS5WaWESEAoIZGVncmFkZWQYBiABKAgSMgoLZGVwbG95bWVudHMYByADKAsyHS5ob2xkZmFzdC52MS5EZXBsb3ltZW50U3RhdHVzEiUKB3JlZnVzZWQYCCABKAsyFC5ob2xkZmFzdC52MS5SZWZ1c2FsEhgKEGhlbGRfYnlfb3BlcmF0b3IYCSABKAgSKQoJZnJlc2huZXNzGAogASgOMhYuaG9sZGZhc3QudjEuRnJlc2huZXNzEhMKC3dhaXRpbmdfZm9yGAsgASgJIkoKBVBvaW50Eg0KBWVwb2NoGAEgASgEEhAKCHNlcXVlbmNlGAIgASgEEhQKDHN0YXRlX2RpZ2VzdBgDIAEoDBIKCgJhdBgEIAEoAyJvChBEZXBsb3ltZW50U3RhdHVzEgoKAmlkGAEgASgJEg4KBmRpZ2VzdBgCIAEoDBIOCgZoZWFsdGgYAyABKAkSDAoEY29kZRgEIAEoCRIPCgdtZXNzYWdlGAUgASgJEhAKCHJlc3RhcnRzGAYgASgNInwKB1JlZnVzYWwSDAoEY29kZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgJEiMKB29mZmVyZWQYAyABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBIdCgN2aWEYBCABKA4yEC5ob2xkZmFzdC52MS5WaWESDgoGYXR0YWNrGAUgASgIImcKBUV2ZW50Eg4KBm51bWJlchgBIAEoBBIKCgJhdBgCIAEoAxIMCgRjb2RlGAMgASgJEg8KB2NoYW5uZWwYBCABKAkSEgoKZGVwbG95bWVudBgFIAEoCRIPCgdtZXNzYWdlGAYgASgJKnEKBlNjaGVtZRIWChJTQ0hFTUVfVU5TUEVDSUZJRUQQABISCg5TQ0hFTUVfRUQyNTUxORABEhwKGFNDSEVNRV9FQ0RTQV9QMjU2X1NIQTI1NhACEh0KGVNDSEVNRV9FRDI1NTE5X0JMQUtFMkI1MTIQAypVCglBdG9taWNpdHkSGQoVQVRPTUlDSVRZX1VOU1BFQ0lGSUVEEAASEwoPQVRPTUlDSVRZX1NUQVRFEAESGAoUQVRPTUlDSVRZX0RFUExPWU1FTlQQAip3CglUaW1lR3JhZGUSGgoWVElNRV9HUkFERV9VTlNQRUNJRklFRBAAEhgKFFRJTUVfR1JBREVfRVNUSU1BVEVEEAESGwoXVElNRV9HUkFERV9TWU5DSFJPTklTRUQQAhIXChNUSU1FX0dSQURFX0FUVEVTVEVEEAMqbgoJRnJlc2huZXNzEhkKFUZSRVNITkVTU19VTlNQRUNJRklFRBAAEhUKEUZSRVNITkVTU19VTktOT1dOEAESFwoTRlJFU0hORVNTX0VTVElNQVRFRBACEhYKEkZSRVNITkVTU19BVFRFU1RFRBADKrgBCgVQaGFzZRIVChFQSEFTRV9VTlNQRUNJRklFRBAAEg4KClBIQVNFX0lETEUQARIRCg1QSEFTRV9XQUlUSU5HEAISEwoPUEhBU0VfUFJFUEFSSU5HEAMSFAoQUEhBU0VfQUNUSVZBVElORxAEEhEKDVBIQVNFX1BST1ZJTkcQBRIRCg1QSEFTRV9VTkRPSU5HEAYSDwoLUEhBU0VfU1RVQ0sQBxITCg9QSEFTRV9TQUZFX01PREUQCCpZCgNWaWESEwoPVklBX1VOU1BFQ0lGSUVEEAASEAoMVklBX1JFR0lTVFJZEAESDAoIVklBX01RVFQQAhIOCgpWSUFfQlVORExFEAMSDQoJVklBX01BUkdPEARiBnByb3RvMw");
+  fileDesc("Cg5ob2xkZmFzdC5wcm90bxILaG9sZGZhc3QudjEiXQoIRW52ZWxvcGUSFAoMcGF5bG9hZF90eXBlGAEgASgJEg8KB3BheWxvYWQYAiABKAwSKgoKc2lnbmF0dXJlcxgDIAMoCzIWLmhvbGRmYXN0LnYxLlNpZ25hdHVyZSInCglTaWduYXR1cmUSDQoFa2V5aWQYASABKAkSCwoDc2lnGAIgASgMIrwCCgRSb290EhQKDHNwZWNfdmVyc2lvbhgBIAEoDRINCgVmbGVldBgCIAEoDBIPCgd2ZXJzaW9uGAMgASgEEhEKCWlzc3VlZF9hdBgEIAEoAxIRCglub3RfYWZ0ZXIYBSABKAMSHgoEa2V5cxgGIAMoCzIQLmhvbGRmYXN0LnYxLktleRIgCgVyb2xlcxgHIAMoCzIRLmhvbGRmYXN0LnYxLlJvbGUSJgoIY2hhbm5lbHMYCCADKAsyFC5ob2xkZmFzdC52MS5DaGFubmVsEioKCnRpbWVfcmVzZXQYCSABKAsyFi5ob2xkZmFzdC52MS5UaW1lUmVzZXQSDAoEZGVtbxgKIAEoCBIQCghjcml0aWNhbBgLIAMoCRIiCgN0bHMYDCABKAsyFS5ob2xkZmFzdC52MS5UbHNUcnVzdCJxCgNLZXkSDQoFa2V5aWQYASABKAkSIwoGc2NoZW1lGAIgASgOMhMuaG9sZGZhc3QudjEuU2NoZW1lEhIKCnB1YmxpY19rZXkYAyABKAwSEQoJbm90X2FmdGVyGAQgASgDEg8KB2NvbW1lbnQYBSABKAkiNwoEUm9sZRIMCgRuYW1lGAEgASgJEhEKCXRocmVzaG9sZBgCIAEoDRIOCgZrZXlpZHMYAyADKAkiNAoHQ2hhbm5lbBIMCgRuYW1lGAEgASgJEgwKBHJvbGUYAiABKAkSDQoFZXBvY2gYAyABKAQiUAoIVGxzVHJ1c3QSJwoHYW5jaG9ycxgBIAMoCzIWLmhvbGRmYXN0LnYxLlRsc0FuY2hvchIbChNyZXBsYWNlc19jb25maWd1cmVkGAIgASgIIkQKCVRsc0FuY2hvchITCgtjZXJ0aWZpY2F0ZRgBIAEoDBIRCglub3RfYWZ0ZXIYAiABKAMSDwoHY29tbWVudBgDIAEoCSIfCglUaW1lUmVzZXQSEgoKbm90X2JlZm9yZRgBIAEoAyLHAwoMRGVzaXJlZFN0YXRlEhQKDHNwZWNfdmVyc2lvbhgBIAEoDRINCgVmbGVldBgCIAEoDBIPCgdjaGFubmVsGAMgASgJEg0KBWVwb2NoGAQgASgEEhAKCHNlcXVlbmNlGAUgASgEEhcKD3ByZXZpb3VzX2RpZ2VzdBgGIAEoDBIVCg1wcm9tb3RlZF9mcm9tGAcgASgMEhEKCWlzc3VlZF9hdBgIIAEoAxIRCglub3RfYWZ0ZXIYCSABKAMSFAoMcm9vdF92ZXJzaW9uGAogASgEEhkKEW1pbl9hZ2VudF92ZXJzaW9uGAsgASgJEhAKCGNyaXRpY2FsGAwgAygJEicKCGF1ZGllbmNlGA0gASgLMhUuaG9sZGZhc3QudjEuQXVkaWVuY2USIwoGcG9saWN5GA4gASgLMhMuaG9sZGZhc3QudjEuUG9saWN5EiwKC2RlcGxveW1lbnRzGA8gAygLMhcuaG9sZGZhc3QudjEuRGVwbG95bWVudBIgCgVibG9icxgQIAMoCzIRLmhvbGRmYXN0LnYxLkJsb2ISKQoJZG9jdW1lbnRzGBEgASgLMhYuaG9sZGZhc3QudjEuRG9jdW1lbnRzInkKCEF1ZGllbmNlEhIKCGV2ZXJ5b25lGAEgASgISAASJwoHZGV2aWNlcxgCIAEoCzIULmhvbGRmYXN0LnYxLkRldmljZXNIABIpCghzZWxlY3RvchgDIAEoCzIVLmhvbGRmYXN0LnYxLlNlbGVjdG9ySABCBQoDd2hvIhYKB0RldmljZXMSCwoDaWRzGAEgAygJIi4KCFNlbGVjdG9yEiIKBmFsbF9vZhgBIAMoCzISLmhvbGRmYXN0LnYxLk1hdGNoIiQKBU1hdGNoEgsKA2tleRgBIAEoCRIOCgZ2YWx1ZXMYAiADKAkiUQoGV2luZG93EhAKCHdlZWtkYXlzGAEgAygNEg0KBXN0YXJ0GAIgASgJEhMKC2R1cmF0aW9uX21zGAMgASgDEhEKCXRpbWVfem9uZRgEIAEoCSLeAQoGUG9saWN5Eg4KBnVyZ2VudBgBIAEoCBIkCgd3aW5kb3dzGAIgAygLMhMuaG9sZGZhc3QudjEuV2luZG93EhEKCXNwcmVhZF9tcxgDIAEoAxIpCglhdG9taWNpdHkYBCABKA4yFi5ob2xkZmFzdC52MS5BdG9taWNpdHkSGAoQaGVhbHRoX3dpbmRvd19tcxgFIAEoAxIUCgxhdHRlbXB0c19tYXgYBiABKA0SFQoNYWxsb3dfcmVtb3ZhbBgHIAEoBBIZChF1bmF0dGVzdGVkX21heF9tcxgIIAEoAyIpCglEb2N1bWVudHMSDgoGZGlnZXN0GAEgASgMEgwKBHNpemUYAiABKAQiSgoKRGVwbG95bWVudBIKCgJpZBgBIAEoCRIOCgZkaWdlc3QYAiABKAwSDAoEc2l6ZRgDIAEoBBISCgptZWRpYV90eXBlGAQgASgJIl0KBEJsb2ISDAoEbmFtZRgBIAEoCRISCgptZWRpYV90eXBlGAIgASgJEg4KBmRpZ2VzdBgDIAEoDBIMCgRzaXplGAQgASgEEhUKDXVucGFja2VkX3NpemUYBSABKAQivwEKDVRpbWVTdGF0ZW1lbnQSFAoMc3BlY192ZXJzaW9uGAEgASgNEg0KBWZsZWV0GAIgASgMEgoKAmF0GAMgASgDEg0KBW5vbmNlGAQgASgMEhEKCWRldmljZV9pZBgFIAEoCRIgCgVoZWFkcxgGIAMoCzIRLmhvbGRmYXN0LnYxLkhlYWQSFAoMcm9vdF92ZXJzaW9uGAcgASgEEhEKCW5vdF9hZnRlchgIIAEoAxIQCghjcml0aWNhbBgJIAMoCSJOCgRIZWFkEg8KB2NoYW5uZWwYASABKAkSDQoFZXBvY2gYAiABKAQSEAoIc2VxdWVuY2UYAyABKAQSFAoMc3RhdGVfZGlnZXN0GAQgASgMIi8KC1RpbWVSZXF1ZXN0Eg0KBW5vbmNlGAEgASgMEhEKCWRldmljZV9pZBgCIAEoCSL+AQoFTnVkZ2USDwoHY2hhbm5lbBgBIAEoCRINCgVlcG9jaBgCIAEoBBIQCghzZXF1ZW5jZRgDIAEoBBIUCgxzdGF0ZV9kaWdlc3QYBCABKAwSFwoPbWFuaWZlc3RfZGlnZXN0GAUgASgMEg4KBnVyZ2VudBgGIAEoCBInCghlbnZlbG9wZRgHIAEoCzIVLmhvbGRmYXN0LnYxLkVudmVsb3BlEiQKBXJvb3RzGAggAygLMhUuaG9sZGZhc3QudjEuRW52ZWxvcGUSEAoIY29udGVudHMYCSADKAwSIwoEdGltZRgKIAEoCzIVLmhvbGRmYXN0LnYxLkVudmVsb3BlIkAKCFByZXNlbmNlEg4KBm9ubGluZRgBIAEoCBIVCg1hZ2VudF92ZXJzaW9uGAIgASgJEg0KBXNpbmNlGAMgASgDIvgDCgZTdGF0dXMSFAoMc3BlY192ZXJzaW9uGAEgASgNEg0KBWZsZWV0GAIgASgMEhEKCWRldmljZV9pZBgDIAEoCRIMCgRib290GAQgASgEEg4KBnJlcG9ydBgFIAEoBBIXCg9wcmV2aW91c19yZXBvcnQYBiABKAwSCgoCYXQYByABKAMSKgoKdGltZV9ncmFkZRgIIAEoDjIWLmhvbGRmYXN0LnYxLlRpbWVHcmFkZRIVCg1hZ2VudF92ZXJzaW9uGAkgASgJEi8KBmxhYmVscxgKIAMoCzIfLmhvbGRmYXN0LnYxLlN0YXR1cy5MYWJlbHNFbnRyeRIsCghjaGFubmVscxgLIAMoCzIaLmhvbGRmYXN0LnYxLkNoYW5uZWxTdGF0dXMSIgoGZXZlbnRzGAwgAygLMhIuaG9sZGZhc3QudjEuRXZlbnQSFgoOZXZlbnRzX2Ryb3BwZWQYDSABKAQSFAoMcm9vdF92ZXJzaW9uGA4gASgEEhIKCmRldmljZV9rZXkYDyABKAwSEwoLc2VhbGluZ19rZXkYECABKAwSEgoKYXVkaXRfaGVhZBgRIAEoDBITCgthdHRlc3RlZF9hdBgSIAEoAxotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIvMCCg1DaGFubmVsU3RhdHVzEg8KB2NoYW5uZWwYASABKAkSIwoHZGVzaXJlZBgCIAEoCzISLmhvbGRmYXN0LnYxLlBvaW50EiMKB2FwcGxpZWQYAyABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBIhCgVwaGFzZRgEIAEoDjISLmhvbGRmYXN0LnYxLlBoYXNlEh0KA3ZpYRgFIAEoDjIQLmhvbGRmYXN0LnYxLlZpYRIQCghkZWdyYWRlZBgGIAEoCBIyCgtkZXBsb3ltZW50cxgHIAMoCzIdLmhvbGRmYXN0LnYxLkRlcGxveW1lbnRTdGF0dXMSJQoHcmVmdXNlZBgIIAEoCzIULmhvbGRmYXN0LnYxLlJlZnVzYWwSGAoQaGVsZF9ieV9vcGVyYXRvchgJIAEoCBIpCglmcmVzaG5lc3MYCiABKA4yFi5ob2xkZmFzdC52MS5GcmVzaG5lc3MSEwoLd2FpdGluZ19mb3IYCyABKAkiSgoFUG9pbnQSDQoFZXBvY2gYASABKAQSEAoIc2VxdWVuY2UYAiABKAQSFAoMc3RhdGVfZGlnZXN0GAMgASgMEgoKAmF0GAQgASgDIm8KEERlcGxveW1lbnRTdGF0dXMSCgoCaWQYASABKAkSDgoGZGlnZXN0GAIgASgMEg4KBmhlYWx0aBgDIAEoCRIMCgRjb2RlGAQgASgJEg8KB21lc3NhZ2UYBSABKAkSEAoIcmVzdGFydHMYBiABKA0ifAoHUmVmdXNhbBIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSIwoHb2ZmZXJlZBgDIAEoCzISLmhvbGRmYXN0LnYxLlBvaW50Eh0KA3ZpYRgEIAEoDjIQLmhvbGRmYXN0LnYxLlZpYRIOCgZhdHRhY2sYBSABKAgiZwoFRXZlbnQSDgoGbnVtYmVyGAEgASgEEgoKAmF0GAIgASgDEgwKBGNvZGUYAyABKAkSDwoHY2hhbm5lbBgEIAEoCRISCgpkZXBsb3ltZW50GAUgASgJEg8KB21lc3NhZ2UYBiABKAkqcQoGU2NoZW1lEhYKElNDSEVNRV9VTlNQRUNJRklFRBAAEhIKDlNDSEVNRV9FRDI1NTE5EAESHAoYU0NIRU1FX0VDRFNBX1AyNTZfU0hBMjU2EAISHQoZU0NIRU1FX0VEMjU1MTlfQkxBS0UyQjUxMhADKlUKCUF0b21pY2l0eRIZChVBVE9NSUNJVFlfVU5TUEVDSUZJRUQQABITCg9BVE9NSUNJVFlfU1RBVEUQARIYChRBVE9NSUNJVFlfREVQTE9ZTUVOVBACKncKCVRpbWVHcmFkZRIaChZUSU1FX0dSQURFX1VOU1BFQ0lGSUVEEAASGAoUVElNRV9HUkFERV9FU1RJTUFURUQQARIbChdUSU1FX0dSQURFX1NZTkNIUk9OSVNFRBACEhcKE1RJTUVfR1JBREVfQVRURVNURUQQAypuCglGcmVzaG5lc3MSGQoVRlJFU0hORVNTX1VOU1BFQ0lGSUVEEAASFQoRRlJFU0hORVNTX1VOS05PV04QARIXChNGUkVTSE5FU1NfRVNUSU1BVEVEEAISFgoSRlJFU0hORVNTX0FUVEVTVEVEEAMquAEKBVBoYXNlEhUKEVBIQVNFX1VOU1BFQ0lGSUVEEAASDgoKUEhBU0VfSURMRRABEhEKDVBIQVNFX1dBSVRJTkcQAhITCg9QSEFTRV9QUkVQQVJJTkcQAxIUChBQSEFTRV9BQ1RJVkFUSU5HEAQSEQoNUEhBU0VfUFJPVklORxAFEhEKDVBIQVNFX1VORE9JTkcQBhIPCgtQSEFTRV9TVFVDSxAHEhMKD1BIQVNFX1NBRkVfTU9ERRAIKlkKA1ZpYRITCg9WSUFfVU5TUEVDSUZJRUQQABIQCgxWSUFfUkVHSVNUUlkQARIMCghWSUFfTVFUVBACEg4KClZJQV9CVU5ETEUQAxINCglWSUFfTUFSR08QBGIGcHJvdG8z");
 
 /**
  * DSSE, the twin of the JSON envelope: the same three, byte for byte.
@@ -127,6 +127,11 @@ export type Root = Message<"holdfast.v1.Root"> & {
    * @generated from field: repeated string critical = 11;
    */
   critical: string[];
+
+  /**
+   * @generated from field: holdfast.v1.TlsTrust tls = 12;
+   */
+  tls?: TlsTrust | undefined;
 };
 
 /**
@@ -228,6 +233,55 @@ export const ChannelSchema: GenMessage<Channel> = /*@__PURE__*/
   messageDesc(file_holdfast, 5);
 
 /**
+ * @generated from message holdfast.v1.TlsTrust
+ */
+export type TlsTrust = Message<"holdfast.v1.TlsTrust"> & {
+  /**
+   * @generated from field: repeated holdfast.v1.TlsAnchor anchors = 1;
+   */
+  anchors: TlsAnchor[];
+
+  /**
+   * @generated from field: bool replaces_configured = 2;
+   */
+  replacesConfigured: boolean;
+};
+
+/**
+ * Describes the message holdfast.v1.TlsTrust.
+ * Use `create(TlsTrustSchema)` to create a new message.
+ */
+export const TlsTrustSchema: GenMessage<TlsTrust> = /*@__PURE__*/
+  messageDesc(file_holdfast, 6);
+
+/**
+ * @generated from message holdfast.v1.TlsAnchor
+ */
+export type TlsAnchor = Message<"holdfast.v1.TlsAnchor"> & {
+  /**
+   * @generated from field: bytes certificate = 1;
+   */
+  certificate: Uint8Array;
+
+  /**
+   * @generated from field: int64 not_after = 2;
+   */
+  notAfter: bigint;
+
+  /**
+   * @generated from field: string comment = 3;
+   */
+  comment: string;
+};
+
+/**
+ * Describes the message holdfast.v1.TlsAnchor.
+ * Use `create(TlsAnchorSchema)` to create a new message.
+ */
+export const TlsAnchorSchema: GenMessage<TlsAnchor> = /*@__PURE__*/
+  messageDesc(file_holdfast, 7);
+
+/**
  * @generated from message holdfast.v1.TimeReset
  */
 export type TimeReset = Message<"holdfast.v1.TimeReset"> & {
@@ -242,7 +296,7 @@ export type TimeReset = Message<"holdfast.v1.TimeReset"> & {
  * Use `create(TimeResetSchema)` to create a new message.
  */
 export const TimeResetSchema: GenMessage<TimeReset> = /*@__PURE__*/
-  messageDesc(file_holdfast, 6);
+  messageDesc(file_holdfast, 8);
 
 /**
  * payload_type application/vnd.holdfast.desired-state.v1+protobuf
@@ -341,7 +395,7 @@ export type DesiredState = Message<"holdfast.v1.DesiredState"> & {
  * Use `create(DesiredStateSchema)` to create a new message.
  */
 export const DesiredStateSchema: GenMessage<DesiredState> = /*@__PURE__*/
-  messageDesc(file_holdfast, 7);
+  messageDesc(file_holdfast, 9);
 
 /**
  * @generated from message holdfast.v1.Audience
@@ -376,7 +430,7 @@ export type Audience = Message<"holdfast.v1.Audience"> & {
  * Use `create(AudienceSchema)` to create a new message.
  */
 export const AudienceSchema: GenMessage<Audience> = /*@__PURE__*/
-  messageDesc(file_holdfast, 8);
+  messageDesc(file_holdfast, 10);
 
 /**
  * @generated from message holdfast.v1.Devices
@@ -393,7 +447,7 @@ export type Devices = Message<"holdfast.v1.Devices"> & {
  * Use `create(DevicesSchema)` to create a new message.
  */
 export const DevicesSchema: GenMessage<Devices> = /*@__PURE__*/
-  messageDesc(file_holdfast, 9);
+  messageDesc(file_holdfast, 11);
 
 /**
  * @generated from message holdfast.v1.Selector
@@ -410,7 +464,7 @@ export type Selector = Message<"holdfast.v1.Selector"> & {
  * Use `create(SelectorSchema)` to create a new message.
  */
 export const SelectorSchema: GenMessage<Selector> = /*@__PURE__*/
-  messageDesc(file_holdfast, 10);
+  messageDesc(file_holdfast, 12);
 
 /**
  * @generated from message holdfast.v1.Match
@@ -432,7 +486,7 @@ export type Match = Message<"holdfast.v1.Match"> & {
  * Use `create(MatchSchema)` to create a new message.
  */
 export const MatchSchema: GenMessage<Match> = /*@__PURE__*/
-  messageDesc(file_holdfast, 11);
+  messageDesc(file_holdfast, 13);
 
 /**
  * @generated from message holdfast.v1.Window
@@ -464,7 +518,7 @@ export type Window = Message<"holdfast.v1.Window"> & {
  * Use `create(WindowSchema)` to create a new message.
  */
 export const WindowSchema: GenMessage<Window> = /*@__PURE__*/
-  messageDesc(file_holdfast, 12);
+  messageDesc(file_holdfast, 14);
 
 /**
  * @generated from message holdfast.v1.Policy
@@ -506,6 +560,13 @@ export type Policy = Message<"holdfast.v1.Policy"> & {
    * @generated from field: uint64 allow_removal = 7;
    */
   allowRemoval: bigint;
+
+  /**
+   * how old it may be where the time is not attested; older waits. 0: no limit
+   *
+   * @generated from field: int64 unattested_max_ms = 8;
+   */
+  unattestedMaxMs: bigint;
 };
 
 /**
@@ -513,7 +574,7 @@ export type Policy = Message<"holdfast.v1.Policy"> & {
  * Use `create(PolicySchema)` to create a new message.
  */
 export const PolicySchema: GenMessage<Policy> = /*@__PURE__*/
-  messageDesc(file_holdfast, 13);
+  messageDesc(file_holdfast, 15);
 
 /**
  * @generated from message holdfast.v1.Documents
@@ -535,7 +596,7 @@ export type Documents = Message<"holdfast.v1.Documents"> & {
  * Use `create(DocumentsSchema)` to create a new message.
  */
 export const DocumentsSchema: GenMessage<Documents> = /*@__PURE__*/
-  messageDesc(file_holdfast, 14);
+  messageDesc(file_holdfast, 16);
 
 /**
  * @generated from message holdfast.v1.Deployment
@@ -567,7 +628,7 @@ export type Deployment = Message<"holdfast.v1.Deployment"> & {
  * Use `create(DeploymentSchema)` to create a new message.
  */
 export const DeploymentSchema: GenMessage<Deployment> = /*@__PURE__*/
-  messageDesc(file_holdfast, 15);
+  messageDesc(file_holdfast, 17);
 
 /**
  * @generated from message holdfast.v1.Blob
@@ -604,7 +665,123 @@ export type Blob = Message<"holdfast.v1.Blob"> & {
  * Use `create(BlobSchema)` to create a new message.
  */
 export const BlobSchema: GenMessage<Blob> = /*@__PURE__*/
-  messageDesc(file_holdfast, 16);
+  messageDesc(file_holdfast, 18);
+
+/**
+ * payload_type application/vnd.holdfast.time.v1+protobuf, signed by the role "time". It is at least `at`; with the nonce of
+ * the device that asked, it was `at` after that nonce was made. Heads: what a channel's newest statement was then.
+ *
+ * @generated from message holdfast.v1.TimeStatement
+ */
+export type TimeStatement = Message<"holdfast.v1.TimeStatement"> & {
+  /**
+   * @generated from field: uint32 spec_version = 1;
+   */
+  specVersion: number;
+
+  /**
+   * @generated from field: bytes fleet = 2;
+   */
+  fleet: Uint8Array;
+
+  /**
+   * @generated from field: int64 at = 3;
+   */
+  at: bigint;
+
+  /**
+   * @generated from field: bytes nonce = 4;
+   */
+  nonce: Uint8Array;
+
+  /**
+   * @generated from field: string device_id = 5;
+   */
+  deviceId: string;
+
+  /**
+   * @generated from field: repeated holdfast.v1.Head heads = 6;
+   */
+  heads: Head[];
+
+  /**
+   * @generated from field: uint64 root_version = 7;
+   */
+  rootVersion: bigint;
+
+  /**
+   * @generated from field: int64 not_after = 8;
+   */
+  notAfter: bigint;
+
+  /**
+   * @generated from field: repeated string critical = 9;
+   */
+  critical: string[];
+};
+
+/**
+ * Describes the message holdfast.v1.TimeStatement.
+ * Use `create(TimeStatementSchema)` to create a new message.
+ */
+export const TimeStatementSchema: GenMessage<TimeStatement> = /*@__PURE__*/
+  messageDesc(file_holdfast, 19);
+
+/**
+ * @generated from message holdfast.v1.Head
+ */
+export type Head = Message<"holdfast.v1.Head"> & {
+  /**
+   * @generated from field: string channel = 1;
+   */
+  channel: string;
+
+  /**
+   * @generated from field: uint64 epoch = 2;
+   */
+  epoch: bigint;
+
+  /**
+   * @generated from field: uint64 sequence = 3;
+   */
+  sequence: bigint;
+
+  /**
+   * @generated from field: bytes state_digest = 4;
+   */
+  stateDigest: Uint8Array;
+};
+
+/**
+ * Describes the message holdfast.v1.Head.
+ * Use `create(HeadSchema)` to create a new message.
+ */
+export const HeadSchema: GenMessage<Head> = /*@__PURE__*/
+  messageDesc(file_holdfast, 20);
+
+/**
+ * …/d/<device>/time/ask, and the body of a POST to time.url: unsigned.
+ *
+ * @generated from message holdfast.v1.TimeRequest
+ */
+export type TimeRequest = Message<"holdfast.v1.TimeRequest"> & {
+  /**
+   * @generated from field: bytes nonce = 1;
+   */
+  nonce: Uint8Array;
+
+  /**
+   * @generated from field: string device_id = 2;
+   */
+  deviceId: string;
+};
+
+/**
+ * Describes the message holdfast.v1.TimeRequest.
+ * Use `create(TimeRequestSchema)` to create a new message.
+ */
+export const TimeRequestSchema: GenMessage<TimeRequest> = /*@__PURE__*/
+  messageDesc(file_holdfast, 21);
 
 /**
  * …/c/<channel>/nudge and …/d/<device>/nudge: unsigned, a hint.
@@ -658,6 +835,13 @@ export type Nudge = Message<"holdfast.v1.Nudge"> & {
    * @generated from field: repeated bytes contents = 9;
    */
   contents: Uint8Array[];
+
+  /**
+   * a TimeStatement for everyone
+   *
+   * @generated from field: holdfast.v1.Envelope time = 10;
+   */
+  time?: Envelope | undefined;
 };
 
 /**
@@ -665,7 +849,7 @@ export type Nudge = Message<"holdfast.v1.Nudge"> & {
  * Use `create(NudgeSchema)` to create a new message.
  */
 export const NudgeSchema: GenMessage<Nudge> = /*@__PURE__*/
-  messageDesc(file_holdfast, 17);
+  messageDesc(file_holdfast, 22);
 
 /**
  * …/d/<device>/presence, retained; last will: online = false.
@@ -694,7 +878,7 @@ export type Presence = Message<"holdfast.v1.Presence"> & {
  * Use `create(PresenceSchema)` to create a new message.
  */
 export const PresenceSchema: GenMessage<Presence> = /*@__PURE__*/
-  messageDesc(file_holdfast, 18);
+  messageDesc(file_holdfast, 23);
 
 /**
  * …/d/<device>/status, retained: Envelope, payload_type application/vnd.holdfast.status.v1+protobuf, signed by the device key. No paths, parameters or log lines. (boot, report) only grows: else replayed.
@@ -786,6 +970,11 @@ export type Status = Message<"holdfast.v1.Status"> & {
    * @generated from field: bytes audit_head = 17;
    */
   auditHead: Uint8Array;
+
+  /**
+   * @generated from field: int64 attested_at = 18;
+   */
+  attestedAt: bigint;
 };
 
 /**
@@ -793,7 +982,7 @@ export type Status = Message<"holdfast.v1.Status"> & {
  * Use `create(StatusSchema)` to create a new message.
  */
 export const StatusSchema: GenMessage<Status> = /*@__PURE__*/
-  messageDesc(file_holdfast, 19);
+  messageDesc(file_holdfast, 24);
 
 /**
  * @generated from message holdfast.v1.ChannelStatus
@@ -860,7 +1049,7 @@ export type ChannelStatus = Message<"holdfast.v1.ChannelStatus"> & {
  * Use `create(ChannelStatusSchema)` to create a new message.
  */
 export const ChannelStatusSchema: GenMessage<ChannelStatus> = /*@__PURE__*/
-  messageDesc(file_holdfast, 20);
+  messageDesc(file_holdfast, 25);
 
 /**
  * @generated from message holdfast.v1.Point
@@ -892,7 +1081,7 @@ export type Point = Message<"holdfast.v1.Point"> & {
  * Use `create(PointSchema)` to create a new message.
  */
 export const PointSchema: GenMessage<Point> = /*@__PURE__*/
-  messageDesc(file_holdfast, 21);
+  messageDesc(file_holdfast, 26);
 
 /**
  * @generated from message holdfast.v1.DeploymentStatus
@@ -934,7 +1123,7 @@ export type DeploymentStatus = Message<"holdfast.v1.DeploymentStatus"> & {
  * Use `create(DeploymentStatusSchema)` to create a new message.
  */
 export const DeploymentStatusSchema: GenMessage<DeploymentStatus> = /*@__PURE__*/
-  messageDesc(file_holdfast, 22);
+  messageDesc(file_holdfast, 27);
 
 /**
  * @generated from message holdfast.v1.Refusal
@@ -971,7 +1160,7 @@ export type Refusal = Message<"holdfast.v1.Refusal"> & {
  * Use `create(RefusalSchema)` to create a new message.
  */
 export const RefusalSchema: GenMessage<Refusal> = /*@__PURE__*/
-  messageDesc(file_holdfast, 23);
+  messageDesc(file_holdfast, 28);
 
 /**
  * @generated from message holdfast.v1.Event
@@ -1013,7 +1202,7 @@ export type Event = Message<"holdfast.v1.Event"> & {
  * Use `create(EventSchema)` to create a new message.
  */
 export const EventSchema: GenMessage<Event> = /*@__PURE__*/
-  messageDesc(file_holdfast, 24);
+  messageDesc(file_holdfast, 29);
 
 /**
  * @generated from enum holdfast.v1.Scheme
