@@ -166,6 +166,7 @@ function makeRoot(
     timeReset: null,
     demo: options.demo,
     critical: [],
+    tls: null,
   };
 }
 

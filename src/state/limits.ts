@@ -39,6 +39,9 @@ export const LIMITS = {
   verificationsMax: 16,
   /** check 7 */
   rootStepsMax: 64,
+  /** TLS anchors of one root; bytes of their certificates together */
+  tlsAnchorsMax: 16,
+  tlsAnchorsBytes: 32 * 1024,
   /** entries of one unpacked tree */
   treeEntriesMax: 100_000,
   /** unpacked bytes may be at most this many times the packed ones, above the first MiB */

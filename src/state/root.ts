@@ -13,6 +13,23 @@ export interface Root {
   readonly timeReset: { readonly notBefore: number } | null;
   readonly demo: boolean;
   readonly critical: readonly string[];
+  /** null: it says nothing of TLS, so what is configured counts alone */
+  readonly tls: TlsTrust | null;
+}
+
+/** The CAs of every TLS connection: registries, token services, broker. */
+export interface TlsTrust {
+  readonly anchors: readonly TlsAnchor[];
+  /** they count instead of `tls.ca` or the system's, not beside them */
+  readonly replacesConfigured: boolean;
+}
+
+export interface TlsAnchor {
+  /** DER */
+  readonly certificate: Uint8Array;
+  /** Unix ms; 0 = as long as the certificate itself */
+  readonly notAfter: number;
+  readonly comment: string;
 }
 
 /** How a key signs; a key has one. The second: Ed25519 over BLAKE2b-512, as minisign does. */

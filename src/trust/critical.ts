@@ -16,7 +16,7 @@ const KNOWN = {
     'policy.attempts_max',
     'policy.allow_removal',
   ]),
-  root: new Set(['demo', 'not_after', 'keys.not_after', 'time_reset']),
+  root: new Set(['demo', 'not_after', 'keys.not_after', 'time_reset', 'tls']),
 } as const;
 
 // Check 11

@@ -24,6 +24,10 @@ export function whyUnsound(root: Root): string | null {
   }
   const [doubtful] = keysWithTwoSchemes(root.keys);
   if (doubtful !== undefined) return `key ${doubtful.slice(0, 8)} has two schemes`;
+  // A device that followed it could not make one connection more.
+  if (root.tls?.replacesConfigured && root.tls.anchors.length === 0) {
+    return 'its TLS anchors replace the configured ones, and there are none';
+  }
   // A key that says Ed25519 must be one: the owner should hear of it now, not from a threshold.
   for (const key of root.keys) {
     const reason = key.scheme === 'unknown' ? null : whyUnusable(key, 0);

@@ -16,6 +16,7 @@ import {
   Scheme as ProtoScheme,
   RootSchema,
 } from './generated/holdfast_pb.ts';
+import { readTlsTrust, writeTlsTrust } from './root-tls.ts';
 import { readMessage } from './strict-protobuf.ts';
 
 const SPEC_VERSION = 1;
@@ -46,6 +47,7 @@ export function readRoot(payload: Uint8Array): Result<Root> {
       : null,
     demo: from.demo,
     critical: from.critical,
+    tls: readTlsTrust(check, from.tls),
   };
   check.distinct(
     'keys.keyid',
@@ -87,6 +89,7 @@ export function writeRoot(root: Root): Uint8Array {
     demo: root.demo,
     critical: [...root.critical],
     ...(root.timeReset ? { timeReset: { notBefore: BigInt(root.timeReset.notBefore) } } : {}),
+    ...(root.tls ? { tls: writeTlsTrust(root.tls) } : {}),
   });
   return toBinary(RootSchema, message);
 }

@@ -90,4 +90,15 @@ export const sampleRoot: Root = {
   timeReset: null,
   demo: false,
   critical: [],
+  tls: {
+    anchors: [
+      { certificate: Uint8Array.of(0x30, 2, 5, 0), notAfter: 0, comment: 'ca-2026' },
+      {
+        certificate: Uint8Array.of(0x30, 0x81, 0x80, ...new Uint8Array(128)),
+        notAfter: 1_800_000_000_000,
+        comment: '',
+      },
+    ],
+    replacesConfigured: true,
+  },
 };

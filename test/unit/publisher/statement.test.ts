@@ -26,6 +26,7 @@ const FIRST: Root = {
   channels: [],
   timeReset: null,
   demo: false,
+  tls: null,
   critical: [],
 };
 

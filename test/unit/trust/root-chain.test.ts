@@ -95,6 +95,16 @@ describe('check 7: the first root is a file that signs itself', () => {
     ['S25: unknown critical', { critical: ['delegations'] }, 'trust.critical'],
     ['a later version, installed by its owner', { version: 7n }, 'opened'],
     ['a time reset', { timeReset: { notBefore: 5 }, critical: ['time_reset'] }, 'opened'],
+    [
+      'TLS anchors that this version knows to be critical',
+      { tls: { anchors: [], replacesConfigured: false }, critical: ['tls'] },
+      'opened',
+    ],
+    [
+      'no TLS anchors in place of the configured ones',
+      { tls: { anchors: [], replacesConfigured: true } },
+      'trust.root-invalid',
+    ],
     ['a demo root opens; verify refuses it', { demo: true }, 'opened'],
   ];
   for (const [what, more, code, signers] of rows) {

@@ -71,6 +71,7 @@ export function root(more: Partial<Root> = {}): Root {
     ],
     timeReset: null,
     demo: false,
+    tls: null,
     critical: [],
     ...more,
   };
