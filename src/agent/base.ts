@@ -16,6 +16,7 @@ import { LIMITS } from '#state/limits.ts';
 import type { Root } from '#state/root.ts';
 import type { StatusPoint } from '#state/status.ts';
 import { type ContentStore, contentStore } from '#store/content.ts';
+import type { EngineKind } from '#store/engine.ts';
 import { type OpenedStore, openStore } from '#store/open.ts';
 import type { Store, StoreWriter } from '#store/store.ts';
 import { openRoot } from '#trust/root-chain.ts';
@@ -32,6 +33,8 @@ export interface ProgramVersion {
   readonly version: string;
   /** Unix ms: the time floor is never below it (check 0) */
   readonly buildTime: number;
+  /** default: LMDB; the simulator brings its own */
+  readonly engine?: EngineKind;
 }
 
 export interface Base {
@@ -64,7 +67,11 @@ export function openBase(
   const root = openRoot(rootBytes.value);
   if (!root.ok) return root;
   if (root.value.demo && !config.trust.allowDemo) return refuse('trust.demo-root', {});
-  const opened = openStore(platform, config.stateDir);
+  const opened = openStore(
+    platform,
+    config.stateDir,
+    program.engine === undefined ? {} : { kind: program.engine },
+  );
   if (!opened.ok) return opened;
   const content = contentStore(platform.files, config.stateDir);
   if (!content.ok) {
