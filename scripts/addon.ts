@@ -20,6 +20,7 @@ import {
 import { availableParallelism } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { readElf, tooNew } from './elf.ts';
+import { PATCHES, patchedSources } from './lmdb-patches.ts';
 import { npmPackage } from './npm-package.ts';
 import { run } from './run.ts';
 import { CACHE, type PinnedPackage, ROOT, type Target } from './targets.ts';
@@ -48,7 +49,8 @@ const SOURCES = [
   ...['chacha8', 'mdb', 'midl'].map((name) => `dependencies/lmdb/libraries/liblmdb/${name}.c`),
   'dependencies/lz4/lib/lz4.c',
 ];
-const HEADERS = ['dependencies/lmdb/libraries/liblmdb', 'dependencies/lz4/lib'];
+/** `src` for the copies that lmdb-patches.ts makes elsewhere */
+const HEADERS = ['src', 'dependencies/lmdb/libraries/liblmdb', 'dependencies/lz4/lib'];
 /** As in lmdb's binding.gyp, without ENABLE_V8_API. */
 const FLAGS = [
   ...['-O2', '-fPIC', '-fvisibility=hidden', '-w'],
@@ -56,12 +58,6 @@ const FLAGS = [
   // Paths of the build machine stay out of the binary: same inputs, same bytes.
   ...['-g0', '-ffile-prefix-map=/=', '-Wno-builtin-macro-redefined', '-D__FILE__="lmdb"'],
 ];
-/**
- * mdb.c writes its message about a failed page write into 100 bytes, where it does not always fit:
- * a full disk then ends the process (docs/decisions/0004). Only those buffers are made larger.
- */
-const SMALL_BUFFER = /malloc\((?:100|300)\)/g;
-const SMALL_BUFFERS = 15;
 /** All that lmdb takes from Node's headers. */
 const NODE_VERSION_H = `#define NODE_MAJOR_VERSION 20
 #define NODE_VERSION_AT_LEAST(major, minor, patch) ((major) <= NODE_MAJOR_VERSION)
@@ -91,9 +87,9 @@ export function zigEnvironment(work: string): Record<string, string> {
 function inputsHash(target: Target): string {
   const hash = createHash('sha256');
   hash.update(
-    JSON.stringify([target.addon.zigTarget, ZIG.integrity, FLAGS, NODE_VERSION_H, 1_024]),
+    JSON.stringify([target.addon.zigTarget, ZIG.integrity, FLAGS, NODE_VERSION_H, PATCHES]),
   );
-  for (const folder of [join(LMDB, 'src'), ...HEADERS.map((path) => join(LMDB, path))]) {
+  for (const folder of HEADERS.map((path) => join(LMDB, path))) {
     for (const name of readdirSync(folder).sort()) {
       if (/\.(c|cpp|h)$/.test(name)) hash.update(name).update(readFileSync(join(folder, name)));
     }
@@ -118,7 +114,7 @@ async function build(target: Target, home: string): Promise<void> {
       ...HEADERS.map((path) => join(LMDB, path)),
     ].flatMap((path) => ['-I', path]);
     const env = zigEnvironment(work);
-    const patched = withRoomForMessages(work);
+    const patched = patchedSources(LMDB, work);
     const machine = ['-target', target.addon.zigTarget];
     const objects = SOURCES.map((source) => join(work, `${basename(source)}.o`));
     const waiting = SOURCES.map((source, index) => [source, objects[index] ?? ''] as const);
@@ -126,7 +122,7 @@ async function build(target: Target, home: string): Promise<void> {
       for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
         const [source, object] = next;
         const language = source.endsWith('.c') ? ['cc'] : ['c++', '-std=c++17'];
-        const path = basename(source) === 'mdb.c' ? patched : join(LMDB, source);
+        const path = patched.get(source) ?? join(LMDB, source);
         const what = ['-c', path, '-o', object];
         await run([compiler, ...language, ...machine, ...FLAGS, ...include, ...what], { env });
       }
@@ -142,16 +138,6 @@ async function build(target: Target, home: string): Promise<void> {
   }
   const seconds = ((performance.now() - started) / 1000).toFixed(0);
   console.log(`built lmdb's addon for ${target.addon.zigTarget} in ${seconds} s`);
-}
-
-/** @returns the path of the changed copy; throws when the source is not the one that was looked at */
-function withRoomForMessages(work: string): string {
-  const source = readFileSync(join(LMDB, 'dependencies/lmdb/libraries/liblmdb/mdb.c'), 'utf8');
-  const found = source.match(SMALL_BUFFER)?.length ?? 0;
-  if (found !== SMALL_BUFFERS) throw new Error(`mdb.c has ${found} buffers, not ${SMALL_BUFFERS}`);
-  const path = join(work, 'mdb.c');
-  writeFileSync(path, source.replaceAll(SMALL_BUFFER, 'malloc(1024)'));
-  return path;
 }
 
 async function prebuilt(target: Target): Promise<string> {
