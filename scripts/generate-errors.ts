@@ -25,6 +25,7 @@ const ABOUT: Readonly<Record<string, string>> = {
   source: 'What a registry or bundle holds (checks 1 to 4).',
   store: 'The agent’s store, and its files below stateDir.',
   trust: 'Whether a statement is acceptable (checks 5 to 15).',
+  values: 'Values of one device, sealed or plain, and the channel they come in.',
 };
 
 const RETRY: Readonly<Record<FaultRow['retry'], string>> = {

@@ -18,6 +18,7 @@ import { publishFaults } from './publish.ts';
 import { sourceFaults } from './source.ts';
 import { storeFaults } from './store.ts';
 import { trustFaults } from './trust.ts';
+import { valuesFaults } from './values.ts';
 
 /** Every fault of Holdfast by code. */
 export const FAULTS = {
@@ -35,6 +36,7 @@ export const FAULTS = {
   ...sourceFaults,
   ...storeFaults,
   ...trustFaults,
+  ...valuesFaults,
 } as const;
 
 export type Code = keyof typeof FAULTS;

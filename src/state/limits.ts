@@ -18,6 +18,10 @@ export const LIMITS = {
   deploymentsMax: 2_000,
   /** bytes of documents whose parsed form is kept in memory */
   knownDocumentsBytes: 1024 * 1024,
+  /** bytes of one value of a device, as text */
+  valueBytes: 16 * 1024,
+  /** values of one device */
+  valuesMax: 1_024,
   /** bytes of one blob, as declared in the signed statement */
   blobBytes: 16 * 1024 * 1024 * 1024,
   jsonDepth: 16,
@@ -60,6 +64,14 @@ export const LIMITS = {
   floorRiseMs: 400 * 24 * 3_600_000,
   /** ms: a wall clock further than this above the floor is implausible (check 0) */
   wallAheadMs: 10 * 365 * 24 * 3_600_000,
+  /** bytes of the envelope of a time statement */
+  timeBytes: 64 * 1024,
+  timeHeadsMax: 256,
+  /** bytes of a nonce */
+  timeNonceMin: 16,
+  timeNonceMax: 64,
+  /** ms: the longest that a policy may let a state go without attested time */
+  unattestedMs: 10 * 365 * 24 * 3_600_000,
   attemptsMaxDefault: 3,
   /** refused digests remembered in memory */
   refusedRemembered: 64,
