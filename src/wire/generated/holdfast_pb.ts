@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file holdfast.proto.
  */
 export const file_holdfast: GenFile = /*@__PURE__*/
-  fileDesc("Cg5ob2xkZmFzdC5wcm90bxILaG9sZGZhc3QudjEiXQoIRW52ZWxvcGUSFAoMcGF5bG9hZF90eXBlGAEgASgJEg8KB3BheWxvYWQYAiABKAwSKgoKc2lnbmF0dXJlcxgDIAMoCzIWLmhvbGRmYXN0LnYxLlNpZ25hdHVyZSInCglTaWduYXR1cmUSDQoFa2V5aWQYASABKAkSCwoDc2lnGAIgASgMIrwCCgRSb290EhQKDHNwZWNfdmVyc2lvbhgBIAEoDRINCgVmbGVldBgCIAEoDBIPCgd2ZXJzaW9uGAMgASgEEhEKCWlzc3VlZF9hdBgEIAEoAxIRCglub3RfYWZ0ZXIYBSABKAMSHgoEa2V5cxgGIAMoCzIQLmhvbGRmYXN0LnYxLktleRIgCgVyb2xlcxgHIAMoCzIRLmhvbGRmYXN0LnYxLlJvbGUSJgoIY2hhbm5lbHMYCCADKAsyFC5ob2xkZmFzdC52MS5DaGFubmVsEioKCnRpbWVfcmVzZXQYCSABKAsyFi5ob2xkZmFzdC52MS5UaW1lUmVzZXQSDAoEZGVtbxgKIAEoCBIQCghjcml0aWNhbBgLIAMoCRIiCgN0bHMYDCABKAsyFS5ob2xkZmFzdC52MS5UbHNUcnVzdCJxCgNLZXkSDQoFa2V5aWQYASABKAkSIwoGc2NoZW1lGAIgASgOMhMuaG9sZGZhc3QudjEuU2NoZW1lEhIKCnB1YmxpY19rZXkYAyABKAwSEQoJbm90X2FmdGVyGAQgASgDEg8KB2NvbW1lbnQYBSABKAkiNwoEUm9sZRIMCgRuYW1lGAEgASgJEhEKCXRocmVzaG9sZBgCIAEoDRIOCgZrZXlpZHMYAyADKAkiNAoHQ2hhbm5lbBIMCgRuYW1lGAEgASgJEgwKBHJvbGUYAiABKAkSDQoFZXBvY2gYAyABKAQiUAoIVGxzVHJ1c3QSJwoHYW5jaG9ycxgBIAMoCzIWLmhvbGRmYXN0LnYxLlRsc0FuY2hvchIbChNyZXBsYWNlc19jb25maWd1cmVkGAIgASgIIkQKCVRsc0FuY2hvchITCgtjZXJ0aWZpY2F0ZRgBIAEoDBIRCglub3RfYWZ0ZXIYAiABKAMSDwoHY29tbWVudBgDIAEoCSIfCglUaW1lUmVzZXQSEgoKbm90X2JlZm9yZRgBIAEoAyLHAwoMRGVzaXJlZFN0YXRlEhQKDHNwZWNfdmVyc2lvbhgBIAEoDRINCgVmbGVldBgCIAEoDBIPCgdjaGFubmVsGAMgASgJEg0KBWVwb2NoGAQgASgEEhAKCHNlcXVlbmNlGAUgASgEEhcKD3ByZXZpb3VzX2RpZ2VzdBgGIAEoDBIVCg1wcm9tb3RlZF9mcm9tGAcgASgMEhEKCWlzc3VlZF9hdBgIIAEoAxIRCglub3RfYWZ0ZXIYCSABKAMSFAoMcm9vdF92ZXJzaW9uGAogASgEEhkKEW1pbl9hZ2VudF92ZXJzaW9uGAsgASgJEhAKCGNyaXRpY2FsGAwgAygJEicKCGF1ZGllbmNlGA0gASgLMhUuaG9sZGZhc3QudjEuQXVkaWVuY2USIwoGcG9saWN5GA4gASgLMhMuaG9sZGZhc3QudjEuUG9saWN5EiwKC2RlcGxveW1lbnRzGA8gAygLMhcuaG9sZGZhc3QudjEuRGVwbG95bWVudBIgCgVibG9icxgQIAMoCzIRLmhvbGRmYXN0LnYxLkJsb2ISKQoJZG9jdW1lbnRzGBEgASgLMhYuaG9sZGZhc3QudjEuRG9jdW1lbnRzInkKCEF1ZGllbmNlEhIKCGV2ZXJ5b25lGAEgASgISAASJwoHZGV2aWNlcxgCIAEoCzIULmhvbGRmYXN0LnYxLkRldmljZXNIABIpCghzZWxlY3RvchgDIAEoCzIVLmhvbGRmYXN0LnYxLlNlbGVjdG9ySABCBQoDd2hvIhYKB0RldmljZXMSCwoDaWRzGAEgAygJIi4KCFNlbGVjdG9yEiIKBmFsbF9vZhgBIAMoCzISLmhvbGRmYXN0LnYxLk1hdGNoIiQKBU1hdGNoEgsKA2tleRgBIAEoCRIOCgZ2YWx1ZXMYAiADKAkiUQoGV2luZG93EhAKCHdlZWtkYXlzGAEgAygNEg0KBXN0YXJ0GAIgASgJEhMKC2R1cmF0aW9uX21zGAMgASgDEhEKCXRpbWVfem9uZRgEIAEoCSLeAQoGUG9saWN5Eg4KBnVyZ2VudBgBIAEoCBIkCgd3aW5kb3dzGAIgAygLMhMuaG9sZGZhc3QudjEuV2luZG93EhEKCXNwcmVhZF9tcxgDIAEoAxIpCglhdG9taWNpdHkYBCABKA4yFi5ob2xkZmFzdC52MS5BdG9taWNpdHkSGAoQaGVhbHRoX3dpbmRvd19tcxgFIAEoAxIUCgxhdHRlbXB0c19tYXgYBiABKA0SFQoNYWxsb3dfcmVtb3ZhbBgHIAEoBBIZChF1bmF0dGVzdGVkX21heF9tcxgIIAEoAyIpCglEb2N1bWVudHMSDgoGZGlnZXN0GAEgASgMEgwKBHNpemUYAiABKAQiSgoKRGVwbG95bWVudBIKCgJpZBgBIAEoCRIOCgZkaWdlc3QYAiABKAwSDAoEc2l6ZRgDIAEoBBISCgptZWRpYV90eXBlGAQgASgJIl0KBEJsb2ISDAoEbmFtZRgBIAEoCRISCgptZWRpYV90eXBlGAIgASgJEg4KBmRpZ2VzdBgDIAEoDBIMCgRzaXplGAQgASgEEhUKDXVucGFja2VkX3NpemUYBSABKAQivwEKDVRpbWVTdGF0ZW1lbnQSFAoMc3BlY192ZXJzaW9uGAEgASgNEg0KBWZsZWV0GAIgASgMEgoKAmF0GAMgASgDEg0KBW5vbmNlGAQgASgMEhEKCWRldmljZV9pZBgFIAEoCRIgCgVoZWFkcxgGIAMoCzIRLmhvbGRmYXN0LnYxLkhlYWQSFAoMcm9vdF92ZXJzaW9uGAcgASgEEhEKCW5vdF9hZnRlchgIIAEoAxIQCghjcml0aWNhbBgJIAMoCSJOCgRIZWFkEg8KB2NoYW5uZWwYASABKAkSDQoFZXBvY2gYAiABKAQSEAoIc2VxdWVuY2UYAyABKAQSFAoMc3RhdGVfZGlnZXN0GAQgASgMIi8KC1RpbWVSZXF1ZXN0Eg0KBW5vbmNlGAEgASgMEhEKCWRldmljZV9pZBgCIAEoCSL+AQoFTnVkZ2USDwoHY2hhbm5lbBgBIAEoCRINCgVlcG9jaBgCIAEoBBIQCghzZXF1ZW5jZRgDIAEoBBIUCgxzdGF0ZV9kaWdlc3QYBCABKAwSFwoPbWFuaWZlc3RfZGlnZXN0GAUgASgMEg4KBnVyZ2VudBgGIAEoCBInCghlbnZlbG9wZRgHIAEoCzIVLmhvbGRmYXN0LnYxLkVudmVsb3BlEiQKBXJvb3RzGAggAygLMhUuaG9sZGZhc3QudjEuRW52ZWxvcGUSEAoIY29udGVudHMYCSADKAwSIwoEdGltZRgKIAEoCzIVLmhvbGRmYXN0LnYxLkVudmVsb3BlIkAKCFByZXNlbmNlEg4KBm9ubGluZRgBIAEoCBIVCg1hZ2VudF92ZXJzaW9uGAIgASgJEg0KBXNpbmNlGAMgASgDIvgDCgZTdGF0dXMSFAoMc3BlY192ZXJzaW9uGAEgASgNEg0KBWZsZWV0GAIgASgMEhEKCWRldmljZV9pZBgDIAEoCRIMCgRib290GAQgASgEEg4KBnJlcG9ydBgFIAEoBBIXCg9wcmV2aW91c19yZXBvcnQYBiABKAwSCgoCYXQYByABKAMSKgoKdGltZV9ncmFkZRgIIAEoDjIWLmhvbGRmYXN0LnYxLlRpbWVHcmFkZRIVCg1hZ2VudF92ZXJzaW9uGAkgASgJEi8KBmxhYmVscxgKIAMoCzIfLmhvbGRmYXN0LnYxLlN0YXR1cy5MYWJlbHNFbnRyeRIsCghjaGFubmVscxgLIAMoCzIaLmhvbGRmYXN0LnYxLkNoYW5uZWxTdGF0dXMSIgoGZXZlbnRzGAwgAygLMhIuaG9sZGZhc3QudjEuRXZlbnQSFgoOZXZlbnRzX2Ryb3BwZWQYDSABKAQSFAoMcm9vdF92ZXJzaW9uGA4gASgEEhIKCmRldmljZV9rZXkYDyABKAwSEwoLc2VhbGluZ19rZXkYECABKAwSEgoKYXVkaXRfaGVhZBgRIAEoDBITCgthdHRlc3RlZF9hdBgSIAEoAxotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIvMCCg1DaGFubmVsU3RhdHVzEg8KB2NoYW5uZWwYASABKAkSIwoHZGVzaXJlZBgCIAEoCzISLmhvbGRmYXN0LnYxLlBvaW50EiMKB2FwcGxpZWQYAyABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBIhCgVwaGFzZRgEIAEoDjISLmhvbGRmYXN0LnYxLlBoYXNlEh0KA3ZpYRgFIAEoDjIQLmhvbGRmYXN0LnYxLlZpYRIQCghkZWdyYWRlZBgGIAEoCBIyCgtkZXBsb3ltZW50cxgHIAMoCzIdLmhvbGRmYXN0LnYxLkRlcGxveW1lbnRTdGF0dXMSJQoHcmVmdXNlZBgIIAEoCzIULmhvbGRmYXN0LnYxLlJlZnVzYWwSGAoQaGVsZF9ieV9vcGVyYXRvchgJIAEoCBIpCglmcmVzaG5lc3MYCiABKA4yFi5ob2xkZmFzdC52MS5GcmVzaG5lc3MSEwoLd2FpdGluZ19mb3IYCyABKAkiSgoFUG9pbnQSDQoFZXBvY2gYASABKAQSEAoIc2VxdWVuY2UYAiABKAQSFAoMc3RhdGVfZGlnZXN0GAMgASgMEgoKAmF0GAQgASgDIm8KEERlcGxveW1lbnRTdGF0dXMSCgoCaWQYASABKAkSDgoGZGlnZXN0GAIgASgMEg4KBmhlYWx0aBgDIAEoCRIMCgRjb2RlGAQgASgJEg8KB21lc3NhZ2UYBSABKAkSEAoIcmVzdGFydHMYBiABKA0ifAoHUmVmdXNhbBIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSIwoHb2ZmZXJlZBgDIAEoCzISLmhvbGRmYXN0LnYxLlBvaW50Eh0KA3ZpYRgEIAEoDjIQLmhvbGRmYXN0LnYxLlZpYRIOCgZhdHRhY2sYBSABKAgiZwoFRXZlbnQSDgoGbnVtYmVyGAEgASgEEgoKAmF0GAIgASgDEgwKBGNvZGUYAyABKAkSDwoHY2hhbm5lbBgEIAEoCRISCgpkZXBsb3ltZW50GAUgASgJEg8KB21lc3NhZ2UYBiABKAkqcQoGU2NoZW1lEhYKElNDSEVNRV9VTlNQRUNJRklFRBAAEhIKDlNDSEVNRV9FRDI1NTE5EAESHAoYU0NIRU1FX0VDRFNBX1AyNTZfU0hBMjU2EAISHQoZU0NIRU1FX0VEMjU1MTlfQkxBS0UyQjUxMhADKlUKCUF0b21pY2l0eRIZChVBVE9NSUNJVFlfVU5TUEVDSUZJRUQQABITCg9BVE9NSUNJVFlfU1RBVEUQARIYChRBVE9NSUNJVFlfREVQTE9ZTUVOVBACKncKCVRpbWVHcmFkZRIaChZUSU1FX0dSQURFX1VOU1BFQ0lGSUVEEAASGAoUVElNRV9HUkFERV9FU1RJTUFURUQQARIbChdUSU1FX0dSQURFX1NZTkNIUk9OSVNFRBACEhcKE1RJTUVfR1JBREVfQVRURVNURUQQAypuCglGcmVzaG5lc3MSGQoVRlJFU0hORVNTX1VOU1BFQ0lGSUVEEAASFQoRRlJFU0hORVNTX1VOS05PV04QARIXChNGUkVTSE5FU1NfRVNUSU1BVEVEEAISFgoSRlJFU0hORVNTX0FUVEVTVEVEEAMquAEKBVBoYXNlEhUKEVBIQVNFX1VOU1BFQ0lGSUVEEAASDgoKUEhBU0VfSURMRRABEhEKDVBIQVNFX1dBSVRJTkcQAhITCg9QSEFTRV9QUkVQQVJJTkcQAxIUChBQSEFTRV9BQ1RJVkFUSU5HEAQSEQoNUEhBU0VfUFJPVklORxAFEhEKDVBIQVNFX1VORE9JTkcQBhIPCgtQSEFTRV9TVFVDSxAHEhMKD1BIQVNFX1NBRkVfTU9ERRAIKlkKA1ZpYRITCg9WSUFfVU5TUEVDSUZJRUQQABIQCgxWSUFfUkVHSVNUUlkQARIMCghWSUFfTVFUVBACEg4KClZJQV9CVU5ETEUQAxINCglWSUFfTUFSR08QBGIGcHJvdG8z");
+  fileDesc("Cg5ob2xkZmFzdC5wcm90bxILaG9sZGZhc3QudjEiXQoIRW52ZWxvcGUSFAoMcGF5bG9hZF90eXBlGAEgASgJEg8KB3BheWxvYWQYAiABKAwSKgoKc2lnbmF0dXJlcxgDIAMoCzIWLmhvbGRmYXN0LnYxLlNpZ25hdHVyZSInCglTaWduYXR1cmUSDQoFa2V5aWQYASABKAkSCwoDc2lnGAIgASgMIrwCCgRSb290EhQKDHNwZWNfdmVyc2lvbhgBIAEoDRINCgVmbGVldBgCIAEoDBIPCgd2ZXJzaW9uGAMgASgEEhEKCWlzc3VlZF9hdBgEIAEoAxIRCglub3RfYWZ0ZXIYBSABKAMSHgoEa2V5cxgGIAMoCzIQLmhvbGRmYXN0LnYxLktleRIgCgVyb2xlcxgHIAMoCzIRLmhvbGRmYXN0LnYxLlJvbGUSJgoIY2hhbm5lbHMYCCADKAsyFC5ob2xkZmFzdC52MS5DaGFubmVsEioKCnRpbWVfcmVzZXQYCSABKAsyFi5ob2xkZmFzdC52MS5UaW1lUmVzZXQSDAoEZGVtbxgKIAEoCBIQCghjcml0aWNhbBgLIAMoCRIiCgN0bHMYDCABKAsyFS5ob2xkZmFzdC52MS5UbHNUcnVzdCJxCgNLZXkSDQoFa2V5aWQYASABKAkSIwoGc2NoZW1lGAIgASgOMhMuaG9sZGZhc3QudjEuU2NoZW1lEhIKCnB1YmxpY19rZXkYAyABKAwSEQoJbm90X2FmdGVyGAQgASgDEg8KB2NvbW1lbnQYBSABKAkiNwoEUm9sZRIMCgRuYW1lGAEgASgJEhEKCXRocmVzaG9sZBgCIAEoDRIOCgZrZXlpZHMYAyADKAkiNAoHQ2hhbm5lbBIMCgRuYW1lGAEgASgJEgwKBHJvbGUYAiABKAkSDQoFZXBvY2gYAyABKAQiUAoIVGxzVHJ1c3QSJwoHYW5jaG9ycxgBIAMoCzIWLmhvbGRmYXN0LnYxLlRsc0FuY2hvchIbChNyZXBsYWNlc19jb25maWd1cmVkGAIgASgIIkQKCVRsc0FuY2hvchITCgtjZXJ0aWZpY2F0ZRgBIAEoDBIRCglub3RfYWZ0ZXIYAiABKAMSDwoHY29tbWVudBgDIAEoCSIfCglUaW1lUmVzZXQSEgoKbm90X2JlZm9yZRgBIAEoAyLHAwoMRGVzaXJlZFN0YXRlEhQKDHNwZWNfdmVyc2lvbhgBIAEoDRINCgVmbGVldBgCIAEoDBIPCgdjaGFubmVsGAMgASgJEg0KBWVwb2NoGAQgASgEEhAKCHNlcXVlbmNlGAUgASgEEhcKD3ByZXZpb3VzX2RpZ2VzdBgGIAEoDBIVCg1wcm9tb3RlZF9mcm9tGAcgASgMEhEKCWlzc3VlZF9hdBgIIAEoAxIRCglub3RfYWZ0ZXIYCSABKAMSFAoMcm9vdF92ZXJzaW9uGAogASgEEhkKEW1pbl9hZ2VudF92ZXJzaW9uGAsgASgJEhAKCGNyaXRpY2FsGAwgAygJEicKCGF1ZGllbmNlGA0gASgLMhUuaG9sZGZhc3QudjEuQXVkaWVuY2USIwoGcG9saWN5GA4gASgLMhMuaG9sZGZhc3QudjEuUG9saWN5EiwKC2RlcGxveW1lbnRzGA8gAygLMhcuaG9sZGZhc3QudjEuRGVwbG95bWVudBIgCgVibG9icxgQIAMoCzIRLmhvbGRmYXN0LnYxLkJsb2ISKQoJZG9jdW1lbnRzGBEgASgLMhYuaG9sZGZhc3QudjEuRG9jdW1lbnRzInkKCEF1ZGllbmNlEhIKCGV2ZXJ5b25lGAEgASgISAASJwoHZGV2aWNlcxgCIAEoCzIULmhvbGRmYXN0LnYxLkRldmljZXNIABIpCghzZWxlY3RvchgDIAEoCzIVLmhvbGRmYXN0LnYxLlNlbGVjdG9ySABCBQoDd2hvIhYKB0RldmljZXMSCwoDaWRzGAEgAygJIi4KCFNlbGVjdG9yEiIKBmFsbF9vZhgBIAMoCzISLmhvbGRmYXN0LnYxLk1hdGNoIiQKBU1hdGNoEgsKA2tleRgBIAEoCRIOCgZ2YWx1ZXMYAiADKAkiUQoGV2luZG93EhAKCHdlZWtkYXlzGAEgAygNEg0KBXN0YXJ0GAIgASgJEhMKC2R1cmF0aW9uX21zGAMgASgDEhEKCXRpbWVfem9uZRgEIAEoCSLeAQoGUG9saWN5Eg4KBnVyZ2VudBgBIAEoCBIkCgd3aW5kb3dzGAIgAygLMhMuaG9sZGZhc3QudjEuV2luZG93EhEKCXNwcmVhZF9tcxgDIAEoAxIpCglhdG9taWNpdHkYBCABKA4yFi5ob2xkZmFzdC52MS5BdG9taWNpdHkSGAoQaGVhbHRoX3dpbmRvd19tcxgFIAEoAxIUCgxhdHRlbXB0c19tYXgYBiABKA0SFQoNYWxsb3dfcmVtb3ZhbBgHIAEoBBIZChF1bmF0dGVzdGVkX21heF9tcxgIIAEoAyIpCglEb2N1bWVudHMSDgoGZGlnZXN0GAEgASgMEgwKBHNpemUYAiABKAQiSgoKRGVwbG95bWVudBIKCgJpZBgBIAEoCRIOCgZkaWdlc3QYAiABKAwSDAoEc2l6ZRgDIAEoBBISCgptZWRpYV90eXBlGAQgASgJIl0KBEJsb2ISDAoEbmFtZRgBIAEoCRISCgptZWRpYV90eXBlGAIgASgJEg4KBmRpZ2VzdBgDIAEoDBIMCgRzaXplGAQgASgEEhUKDXVucGFja2VkX3NpemUYBSABKAQivwEKDVRpbWVTdGF0ZW1lbnQSFAoMc3BlY192ZXJzaW9uGAEgASgNEg0KBWZsZWV0GAIgASgMEgoKAmF0GAMgASgDEg0KBW5vbmNlGAQgASgMEhEKCWRldmljZV9pZBgFIAEoCRIgCgVoZWFkcxgGIAMoCzIRLmhvbGRmYXN0LnYxLkhlYWQSFAoMcm9vdF92ZXJzaW9uGAcgASgEEhEKCW5vdF9hZnRlchgIIAEoAxIQCghjcml0aWNhbBgJIAMoCSJOCgRIZWFkEg8KB2NoYW5uZWwYASABKAkSDQoFZXBvY2gYAiABKAQSEAoIc2VxdWVuY2UYAyABKAQSFAoMc3RhdGVfZGlnZXN0GAQgASgMIi8KC1RpbWVSZXF1ZXN0Eg0KBW5vbmNlGAEgASgMEhEKCWRldmljZV9pZBgCIAEoCSL+AQoFTnVkZ2USDwoHY2hhbm5lbBgBIAEoCRINCgVlcG9jaBgCIAEoBBIQCghzZXF1ZW5jZRgDIAEoBBIUCgxzdGF0ZV9kaWdlc3QYBCABKAwSFwoPbWFuaWZlc3RfZGlnZXN0GAUgASgMEg4KBnVyZ2VudBgGIAEoCBInCghlbnZlbG9wZRgHIAEoCzIVLmhvbGRmYXN0LnYxLkVudmVsb3BlEiQKBXJvb3RzGAggAygLMhUuaG9sZGZhc3QudjEuRW52ZWxvcGUSEAoIY29udGVudHMYCSADKAwSIwoEdGltZRgKIAEoCzIVLmhvbGRmYXN0LnYxLkVudmVsb3BlIkAKCFByZXNlbmNlEg4KBm9ubGluZRgBIAEoCBIVCg1hZ2VudF92ZXJzaW9uGAIgASgJEg0KBXNpbmNlGAMgASgDIqUECgZTdGF0dXMSFAoMc3BlY192ZXJzaW9uGAEgASgNEg0KBWZsZWV0GAIgASgMEhEKCWRldmljZV9pZBgDIAEoCRIMCgRib290GAQgASgEEg4KBnJlcG9ydBgFIAEoBBIXCg9wcmV2aW91c19yZXBvcnQYBiABKAwSCgoCYXQYByABKAMSKgoKdGltZV9ncmFkZRgIIAEoDjIWLmhvbGRmYXN0LnYxLlRpbWVHcmFkZRIVCg1hZ2VudF92ZXJzaW9uGAkgASgJEi8KBmxhYmVscxgKIAMoCzIfLmhvbGRmYXN0LnYxLlN0YXR1cy5MYWJlbHNFbnRyeRIsCghjaGFubmVscxgLIAMoCzIaLmhvbGRmYXN0LnYxLkNoYW5uZWxTdGF0dXMSIgoGZXZlbnRzGAwgAygLMhIuaG9sZGZhc3QudjEuRXZlbnQSFgoOZXZlbnRzX2Ryb3BwZWQYDSABKAQSFAoMcm9vdF92ZXJzaW9uGA4gASgEEhIKCmRldmljZV9rZXkYDyABKAwSEwoLc2VhbGluZ19rZXkYECABKAwSEgoKYXVkaXRfaGVhZBgRIAEoDBITCgthdHRlc3RlZF9hdBgSIAEoAxIrCgpjcmVkZW50aWFsGBMgASgLMhcuaG9sZGZhc3QudjEuQ3JlZGVudGlhbBotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIvMCCg1DaGFubmVsU3RhdHVzEg8KB2NoYW5uZWwYASABKAkSIwoHZGVzaXJlZBgCIAEoCzISLmhvbGRmYXN0LnYxLlBvaW50EiMKB2FwcGxpZWQYAyABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBIhCgVwaGFzZRgEIAEoDjISLmhvbGRmYXN0LnYxLlBoYXNlEh0KA3ZpYRgFIAEoDjIQLmhvbGRmYXN0LnYxLlZpYRIQCghkZWdyYWRlZBgGIAEoCBIyCgtkZXBsb3ltZW50cxgHIAMoCzIdLmhvbGRmYXN0LnYxLkRlcGxveW1lbnRTdGF0dXMSJQoHcmVmdXNlZBgIIAEoCzIULmhvbGRmYXN0LnYxLlJlZnVzYWwSGAoQaGVsZF9ieV9vcGVyYXRvchgJIAEoCBIpCglmcmVzaG5lc3MYCiABKA4yFi5ob2xkZmFzdC52MS5GcmVzaG5lc3MSEwoLd2FpdGluZ19mb3IYCyABKAkiSgoFUG9pbnQSDQoFZXBvY2gYASABKAQSEAoIc2VxdWVuY2UYAiABKAQSFAoMc3RhdGVfZGlnZXN0GAMgASgMEgoKAmF0GAQgASgDIm8KEERlcGxveW1lbnRTdGF0dXMSCgoCaWQYASABKAkSDgoGZGlnZXN0GAIgASgMEg4KBmhlYWx0aBgDIAEoCRIMCgRjb2RlGAQgASgJEg8KB21lc3NhZ2UYBSABKAkSEAoIcmVzdGFydHMYBiABKA0ifAoHUmVmdXNhbBIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSIwoHb2ZmZXJlZBgDIAEoCzISLmhvbGRmYXN0LnYxLlBvaW50Eh0KA3ZpYRgEIAEoDjIQLmhvbGRmYXN0LnYxLlZpYRIOCgZhdHRhY2sYBSABKAgiZwoFRXZlbnQSDgoGbnVtYmVyGAEgASgEEgoKAmF0GAIgASgDEgwKBGNvZGUYAyABKAkSDwoHY2hhbm5lbBgEIAEoCRISCgpkZXBsb3ltZW50GAUgASgJEg8KB21lc3NhZ2UYBiABKAkiXwoKQ3JlZGVudGlhbBIpCgRraW5kGAEgASgOMhsuaG9sZGZhc3QudjEuQ3JlZGVudGlhbEtpbmQSEQoJbm90X2FmdGVyGAIgASgDEhMKC2ZpbmdlcnByaW50GAMgASgMIuMCChBFbnJvbG1lbnRSZXF1ZXN0EhQKDHNwZWNfdmVyc2lvbhgBIAEoDRIuCgdwdXJwb3NlGAIgASgOMh0uaG9sZGZhc3QudjEuRW5yb2xtZW50UHVycG9zZRILCgNodWIYAyABKAwSDQoFbm9uY2UYBCABKAwSEgoKZGV2aWNlX2tleRgFIAEoDBIRCglkZXZpY2VfaWQYBiABKAkSOQoGbGFiZWxzGAcgAygLMikuaG9sZGZhc3QudjEuRW5yb2xtZW50UmVxdWVzdC5MYWJlbHNFbnRyeRIpCgRraW5kGAggASgOMhsuaG9sZGZhc3QudjEuQ3JlZGVudGlhbEtpbmQSCwoDY3NyGAkgASgMEg0KBXRva2VuGAogASgJEhUKDWFnZW50X3ZlcnNpb24YCyABKAkaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKwAgoPRW5yb2xtZW50QW5zd2VyEhQKDHNwZWNfdmVyc2lvbhgBIAEoDRIqCgVzdGF0ZRgCIAEoDjIbLmhvbGRmYXN0LnYxLkVucm9sbWVudFN0YXRlEhEKCWRldmljZV9pZBgDIAEoCRIpCgRraW5kGAQgASgOMhsuaG9sZGZhc3QudjEuQ3JlZGVudGlhbEtpbmQSEwoLY2VydGlmaWNhdGUYBSABKAkSDgoGc2VjcmV0GAYgASgJEhEKCWlzc3VlZF9hdBgHIAEoAxIRCglub3RfYWZ0ZXIYCCABKAMSEwoLYXV0aG9yaXRpZXMYCSABKAkSDAoEcm9vdBgKIAEoDBIQCghyZWdpc3RyeRgLIAEoCRIMCgRtcXR0GAwgASgJEg8KB2NoYW5uZWwYDSABKAkiVAoORW5yb2xtZW50VG9rZW4SCgoCaWQYASABKAwSDgoGc2VjcmV0GAIgASgMEgsKA2h1YhgDIAEoDBIMCgRyb290GAQgASgMEgsKA3VybBgFIAEoCSpxCgZTY2hlbWUSFgoSU0NIRU1FX1VOU1BFQ0lGSUVEEAASEgoOU0NIRU1FX0VEMjU1MTkQARIcChhTQ0hFTUVfRUNEU0FfUDI1Nl9TSEEyNTYQAhIdChlTQ0hFTUVfRUQyNTUxOV9CTEFLRTJCNTEyEAMqVQoJQXRvbWljaXR5EhkKFUFUT01JQ0lUWV9VTlNQRUNJRklFRBAAEhMKD0FUT01JQ0lUWV9TVEFURRABEhgKFEFUT01JQ0lUWV9ERVBMT1lNRU5UEAIqdwoJVGltZUdyYWRlEhoKFlRJTUVfR1JBREVfVU5TUEVDSUZJRUQQABIYChRUSU1FX0dSQURFX0VTVElNQVRFRBABEhsKF1RJTUVfR1JBREVfU1lOQ0hST05JU0VEEAISFwoTVElNRV9HUkFERV9BVFRFU1RFRBADKm4KCUZyZXNobmVzcxIZChVGUkVTSE5FU1NfVU5TUEVDSUZJRUQQABIVChFGUkVTSE5FU1NfVU5LTk9XThABEhcKE0ZSRVNITkVTU19FU1RJTUFURUQQAhIWChJGUkVTSE5FU1NfQVRURVNURUQQAyq4AQoFUGhhc2USFQoRUEhBU0VfVU5TUEVDSUZJRUQQABIOCgpQSEFTRV9JRExFEAESEQoNUEhBU0VfV0FJVElORxACEhMKD1BIQVNFX1BSRVBBUklORxADEhQKEFBIQVNFX0FDVElWQVRJTkcQBBIRCg1QSEFTRV9QUk9WSU5HEAUSEQoNUEhBU0VfVU5ET0lORxAGEg8KC1BIQVNFX1NUVUNLEAcSEwoPUEhBU0VfU0FGRV9NT0RFEAgqWQoDVmlhEhMKD1ZJQV9VTlNQRUNJRklFRBAAEhAKDFZJQV9SRUdJU1RSWRABEgwKCFZJQV9NUVRUEAISDgoKVklBX0JVTkRMRRADEg0KCVZJQV9NQVJHTxAEKm0KDkNyZWRlbnRpYWxLaW5kEh8KG0NSRURFTlRJQUxfS0lORF9VTlNQRUNJRklFRBAAEh8KG0NSRURFTlRJQUxfS0lORF9DRVJUSUZJQ0FURRABEhkKFUNSRURFTlRJQUxfS0lORF9UT0tFThACKm8KEEVucm9sbWVudFB1cnBvc2USIQodRU5ST0xNRU5UX1BVUlBPU0VfVU5TUEVDSUZJRUQQABIbChdFTlJPTE1FTlRfUFVSUE9TRV9FTlJPTBABEhsKF0VOUk9MTUVOVF9QVVJQT1NFX1JFTkVXEAIqagoORW5yb2xtZW50U3RhdGUSHwobRU5ST0xNRU5UX1NUQVRFX1VOU1BFQ0lGSUVEEAASGwoXRU5ST0xNRU5UX1NUQVRFX1BFTkRJTkcQARIaChZFTlJPTE1FTlRfU1RBVEVfSVNTVUVEEAJiBnByb3RvMw");
 
 /**
  * DSSE, the twin of the JSON envelope: the same three, byte for byte.
@@ -975,6 +975,11 @@ export type Status = Message<"holdfast.v1.Status"> & {
    * @generated from field: int64 attested_at = 18;
    */
   attestedAt: bigint;
+
+  /**
+   * @generated from field: holdfast.v1.Credential credential = 19;
+   */
+  credential?: Credential | undefined;
 };
 
 /**
@@ -1203,6 +1208,214 @@ export type Event = Message<"holdfast.v1.Event"> & {
  */
 export const EventSchema: GenMessage<Event> = /*@__PURE__*/
   messageDesc(file_holdfast, 29);
+
+/**
+ * @generated from message holdfast.v1.Credential
+ */
+export type Credential = Message<"holdfast.v1.Credential"> & {
+  /**
+   * @generated from field: holdfast.v1.CredentialKind kind = 1;
+   */
+  kind: CredentialKind;
+
+  /**
+   * @generated from field: int64 not_after = 2;
+   */
+  notAfter: bigint;
+
+  /**
+   * @generated from field: bytes fingerprint = 3;
+   */
+  fingerprint: Uint8Array;
+};
+
+/**
+ * Describes the message holdfast.v1.Credential.
+ * Use `create(CredentialSchema)` to create a new message.
+ */
+export const CredentialSchema: GenMessage<Credential> = /*@__PURE__*/
+  messageDesc(file_holdfast, 30);
+
+/**
+ * @generated from message holdfast.v1.EnrolmentRequest
+ */
+export type EnrolmentRequest = Message<"holdfast.v1.EnrolmentRequest"> & {
+  /**
+   * @generated from field: uint32 spec_version = 1;
+   */
+  specVersion: number;
+
+  /**
+   * @generated from field: holdfast.v1.EnrolmentPurpose purpose = 2;
+   */
+  purpose: EnrolmentPurpose;
+
+  /**
+   * @generated from field: bytes hub = 3;
+   */
+  hub: Uint8Array;
+
+  /**
+   * @generated from field: bytes nonce = 4;
+   */
+  nonce: Uint8Array;
+
+  /**
+   * @generated from field: bytes device_key = 5;
+   */
+  deviceKey: Uint8Array;
+
+  /**
+   * @generated from field: string device_id = 6;
+   */
+  deviceId: string;
+
+  /**
+   * @generated from field: map<string, string> labels = 7;
+   */
+  labels: { [key: string]: string };
+
+  /**
+   * @generated from field: holdfast.v1.CredentialKind kind = 8;
+   */
+  kind: CredentialKind;
+
+  /**
+   * @generated from field: bytes csr = 9;
+   */
+  csr: Uint8Array;
+
+  /**
+   * @generated from field: string token = 10;
+   */
+  token: string;
+
+  /**
+   * @generated from field: string agent_version = 11;
+   */
+  agentVersion: string;
+};
+
+/**
+ * Describes the message holdfast.v1.EnrolmentRequest.
+ * Use `create(EnrolmentRequestSchema)` to create a new message.
+ */
+export const EnrolmentRequestSchema: GenMessage<EnrolmentRequest> = /*@__PURE__*/
+  messageDesc(file_holdfast, 31);
+
+/**
+ * @generated from message holdfast.v1.EnrolmentAnswer
+ */
+export type EnrolmentAnswer = Message<"holdfast.v1.EnrolmentAnswer"> & {
+  /**
+   * @generated from field: uint32 spec_version = 1;
+   */
+  specVersion: number;
+
+  /**
+   * @generated from field: holdfast.v1.EnrolmentState state = 2;
+   */
+  state: EnrolmentState;
+
+  /**
+   * @generated from field: string device_id = 3;
+   */
+  deviceId: string;
+
+  /**
+   * @generated from field: holdfast.v1.CredentialKind kind = 4;
+   */
+  kind: CredentialKind;
+
+  /**
+   * @generated from field: string certificate = 5;
+   */
+  certificate: string;
+
+  /**
+   * @generated from field: string secret = 6;
+   */
+  secret: string;
+
+  /**
+   * @generated from field: int64 issued_at = 7;
+   */
+  issuedAt: bigint;
+
+  /**
+   * @generated from field: int64 not_after = 8;
+   */
+  notAfter: bigint;
+
+  /**
+   * @generated from field: string authorities = 9;
+   */
+  authorities: string;
+
+  /**
+   * @generated from field: bytes root = 10;
+   */
+  root: Uint8Array;
+
+  /**
+   * @generated from field: string registry = 11;
+   */
+  registry: string;
+
+  /**
+   * @generated from field: string mqtt = 12;
+   */
+  mqtt: string;
+
+  /**
+   * @generated from field: string channel = 13;
+   */
+  channel: string;
+};
+
+/**
+ * Describes the message holdfast.v1.EnrolmentAnswer.
+ * Use `create(EnrolmentAnswerSchema)` to create a new message.
+ */
+export const EnrolmentAnswerSchema: GenMessage<EnrolmentAnswer> = /*@__PURE__*/
+  messageDesc(file_holdfast, 32);
+
+/**
+ * @generated from message holdfast.v1.EnrolmentToken
+ */
+export type EnrolmentToken = Message<"holdfast.v1.EnrolmentToken"> & {
+  /**
+   * @generated from field: bytes id = 1;
+   */
+  id: Uint8Array;
+
+  /**
+   * @generated from field: bytes secret = 2;
+   */
+  secret: Uint8Array;
+
+  /**
+   * @generated from field: bytes hub = 3;
+   */
+  hub: Uint8Array;
+
+  /**
+   * @generated from field: bytes root = 4;
+   */
+  root: Uint8Array;
+
+  /**
+   * @generated from field: string url = 5;
+   */
+  url: string;
+};
+
+/**
+ * Describes the message holdfast.v1.EnrolmentToken.
+ * Use `create(EnrolmentTokenSchema)` to create a new message.
+ */
+export const EnrolmentTokenSchema: GenMessage<EnrolmentToken> = /*@__PURE__*/
+  messageDesc(file_holdfast, 33);
 
 /**
  * @generated from enum holdfast.v1.Scheme
@@ -1444,4 +1657,101 @@ export type Via = (typeof Via)[keyof typeof Via] | UnknownEnum;
  */
 export const ViaSchema: GenEnum<Via> = /*@__PURE__*/
   enumDesc(file_holdfast, 5);
+
+/**
+ * Enrolment (docs/formats.md). GET /v1/enrolment of a hub: a nonce. POST: an Envelope, payload_type application/vnd.holdfast.enrolment.v1+protobuf, signed by the device key.
+ *
+ * @generated from enum holdfast.v1.CredentialKind
+ */
+export const CredentialKind = {
+  /**
+   * @generated from enum value: CREDENTIAL_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * @generated from enum value: CREDENTIAL_KIND_CERTIFICATE = 1;
+   */
+  CERTIFICATE: 1,
+
+  /**
+   * @generated from enum value: CREDENTIAL_KIND_TOKEN = 2;
+   */
+  TOKEN: 2,
+} as const;
+
+/**
+ * Enrolment (docs/formats.md). GET /v1/enrolment of a hub: a nonce. POST: an Envelope, payload_type application/vnd.holdfast.enrolment.v1+protobuf, signed by the device key.
+ *
+ * @generated from enum holdfast.v1.CredentialKind
+ */
+export type CredentialKind = (typeof CredentialKind)[keyof typeof CredentialKind] | UnknownEnum;
+
+/**
+ * Describes the enum holdfast.v1.CredentialKind.
+ */
+export const CredentialKindSchema: GenEnum<CredentialKind> = /*@__PURE__*/
+  enumDesc(file_holdfast, 6);
+
+/**
+ * @generated from enum holdfast.v1.EnrolmentPurpose
+ */
+export const EnrolmentPurpose = {
+  /**
+   * @generated from enum value: ENROLMENT_PURPOSE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * @generated from enum value: ENROLMENT_PURPOSE_ENROL = 1;
+   */
+  ENROL: 1,
+
+  /**
+   * @generated from enum value: ENROLMENT_PURPOSE_RENEW = 2;
+   */
+  RENEW: 2,
+} as const;
+
+/**
+ * @generated from enum holdfast.v1.EnrolmentPurpose
+ */
+export type EnrolmentPurpose = (typeof EnrolmentPurpose)[keyof typeof EnrolmentPurpose] | UnknownEnum;
+
+/**
+ * Describes the enum holdfast.v1.EnrolmentPurpose.
+ */
+export const EnrolmentPurposeSchema: GenEnum<EnrolmentPurpose> = /*@__PURE__*/
+  enumDesc(file_holdfast, 7);
+
+/**
+ * @generated from enum holdfast.v1.EnrolmentState
+ */
+export const EnrolmentState = {
+  /**
+   * @generated from enum value: ENROLMENT_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * @generated from enum value: ENROLMENT_STATE_PENDING = 1;
+   */
+  PENDING: 1,
+
+  /**
+   * @generated from enum value: ENROLMENT_STATE_ISSUED = 2;
+   */
+  ISSUED: 2,
+} as const;
+
+/**
+ * @generated from enum holdfast.v1.EnrolmentState
+ */
+export type EnrolmentState = (typeof EnrolmentState)[keyof typeof EnrolmentState] | UnknownEnum;
+
+/**
+ * Describes the enum holdfast.v1.EnrolmentState.
+ */
+export const EnrolmentStateSchema: GenEnum<EnrolmentState> = /*@__PURE__*/
+  enumDesc(file_holdfast, 8);
 
