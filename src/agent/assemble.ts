@@ -85,7 +85,7 @@ function assembleOn(
 ): Result<Assembled> {
   const { time, root, device } = base;
   const names = { fleet: root.fleet, deviceId: device.id, agentVersion: program.version };
-  const links = openLinks({ platform, config, time, ...names, heldRoot: base.roots.held });
+  const links = openLinks({ platform, config, time, ...names, roots: base.roots });
   if (!links.ok) return links;
   const wires: Wires = { changed: () => {}, settle: () => {}, follower: null };
   const runtimes = openRuntimes({
@@ -195,7 +195,10 @@ function loopOf(
     roots: base.roots,
     bundle: (path) => ociLayout(platform.files, path, bundleOptions(given)),
     trusted: () => currentTrust(given, follower),
-    rootReplaced: () => wires.changed('phase'),
+    rootReplaced() {
+      wires.changed('phase');
+      links.rootReplaced(triggers.gate.wake);
+    },
     alsoFound(found) {
       if (follower.note(found)) wires.changed('detail');
     },

@@ -7,12 +7,14 @@ import { brokerName, checkBroker } from '#link/mqtt-broker.ts';
 import { registry } from '#link/registry.ts';
 import { checkTopicRoot, defaultTopicRoot } from '#link/topics.ts';
 import type { Platform } from '#platform/platform.ts';
-import type { HeadOptions } from '#sources/artifact.ts';
 import { SOURCES } from '#sources/catalogue.ts';
 import type { PushSource } from '#sources/mqtt-push.ts';
 import type { Source } from '#sources/source.ts';
 import type { Fleet } from '#state/names.ts';
+import type { Wake } from '#triggers/trigger.ts';
 import type { AgentConfig } from './config.ts';
+import { reanchor } from './reanchor.ts';
+import type { RootKeeper } from './root-keeper.ts';
 import type { AgentTime } from './time.ts';
 
 export interface Links {
@@ -22,6 +24,8 @@ export interface Links {
   readonly pushes: PushSource | null;
   readonly mqtt: MqttLink | null;
   readonly topicRoot: string;
+  /** Another root is held: what waits for other TLS anchors tries at once. */
+  rootReplaced(wake: (wake: Wake) => void): void;
   close(): Promise<void>;
 }
 
@@ -32,19 +36,20 @@ export interface LinksInput {
   readonly fleet: Fleet;
   readonly deviceId: string;
   readonly agentVersion: string;
-  readonly heldRoot: NonNullable<HeadOptions['heldRoot']>;
+  readonly roots: Pick<RootKeeper, 'root' | 'held'>;
 }
 
 export function openLinks(input: LinksInput): Result<Links> {
-  const { platform, config, time } = input;
+  const { platform, config, time, roots } = input;
   const http = httpLink(platform, {
     deadClock: { directory: `${config.runDir}/tls`, time: () => time.view() },
+    rootAnchors: () => roots.root().tls,
   });
   const sources: Source[] = [];
   for (const settings of config.registries) {
     const checked = readEndpoint(settings);
     if (!checked.ok) return checked;
-    const { heldRoot } = input;
+    const heldRoot = roots.held;
     const { name } = config.channel;
     sources.push(SOURCES['oci-registry'](registry(http, settings), name, { heldRoot }));
   }
@@ -57,6 +62,10 @@ export function openLinks(input: LinksInput): Result<Links> {
     pushes: config.mqtt ? SOURCES['mqtt-push'](brokerName(config.mqtt)) : null,
     mqtt: mqtt.value,
     topicRoot: root.value,
+    rootReplaced: reanchor(() => roots.root().tls, {
+      mqtt: mqtt.value,
+      asks: sources.length > 0,
+    }),
     async close() {
       await mqtt.value?.close();
       http.close();
@@ -65,12 +74,19 @@ export function openLinks(input: LinksInput): Result<Links> {
 }
 
 function openMqtt(input: LinksInput, topicRoot: string): Result<MqttLink | null> {
-  const { platform, config, time, fleet, deviceId, agentVersion } = input;
+  const { platform, config, time, fleet, deviceId, agentVersion, roots } = input;
   if (!config.mqtt) return ok(null);
   const broker = config.mqtt;
   const checked = checkBroker(broker);
   if (!checked.ok) return checked;
   const channels = [config.channel.name];
   const names = { topicRoot, fleet, deviceId, channels, agentVersion };
-  return ok(mqttLink(platform, { broker, time: () => time.view(), ...names }));
+  return ok(
+    mqttLink(platform, {
+      broker,
+      time: () => time.view(),
+      rootAnchors: () => roots.root().tls,
+      ...names,
+    }),
+  );
 }

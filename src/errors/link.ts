@@ -25,7 +25,14 @@ export const linkFaults = {
     says: (d: { peer: string; reason: string }) =>
       `${d.peer}: its certificate is not trusted: ${d.reason}`,
     remedy:
-      'Give the server a certificate of the configured tls.ca that names the host, and renew it in time.',
+      'Give the server a certificate that names the host, of a CA in tls.ca or in the root held; a device that missed a change of CA takes the root from a bundle (`publish --to oci:DIR`).',
+  },
+  'link.no-anchors': {
+    retry: 'later',
+    says: (d: { peer: string }) =>
+      `${d.peer} is not asked: the root held replaces tls.ca, and none of its own CAs is in force`,
+    remedy:
+      'Add a CA to the root (`holdfast root tls add`), publish it, and bring it to the device as a bundle (`publish --to oci:DIR`).',
   },
   'link.proxy': {
     retry: 'later',

@@ -12,6 +12,7 @@ import type { Platform } from '#platform/platform.ts';
 import type { Socket } from '#platform/tls.ts';
 import type { Tunnel } from '#platform/tunnel.ts';
 import { type PeerTime, peerCheck } from './peer.ts';
+import { ownAnchors } from './root-anchors.ts';
 
 export interface DeadClockOptions {
   /** a directory of this agent's own (runDir/tls); made with 0700 */
@@ -98,7 +99,7 @@ async function connectChecked(
   options: DeadClockOptions,
 ): Promise<Result<Socket>> {
   const name = to.hostname.replace(/^\[|\]$/g, '');
-  const anchors = to.tls.ca === undefined ? ok([]) : platform.certificates(to.tls.ca);
+  const anchors = ownAnchors(platform.certificates, to.tls);
   if (!anchors.ok) return anchors;
   const check = peerCheck({ anchors: anchors.value, name, floorMs: options.time().floorMs });
   const plain = await connectPlain(platform, to, name, options.connectMs);

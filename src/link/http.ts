@@ -17,6 +17,7 @@ import { LIMITS } from '#state/limits.ts';
 import { type DeadClock, deadClock } from './dead-clock.ts';
 import { type Access, isLoopback, isNearAddress, nameOf, readTls, readUrl } from './endpoint.ts';
 import type { PeerTime } from './peer.ts';
+import { type RootAnchors, withRootAnchors } from './root-anchors.ts';
 
 export interface HttpLink {
   /** what those who speak over it need besides: secrets from files, the age of tokens */
@@ -61,6 +62,8 @@ export interface HttpLinkOptions {
   readonly idleMs?: number;
   /** what is known of the time, and where unix sockets may be made: for TLS with a dead clock */
   readonly deadClock?: { readonly directory: string; readonly time: () => PeerTime };
+  /** default: only what `access.tls` names counts */
+  readonly rootAnchors?: RootAnchors;
 }
 
 export const REDIRECTS_MAX = 5;
@@ -76,6 +79,7 @@ interface Link {
   readonly idleMs: number;
   readonly time: (() => PeerTime) | null;
   readonly dead: DeadClock | null;
+  readonly rootAnchors: RootAnchors;
 }
 
 export function httpLink(platform: Parts, options: HttpLinkOptions = {}): HttpLink {
@@ -86,6 +90,7 @@ export function httpLink(platform: Parts, options: HttpLinkOptions = {}): HttpLi
     idleMs,
     time: dead?.time ?? null,
     dead: dead === null ? null : deadClock(platform, { ...dead, connectMs: idleMs }),
+    rootAnchors: options.rootAnchors ?? (() => null),
   };
   return { platform, send: (request) => send(link, request), close: () => link.dead?.close() };
 }
@@ -144,7 +149,7 @@ function nextUrl(
 }
 
 async function sendOnce(link: Link, request: LinkRequest, url: URL): Promise<Result<LinkResponse>> {
-  const tls = readTls(link.platform.files, url.protocol === 'https:' ? request.access.tls : null);
+  const tls = url.protocol === 'https:' ? tlsOf(link, request.access, url.host) : ok({});
   if (!tls.ok) return tls;
   const bare = bareRequest(link, request, url, tls.value);
   const checked = link.time !== null && !link.time().wallPlausible && url.protocol === 'https:';
@@ -153,6 +158,14 @@ async function sendOnce(link: Link, request: LinkRequest, url: URL): Promise<Res
     : await link.platform.http.request(bare);
   if (!response.ok) return response;
   return acceptResponse(link, request, url, response.value);
+}
+
+function tlsOf(link: Link, access: Access, peer: string): Result<TlsOptions> {
+  const configured = readTls(link.platform.files, access.tls);
+  if (!configured.ok) return configured;
+  const floorMs = link.time?.().floorMs ?? 0;
+  const trust = link.rootAnchors();
+  return withRootAnchors(link.platform.certificates, configured.value, { trust, floorMs, peer });
 }
 
 function bareRequest(link: Link, request: LinkRequest, url: URL, tls: TlsOptions): HttpRequest {

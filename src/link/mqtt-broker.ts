@@ -6,13 +6,16 @@
  * left: a half-open connection looks just like that.
  */
 import { type Fault, fault, ok, type Result, refuse, refused } from '#errors/fault.ts';
+import type { TlsOptions } from '#platform/http.ts';
 import type { MqttConnection, MqttOptions } from '#platform/mqtt.ts';
 import type { Platform } from '#platform/platform.ts';
 import type { Socket } from '#platform/tls.ts';
 import { LIMITS } from '#state/limits.ts';
+import type { TlsTrust } from '#state/root.ts';
 import { isLoopback, readTls, type TlsFiles } from './endpoint.ts';
 import { type PeerTime, peerCheck } from './peer.ts';
 import { printable } from './printable.ts';
+import { ownAnchors, stillVouchedFor, withRootAnchors } from './root-anchors.ts';
 
 const PORT = 1883;
 const PORT_TLS = 8883;
@@ -52,8 +55,15 @@ export interface Session {
   readonly keepaliveSeconds: number;
   readonly sessionExpirySeconds: number;
   readonly will?: NonNullable<MqttOptions['will']>;
+  /** TLS anchors of the newest held root; default: what the configuration names counts alone */
+  readonly trust?: TlsTrust | null;
   onMessage(topic: string, payload: Uint8Array, retained: boolean): void;
   onClosed(why: Result<void>): void;
+}
+
+export interface BrokerConnection extends MqttConnection {
+  /** Ends it where the peer's chain leads to no anchor of now: nothing that is in order is cut. */
+  rejudge(time: PeerTime, trust: TlsTrust | null): void;
 }
 
 interface Address {
@@ -82,7 +92,7 @@ export async function openBroker(
   config: BrokerConfig,
   time: PeerTime,
   session: Session,
-): Promise<Result<MqttConnection>> {
+): Promise<Result<BrokerConnection>> {
   const address = parseAddress(config.url, config.insecure);
   if (!address.ok) return address;
   const auth = readAuth(platform, config);
@@ -90,10 +100,15 @@ export async function openBroker(
   const tcp = await openTcp(platform, config, address.value);
   if (!tcp.ok) return tcp;
   const socket = address.value.secure
-    ? await secureSocket(platform, config, { address: address.value, time, socket: tcp.value })
-    : tcp;
+    ? await secureSocket(platform, config, {
+        address: address.value,
+        time,
+        trust: session.trust ?? null,
+        socket: tcp.value,
+      })
+    : ok({ socket: tcp.value, tls: null });
   if (!socket.ok) return socket;
-  let silent: Fault | null = null;
+  let ended: Fault | null = null;
   const connection = await platform.mqtt.connect(
     {
       ...session,
@@ -101,20 +116,20 @@ export async function openBroker(
       messageCap: LIMITS.mqttMessageBytes,
       connectTimeoutMs: STEP_MS,
       onMessage: (topic, payload, retained) => session.onMessage(topic, payload, retained),
-      onClosed: (why) => session.onClosed(silent ? refused(silent) : why),
+      onClosed: (why) => session.onClosed(ended ? refused(ended) : why),
     },
-    socket.value,
+    socket.value.socket,
   );
   if (!connection.ok) {
-    socket.value.close();
+    socket.value.socket.close();
     return connection;
   }
   const { value } = connection;
   async function answered(answer: Promise<Result<void>>): Promise<Result<void>> {
     const late = Promise.withResolvers<Result<void>>();
     const cancel = platform.clock.after(ANSWER_MS, () => {
-      silent = fault('link.timeout', { peer: brokerName(config), ms: ANSWER_MS });
-      late.resolve(refused(silent));
+      ended = fault('link.timeout', { peer: brokerName(config), ms: ANSWER_MS });
+      late.resolve(refused(ended));
       value.destroy();
     });
     const result = await Promise.race([answer, late.promise]);
@@ -130,7 +145,31 @@ export async function openBroker(
         ? Promise.resolve(tooLarge(topic, payload.length, cap))
         : answered(value.publish(topic, payload, retain));
     },
+    rejudge(now, trust) {
+      const judged = judgeStanding(platform, config, { ...socket.value, time: now, trust });
+      if (judged.ok) return;
+      ended = judged.fault;
+      value.destroy();
+    },
   });
+}
+
+/** A file that cannot be read now is no reason to end what stands. */
+function judgeStanding(
+  platform: BrokerPlatform,
+  config: BrokerConfig,
+  { socket, tls: made, time, trust }: Secured & Pick<Over, 'time' | 'trust'>,
+): Result<undefined> {
+  const chain = socket.peerChain?.() ?? null;
+  const pem = readTls(platform.files, config.tls);
+  if (made === null || chain === null || !pem.ok) return ok();
+  const { certificates } = platform;
+  const { serverName: name } = made;
+  const { floorMs } = time;
+  const now = withRootAnchors(certificates, pem.value, { trust, floorMs, peer: name });
+  if (!now.ok) return now;
+  if (now.value.ca === made.ca && now.value.addCa === made.addCa) return ok();
+  return stillVouchedFor(certificates, { chain, name, time, made, now: now.value });
 }
 
 function tooLarge(topic: string, bytes: number, cap: number): Result<void> {
@@ -205,28 +244,50 @@ async function openTcp(
   return platform.tunnels.throughProxy(toProxy.value, authority, authorization, STEP_MS);
 }
 
+interface Over {
+  readonly address: Address;
+  readonly time: PeerTime;
+  readonly trust: TlsTrust | null;
+  readonly socket: Socket;
+}
+
+interface Secured {
+  readonly socket: Socket;
+  /** what it was made with; null: it is not TLS */
+  readonly tls: (TlsOptions & { readonly serverName: string }) | null;
+}
+
 async function secureSocket(
   platform: BrokerPlatform,
   config: BrokerConfig,
-  over: { readonly address: Address; readonly time: PeerTime; readonly socket: Socket },
-): Promise<Result<Socket>> {
-  const { address, time, socket } = over;
-  const secured = await secureWith();
+  over: Over,
+): Promise<Result<Secured>> {
+  const { socket } = over;
+  const secured = await secureWith(platform, config, over);
   if (!secured.ok) socket.close();
   return secured;
+}
 
-  async function secureWith(): Promise<Result<Socket>> {
-    const pem = readTls(platform.files, config.tls);
-    if (!pem.ok) return pem;
-    const name = address.host;
-    const options = { ...pem.value, serverName: name };
-    if (time.wallPlausible) return platform.sockets.secure(socket, options, 'system', STEP_MS);
-    const { ca } = pem.value;
-    const anchors = ca === undefined ? ok([]) : platform.certificates(ca);
-    if (!anchors.ok) return anchors;
-    const verify = peerCheck({ anchors: anchors.value, name, floorMs: time.floorMs });
-    return platform.sockets.secure(socket, options, verify, STEP_MS);
-  }
+async function secureWith(
+  platform: BrokerPlatform,
+  config: BrokerConfig,
+  { address, time, trust, socket }: Over,
+): Promise<Result<Secured>> {
+  const pem = readTls(platform.files, config.tls);
+  if (!pem.ok) return pem;
+  const name = address.host;
+  const { certificates, sockets } = platform;
+  const { floorMs } = time;
+  const anchored = withRootAnchors(certificates, pem.value, { trust, floorMs, peer: name });
+  if (!anchored.ok) return anchored;
+  const tls = { ...anchored.value, serverName: name };
+  const anchors = time.wallPlausible ? ok([]) : ownAnchors(certificates, tls);
+  if (!anchors.ok) return anchors;
+  const verify = time.wallPlausible
+    ? 'system'
+    : peerCheck({ anchors: anchors.value, name, floorMs });
+  const secured = await sockets.secure(socket, tls, verify, STEP_MS);
+  return secured.ok ? ok({ socket: secured.value, tls }) : secured;
 }
 
 function readAuth(

@@ -8,15 +8,22 @@
  * No timer runs while the link is up and silent but the client's keepalive.
  */
 import { type Fault, fault, ok, type Result, refuse } from '#errors/fault.ts';
-import type { MqttConnection } from '#platform/mqtt.ts';
 import type { Platform } from '#platform/platform.ts';
 import type { Fleet } from '#state/names.ts';
+import type { TlsTrust } from '#state/root.ts';
 import { readPresence, writePresence } from '#wire/presence.ts';
 import { type Backoff, backoff } from './backoff.ts';
 import { type CloneWatch, cloneWatch } from './clones.ts';
-import { type BrokerConfig, type BrokerPlatform, brokerName, openBroker } from './mqtt-broker.ts';
+import {
+  type BrokerConfig,
+  type BrokerConnection,
+  type BrokerPlatform,
+  brokerName,
+  openBroker,
+} from './mqtt-broker.ts';
 import { type Versions, versions, versionText } from './mqtt-version.ts';
 import type { PeerTime } from './peer.ts';
+import type { RootAnchors } from './root-anchors.ts';
 import { parseTopic, type TopicName, topicOf } from './topics.ts';
 
 const RECONNECT_BASE_MS = 1_000;
@@ -41,6 +48,8 @@ export interface MqttLinkOptions {
   readonly agentVersion: string;
   /** read at each connection */
   time(): PeerTime;
+  /** read at each connection, too; default: what the configuration names counts alone */
+  readonly rootAnchors?: RootAnchors;
   readonly keepaliveSeconds?: number;
 }
 
@@ -54,6 +63,8 @@ export interface MqttLink {
   state(): MqttLinkState;
   /** There may be a network again: when down, tries now, yet at most once in a second. */
   kick(): void;
+  /** Other TLS anchors count now: a connection that none of them vouches for ends; when down, tries now. */
+  reanchor(): void;
   /** Says offline, disconnects, ends. */
   close(): Promise<void>;
 }
@@ -91,7 +102,7 @@ interface Machine {
   readonly clones: CloneWatch;
   /** resolved by close(): whatever waits, ends */
   readonly stopping: PromiseWithResolvers<void>;
-  connection: MqttConnection | null;
+  connection: BrokerConnection | null;
   /** Unix ms that the presence of this connection names */
   since: number;
   state: MqttLinkState;
@@ -134,6 +145,10 @@ export function mqttLink(platform: LinkPlatform, options: MqttLinkOptions): Mqtt
     publish: (topic, payload, retain) => publish(machine, { topic, payload, retain }),
     state: () => machine.state,
     kick: () => machine.retryNow.abort(),
+    reanchor() {
+      machine.retryNow.abort();
+      machine.connection?.rejudge(options.time(), anchorsOf(options));
+    },
     async close() {
       if (machine.closed) return;
       machine.closed = true;
@@ -188,6 +203,7 @@ async function session(
     keepaliveSeconds: options.keepaliveSeconds ?? KEEPALIVE_S,
     sessionExpirySeconds: SESSION_EXPIRY_S,
     ...will(machine),
+    trust: anchorsOf(options),
     onMessage: (topic, payload, retained) => receive(machine, { topic, payload, retained }),
     onClosed: (why) => gone.resolve(why),
   });
@@ -244,7 +260,7 @@ function down(machine: Machine, why: Fault): void {
  * Presence, then the subscriptions. A broker that forbids one of them (its access rules) is still
  * worth having for the rest: the fault is shown in the state.
  */
-async function greet(machine: Machine, connection: MqttConnection): Promise<Result<void>> {
+async function greet(machine: Machine, connection: BrokerConnection): Promise<Result<void>> {
   const { topicRoot, deviceId, channels } = machine.options;
   const presence = topicOf(topicRoot, { kind: 'presence', device: deviceId });
   if (!presence.ok) return presence;
@@ -326,6 +342,10 @@ function will(machine: Machine): {
 function presenceBytes(machine: Machine, online: boolean): Uint8Array {
   const { agentVersion } = machine.options;
   return writePresence({ online, agentVersion, since: machine.since });
+}
+
+function anchorsOf({ rootAnchors }: MqttLinkOptions): TlsTrust | null {
+  return rootAnchors?.() ?? null;
 }
 
 /** Stable, so that the broker keeps one session per device and a clone shows. */

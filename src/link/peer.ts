@@ -5,7 +5,8 @@
  *
  * Pure. `notBefore` is not judged: the floor is a lower bound of the time, so a certificate that is
  * valid from later on may well be in force. Name constraints and every other critical extension that
- * is not understood refuse. Only anchors of the configuration count, never the system's.
+ * is not understood refuse. Only anchors of the configuration and of the held root count,
+ * never the system's.
  * HTTP, MQTT and CONNECT share it.
  * @see RFC 5280 section 6.1, RFC 6125
  */
@@ -50,7 +51,9 @@ export function checkPeer(chain: readonly PeerCertificate[], rules: PeerRules): 
   const [leaf, ...others] = chain.slice(0, CHAIN_MAX);
   if (leaf === undefined) return untrusted('it showed no certificate');
   if (rules.anchors.length === 0) {
-    return untrusted('the clock is not set, and without it only the anchors of tls.ca count');
+    return untrusted(
+      'the clock is not set, and without it only the CAs of tls.ca and of the root count',
+    );
   }
   if (!leaf.matches(rules.name)) return untrusted('the certificate is for another name');
   const unfit = unfitLeaf(leaf) ?? unfitAnywhere(leaf, rules.floorMs);
@@ -59,7 +62,9 @@ export function checkPeer(chain: readonly PeerCertificate[], rules: PeerRules): 
   if (rules.anchors.some((anchor) => sameBytes(anchor.raw, leaf.raw))) return ok();
   const search: Search = { rules, others, verificationsLeft: VERIFICATIONS_MAX, why: '' };
   if (reachesAnchor(leaf, [leaf], search)) return ok();
-  return untrusted(search.why === '' ? 'no anchor of tls.ca vouches for it' : search.why);
+  return untrusted(
+    search.why === '' ? 'no anchor of tls.ca or of the root vouches for it' : search.why,
+  );
 }
 
 interface Search {

@@ -33,6 +33,8 @@ export interface HttpResponse {
 export interface TlsOptions {
   /** PEM; when given, only these anchors count */
   readonly ca?: string;
+  /** PEM; these count beside the system's anchors; without `ca` only */
+  readonly addCa?: string;
   readonly cert?: string;
   readonly key?: string;
   readonly serverName?: string;

@@ -26,6 +26,8 @@ export type Endpoint =
 export interface Socket {
   /** a node:stream Duplex; opaque outside platform/ */
   readonly stream: unknown;
+  /** With TLS: what the peer showed, leaf first; null when it cannot be read. */
+  peerChain?(): readonly PeerCertificate[] | null;
   close(): void;
 }
 

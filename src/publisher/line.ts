@@ -30,7 +30,7 @@ export interface OpenRegistry {
 export function openFleetRegistry(platform: Platform, fleet: Fleet): OpenRegistry | null {
   const { registry: config } = fleet.config;
   if (!config) return null;
-  const http: HttpLink = httpLink(platform);
+  const http: HttpLink = httpLink(platform, { rootAnchors: () => fleet.root.tls });
   return { registry: registry(http, config), close: () => http.close() };
 }
 

@@ -122,6 +122,7 @@ async function connect(platform: Platform, fleet: Fleet): Promise<Result<MqttCon
       version: tried.current(),
       keepaliveSeconds: KEEPALIVE_S,
       sessionExpirySeconds: 0,
+      trust: fleet.root.tls,
       onMessage: () => undefined,
       onClosed: () => undefined,
     });

@@ -10,6 +10,7 @@ import { type Fault, fault, ok, type Result, refuse, refused } from '#errors/fau
 import type { Http, HttpRequest, HttpResponse, TlsOptions } from '#platform/http.ts';
 import { errnoOf } from '#platform/node/errno.ts';
 import { netFault } from '#platform/node/net-faults.ts';
+import { anchorsFor } from '#platform/node/system-anchors.ts';
 
 /** bytes: above it a body is streamed, so that progress on a slow link counts as a sign of life */
 const STREAM_FROM = 64 * 1024;
@@ -64,6 +65,7 @@ function readUrl(text: string): Result<URL> {
 
 function initOf(request: HttpRequest, watch: Watch): BunFetchRequestInit {
   const { tls, unixSocket, proxy, body } = request;
+  const ca = tls && anchorsFor(tls);
   return {
     method: request.method,
     headers: { 'user-agent': 'holdfast', ...withLength(request) },
@@ -75,7 +77,7 @@ function initOf(request: HttpRequest, watch: Watch): BunFetchRequestInit {
     tls: {
       // Never left to the environment: NODE_TLS_REJECT_UNAUTHORIZED=0 would end all checks (N08).
       rejectUnauthorized: true,
-      ...(tls?.ca === undefined ? {} : { ca: tls.ca }),
+      ...(ca === undefined ? {} : { ca }),
       ...(tls?.cert === undefined ? {} : { cert: tls.cert }),
       ...(tls?.key === undefined ? {} : { key: tls.key }),
       ...(tls?.serverName === undefined ? {} : { serverName: tls.serverName }),

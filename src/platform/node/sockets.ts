@@ -11,6 +11,7 @@ import type { Endpoint, PeerCertificate, Socket, Sockets } from '#platform/tls.t
 import { certificateOf } from './certificates.ts';
 import { errnoOf } from './errno.ts';
 import { netFault } from './net-faults.ts';
+import { anchorsFor } from './system-anchors.ts';
 
 /** certificates of a chain that are looked at */
 const CHAIN_MAX = 10;
@@ -74,7 +75,7 @@ function secure(
     }
     settle({ stream, peer, timeoutMs, ready: 'secureConnect' }, (why) => {
       const judged = why === null ? judge(stream, peer, verify) : refused(why);
-      if (judged.ok) return resolve(ok(socketOf(stream)));
+      if (judged.ok) return resolve(ok({ ...socketOf(stream), peerChain: () => chainOf(stream) }));
       stream.destroy();
       socket.close();
       return resolve(judged);
@@ -83,7 +84,8 @@ function secure(
 }
 
 function tlsOptions(socket: Duplex, options: Options, system: boolean): ConnectionOptions {
-  const { serverName, ca, cert, key } = options;
+  const { serverName, cert, key } = options;
+  const ca = anchorsFor(options);
   return {
     socket,
     host: serverName,

@@ -292,6 +292,14 @@ describe('TLS', () => {
     );
   });
 
+  test('an anchor beside the system’s counts; another one does not', async () => {
+    const { cert, key } = ours.leaf('DNS:localhost');
+    const url = await serve(cert, key);
+    expect(await outcome(await get(url, { tls: { addCa: ours.cert } }))).toBe('200 hello');
+    const tls = { addCa: other.cert };
+    expect(await outcome(await get(url, { tls }))).toBe('link.tls-untrusted');
+  });
+
   test('another anchor, another name, no anchor (N08): link.tls-untrusted', async () => {
     const { cert, key } = ours.leaf('DNS:elsewhere');
     const url = await serve(cert, key);

@@ -127,6 +127,18 @@ describe("TLS by the runtime's own check", () => {
     expect(await echo(must(await system(peer, '127.0.0.1')), 'hello')).toBe('hello');
   });
 
+  test('an anchor beside the system’s counts, and the chain can be read while it stands', async () => {
+    const { cert, key } = ours.leaf('DNS:localhost');
+    const peer = await tlsPeer({ cert: cert + ours.cert, key });
+    const secured = async (addCa: string) =>
+      sockets.secure(await plain(peer.port), { addCa, serverName: 'localhost' }, 'system', 2_000);
+    const socket = must(await secured(ours.cert));
+    expect(await echo(socket, 'hello')).toBe('hello');
+    const subjects = socket.peerChain?.()?.map(({ subject }) => subject);
+    expect(subjects).toEqual(['CN=leaf', 'CN=ours']);
+    expect(codeOf(await secured(other.cert))).toBe('link.tls-untrusted');
+  });
+
   test('another anchor, name or address is link.tls-untrusted, and not a byte leaves (N08)', async () => {
     const peer = await tlsPeer(ours.leaf('DNS:localhost,IP:127.0.0.1'));
     for (const [name, more] of [
