@@ -154,6 +154,37 @@ export const trustFaults = {
       `it ended ${d.notAfter} if the ${d.grade} time ${d.estimate} is right`,
     remedy: 'Set the device’s clock, publish a fresh statement, or use trust.clock: lenient.',
   },
+  'trust.unattested': {
+    retry: 'later',
+    says: (d: { age: string; most: string }) =>
+      `${d.age}; without attested time a state may be at most ${d.most} old here`,
+    remedy:
+      'Let the device reach a time authority (docs/operate.md), or publish a fresh statement.',
+  },
+  // Check 0: signed time statements
+  'trust.time-nonce': {
+    retry: 'never',
+    says: (d: { device: string }) =>
+      `it answers a nonce that ${d.device} does not wait for: made elsewhere, used or too old`,
+    remedy: 'Nothing to do: the device asks again. If it recurs, somebody repeats old answers.',
+  },
+  'trust.time-device': {
+    retry: 'never',
+    says: (d: { offered: string; own: string }) => `it answers ${d.offered}, this is ${d.own}`,
+    remedy: 'Give each device its own answer; a statement for all names no device.',
+  },
+  'trust.time-implausible': {
+    retry: 'never',
+    says: (d: { at: string; floor: string; why: string }) =>
+      `it says ${d.at}, and it is at least ${d.floor}: ${d.why}`,
+    remedy: 'Set the clock of the time authority. A poisoned floor needs a root with a time reset.',
+  },
+  'trust.freeze': {
+    retry: 'later',
+    says: (d: { head: string; at: string; held: string }) =>
+      `${d.head} was there at ${d.at}, and the sources show nothing above ${d.held}`,
+    remedy: 'Bring the mirror or broker up to date; if it is, somebody holds states back.',
+  },
   // Check 15
   'trust.agent-too-old': {
     retry: 'operator',

@@ -28,6 +28,8 @@ export interface ChannelConfig {
   readonly attemptsMax: number;
   /** ms from signing to `not_after`; 0: no end */
   readonly validForMs: number;
+  /** ms that a state may be old where a device's time is not attested; 0: no limit */
+  readonly unattestedMaxMs: number;
   readonly minAgentVersion: string;
 }
 
@@ -83,6 +85,7 @@ const policy = v.strictObject({
     v.pipe(v.number('days'), v.integer('whole days'), v.minValue(1), v.maxValue(3_650)),
   ),
   minAgentVersion: v.optional(v.string(), ''),
+  unattestedMax: v.optional(duration(LIMITS.unattestedMs), '0s'),
 });
 const channel = v.strictObject({
   signers: v.pipe(
@@ -161,6 +164,7 @@ export function readFleetConfig(bytes: Uint8Array, directory: string): Result<Fl
 
 function channelConfig(config: v.InferOutput<typeof channel>): ChannelConfig {
   const { urgent, healthWindow, attempts, validForDays = 0, minAgentVersion } = config.policy;
+  const { unattestedMax: unattestedMaxMs } = config.policy;
   return {
     signers: [...new Set(config.signers)],
     audience: audienceOf(config.audience),
@@ -168,6 +172,7 @@ function channelConfig(config: v.InferOutput<typeof channel>): ChannelConfig {
     healthWindowMs: healthWindow,
     attemptsMax: attempts,
     validForMs: validForDays * DAY_MS,
+    unattestedMaxMs,
     minAgentVersion,
   };
 }

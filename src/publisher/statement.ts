@@ -110,6 +110,7 @@ function policyOf({ config }: FleetChannel, removal: bigint): Policy {
     healthWindowMs: config.healthWindowMs,
     attemptsMax: config.attemptsMax,
     allowRemoval: removal,
+    unattestedMaxMs: config.unattestedMaxMs,
   };
 }
 
@@ -121,13 +122,13 @@ export function saysTheSame(state: DesiredState, draft: Unsigned): boolean {
 }
 
 function said(state: DesiredState | Unsigned) {
-  const { urgent, healthWindowMs, attemptsMax } = state.policy;
+  const { urgent, healthWindowMs, attemptsMax, unattestedMaxMs } = state.policy;
   const { minAgentVersion, audience, documents } = state;
   return {
     minAgentVersion,
     audience,
     documents,
-    policy: { urgent, healthWindowMs, attemptsMax },
+    policy: { urgent, healthWindowMs, attemptsMax, unattestedMaxMs },
     deployments: state.deployments.map(({ id, digest, mediaType }) => [id, digest, mediaType]),
     blobs: state.blobs
       .map(({ name, digest, mediaType, size }) => [name, digest, mediaType, size])

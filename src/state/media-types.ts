@@ -12,6 +12,9 @@ export const MEDIA = {
   deployment: 'application/vnd.holdfast.deployment.v1+yaml',
   margoDeployment: 'application/yaml',
   values: 'application/vnd.holdfast.values.v1+yaml',
+  /** a time statement: type of the artifact, of its one layer, and of an answer over HTTP */
+  time: 'application/vnd.holdfast.time.v1+json',
+  timeRequest: 'application/vnd.holdfast.time-request.v1+protobuf',
 } as const;
 
 /** DSSE payload types: every signed thing has its own (check 6). */
@@ -19,4 +22,6 @@ export const PAYLOAD = {
   root: 'application/vnd.holdfast.root.v1+protobuf',
   desiredState: 'application/vnd.holdfast.desired-state.v1+protobuf',
   status: 'application/vnd.holdfast.status.v1+protobuf',
+  enrolment: 'application/vnd.holdfast.enrolment.v1+protobuf',
+  time: 'application/vnd.holdfast.time.v1+protobuf',
 } as const;

@@ -10,6 +10,8 @@ export interface Policy {
   readonly attemptsMax: number;
   /** The removal guard is off where the applied point is below this one's (epoch, sequence). */
   readonly allowRemoval: bigint;
+  /** ms: how old it may be where the time is not attested; 0: no limit */
+  readonly unattestedMaxMs: number;
 }
 
 export interface Window {

@@ -15,14 +15,16 @@ const KNOWN = {
     'policy.health_window_ms',
     'policy.attempts_max',
     'policy.allow_removal',
+    'policy.unattested_max_ms',
   ]),
+  'time statement': new Set(['nonce', 'device_id', 'heads', 'not_after']),
   root: new Set(['demo', 'not_after', 'keys.not_after', 'time_reset', 'tls']),
 } as const;
 
 // Check 11
 export function judgeCritical(
   critical: readonly string[],
-  where: 'statement' | 'root',
+  where: keyof typeof KNOWN,
 ): Outcome<undefined> {
   const known: ReadonlySet<string> = KNOWN[where];
   const unknown = critical.find((name) => !known.has(name));

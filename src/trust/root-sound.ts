@@ -4,6 +4,7 @@
  * never count.
  */
 import { channelOf, type Root } from '#state/root.ts';
+import { TIME_ROLE } from '#state/time-statement.ts';
 import { keyidOf } from './ed25519.ts';
 import { keysWithTwoSchemes, whyUnusable } from './threshold.ts';
 
@@ -21,6 +22,8 @@ export function whyUnsound(root: Root): string | null {
     if (!root.roles.some((known) => known.name === role)) {
       return `channel ${name} names a role that the root lacks`;
     }
+    // Keys that answer at any time, unattended, must never be able to sign a state.
+    if (role === TIME_ROLE) return `channel ${name} is signed by the role ${TIME_ROLE}`;
   }
   const [doubtful] = keysWithTwoSchemes(root.keys);
   if (doubtful !== undefined) return `key ${doubtful.slice(0, 8)} has two schemes`;

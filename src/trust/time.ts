@@ -23,12 +23,28 @@ export interface TimeClaims {
   /** max(build time, floor in the store, time statements + CLOCK_BOOTTIME since), Unix ms */
   readonly floorMs: number;
   readonly wallMs: number;
-  /** the kernel says that a time service steers the wall clock */
+  /** a time service says that it steers the wall clock */
   readonly synchronised?: boolean;
+  /** what an answer to a nonce of this device says of now; null: nothing */
+  readonly attested?: AttestedNow | null;
 }
 
+/** The time lies between the two; each has gone on by CLOCK_BOOTTIME since the answer. */
+export interface AttestedNow {
+  readonly earliestMs: number;
+  readonly latestMs: number;
+  /** ms since the answer: what CLOCK_BOOTTIME may have drifted in */
+  readonly ageMs: number;
+}
+
+/** ms that clocks may be apart and still agree, and what they drift: 1 ms in 2 s, far above a quartz's */
+const AGREE_MS = 10 * 60_000;
+const DRIFT_PER_MS = 1 / 2_000;
+
 // Check 0
-export function viewTime({ floorMs, wallMs, synchronised = false }: TimeClaims): TimeView {
+export function viewTime(claims: TimeClaims): TimeView {
+  const { floorMs, wallMs, synchronised = false, attested = null } = claims;
+  if (attested) return viewAttested(attested, floorMs, wallMs);
   const wallPlausible = wallMs >= floorMs && wallMs <= floorMs + LIMITS.wallAheadMs;
   return {
     floorMs,
@@ -38,21 +54,35 @@ export function viewTime({ floorMs, wallMs, synchronised = false }: TimeClaims):
   };
 }
 
+/** Attested time wins over a wall clock that says something else (check 0). */
+function viewAttested(attested: AttestedNow, floorMs: number, wallMs: number): TimeView {
+  const { earliestMs, latestMs, ageMs } = attested;
+  const slackMs = AGREE_MS + ageMs * DRIFT_PER_MS;
+  const wallPlausible = wallMs >= earliestMs - slackMs && wallMs <= latestMs + slackMs;
+  const within = earliestMs + (latestMs - earliestMs) / 2;
+  const estimateMs = Math.max(floorMs, Math.trunc(wallPlausible ? wallMs : within));
+  return { floorMs, estimateMs, grade: 'attested', wallPlausible };
+}
+
 /** The floor after an accepted statement's `issued_at` (0: none), or a time statement. */
 export function raiseFloor(floorMs: number, signedMs: number): number {
   return Math.max(floorMs, Math.min(signedMs, floorMs + LIMITS.floorRiseMs));
 }
 
-/** A root's time reset, in memory: the floor is what its owners say, be it lower (ATTACKS R22). */
+/**
+ * A root's time reset, in memory: the floor is what its owners say, be it lower (ATTACKS R22). What
+ * was attested before it may be what it is there to undo.
+ */
 export function resetTime(
   { estimateMs, grade, wallPlausible }: TimeView,
   notBeforeMs: number,
 ): TimeView {
-  const claimed = wallPlausible && estimateMs <= notBeforeMs + LIMITS.wallAheadMs;
+  const own = grade !== 'attested' && wallPlausible;
+  const claimed = own && estimateMs <= notBeforeMs + LIMITS.wallAheadMs;
   return {
     floorMs: notBeforeMs,
     estimateMs: claimed ? Math.max(estimateMs, notBeforeMs) : notBeforeMs,
-    grade,
+    grade: grade === 'attested' ? 'estimated' : grade,
     wallPlausible: claimed && estimateMs >= notBeforeMs,
   };
 }

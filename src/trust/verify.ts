@@ -14,6 +14,7 @@ import type { Envelope } from '#state/envelope.ts';
 import type { Point } from '#state/point.ts';
 import type { RootChannel } from '#state/root.ts';
 import type { Freshness, StatusPoint, Via } from '#state/status.ts';
+import { type AttestationFacts, isAttestedHead, judgeUnattested } from './attestation.ts';
 import { judgeAudience } from './audience.ts';
 import {
   type Authority,
@@ -38,7 +39,7 @@ export interface Offer extends Signed {
 }
 
 /** What this device holds. */
-export interface Trusted extends Authority {
+export interface Trusted extends Authority, AttestationFacts {
   readonly floor: StatusPoint | null;
   /** proven and in force */
   readonly appliedDigest: Digest | null;
@@ -87,14 +88,19 @@ function judgeForDevice(
   const fresh = judgeFreshness(state.notAfter, trusted.time, trusted.clock);
   if (newness.value === 'current') {
     // what runs is not stopped by age: the checks below are for new state only
-    const freshness = fresh.kind === 'passed' ? fresh.value : 'unknown';
+    const byTime = fresh.kind === 'passed' ? fresh.value : 'unknown';
+    const freshness = isAttestedHead(state, trusted) ? 'attested' : byTime;
     return passed({ kind: 'current', freshness }, newness.compared);
   }
   const fit = judge(14, fresh); // Check 14
   if (fit.kind !== 'passed') return fit;
+  const proved = newness.value === 'accept' ? judgeUnattested(state, trusted) : null;
+  if (proved) judge(14, proved);
+  if (proved && proved.kind !== 'passed') return proved;
   const agent = judge(15, judgeAgentVersion(state.minAgentVersion, trusted.agentVersion)); // Check 15
   if (agent.kind !== 'passed') return agent;
   const removal = judge(15, judgeRemoval(state, trusted.appliedIds, trusted.appliedPoint));
   if (removal.kind !== 'passed') return removal;
-  return passed({ kind: newness.value, freshness: fit.value }, newness.compared);
+  const freshness = isAttestedHead(state, trusted) ? 'attested' : fit.value;
+  return passed({ kind: newness.value, freshness }, newness.compared);
 }

@@ -133,6 +133,7 @@ function policyToProto(policy: Policy) {
     healthWindowMs: BigInt(policy.healthWindowMs),
     attemptsMax: policy.attemptsMax,
     allowRemoval: policy.allowRemoval,
+    unattestedMaxMs: BigInt(policy.unattestedMaxMs),
   };
 }
 
@@ -204,6 +205,12 @@ function readPolicy(check: FieldCheck, policy: ProtoPolicy | undefined): Policy 
     healthWindowMs: check.duration('policy.health_window_ms', policy?.healthWindowMs ?? 0n),
     attemptsMax: attempts === 0 ? LIMITS.attemptsMaxDefault : attempts,
     allowRemoval: policy?.allowRemoval ?? 0n,
+    unattestedMaxMs: check.size(
+      'policy.unattested_max_ms',
+      policy?.unattestedMaxMs ?? 0n,
+      0,
+      LIMITS.unattestedMs,
+    ),
   };
 }
 

@@ -25,6 +25,8 @@ export interface Nudge {
   readonly roots: readonly Envelope[];
   /** documents layer and blobs, found by their SHA-256 */
   readonly contents: readonly Uint8Array[];
+  /** a time statement for everyone, along with it; default: none */
+  readonly time?: Envelope | null;
 }
 
 /** @param bytes  one MQTT message, at most LIMITS.mqttMessageBytes */
@@ -46,7 +48,7 @@ export function readNudge(bytes: Uint8Array): Result<Nudge> {
   const envelopes = readEnvelopes(from);
   if (!envelopes.ok) return envelopes;
   const { channel, epoch, sequence, urgent, contents } = from;
-  const { envelope, roots } = envelopes.value;
+  const { envelope, roots, time } = envelopes.value;
   return ok({
     channel,
     epoch,
@@ -57,19 +59,24 @@ export function readNudge(bytes: Uint8Array): Result<Nudge> {
     envelope,
     roots,
     contents,
+    time,
   });
 }
 
-function readEnvelopes(from: ProtoNudge): Result<Pick<Nudge, 'envelope' | 'roots'>> {
+function readEnvelopes(
+  from: ProtoNudge,
+): Result<Required<Pick<Nudge, 'envelope' | 'roots' | 'time'>>> {
   const envelope = from.envelope === undefined ? ok(null) : envelopeFromProto(from.envelope);
   if (!envelope.ok) return envelope;
+  const time = from.time === undefined ? ok(null) : envelopeFromProto(from.time);
+  if (!time.ok) return time;
   const roots: Envelope[] = [];
   for (const message of from.roots) {
     const root = envelopeFromProto(message);
     if (!root.ok) return root;
     roots.push(root.value);
   }
-  return ok({ envelope: envelope.value, roots });
+  return ok({ envelope: envelope.value, roots, time: time.value });
 }
 
 export function writeNudge(nudge: Nudge): Uint8Array {
@@ -84,6 +91,7 @@ export function writeNudge(nudge: Nudge): Uint8Array {
     roots: nudge.roots.map(envelopeToProto),
     contents: [...nudge.contents],
     ...(nudge.envelope === null ? {} : { envelope: envelopeToProto(nudge.envelope) }),
+    ...(nudge.time ? { time: envelopeToProto(nudge.time) } : {}),
   });
   return toBinary(NudgeSchema, message);
 }

@@ -44,7 +44,8 @@ export function closed<const Entries extends v.ObjectEntries>(entries: Entries) 
 
 /** ms; written "30s", "5m", "1h30m", "250ms" */
 export function duration(maxMs: number = LIMITS.durationMs) {
-  const expected = 'a duration such as "250ms", "30s" or "5m", at most 24 days';
+  const days = Math.floor(maxMs / 86_400_000);
+  const expected = `a duration such as "250ms", "30s" or "5m", at most ${days} days`;
   return v.pipe(
     v.string(expected),
     v.rawTransform(({ dataset, addIssue, NEVER }) => {

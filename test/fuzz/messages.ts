@@ -3,6 +3,7 @@
 import { ok, type Result } from '#errors/fault.ts';
 import { MEDIA, PAYLOAD } from '#state/media-types.ts';
 import type { Status } from '#state/status.ts';
+import type { TimeStatement } from '#state/time-statement.ts';
 import { readDesiredState, type Unsigned, writeDesiredState } from '#wire/desired-state.ts';
 import { readEnvelope, writeEnvelope } from '#wire/envelope.ts';
 import { type Nudge, readNudge, writeNudge } from '#wire/nudge.ts';
@@ -17,6 +18,12 @@ import { readPresence, writePresence } from '#wire/presence.ts';
 import { readRoot, writeRoot } from '#wire/root.ts';
 import { readStatus, writeStatus } from '#wire/status.ts';
 import { readStrictJson } from '#wire/strict-json.ts';
+import {
+  readTimeRequest,
+  readTimeStatement,
+  writeTimeRequest,
+  writeTimeStatement,
+} from '#wire/time-statement.ts';
 import { bytesOf, digestA, digestB, sampleRoot, sampleState } from '../support/wire-samples.ts';
 import type { Target } from './engine.ts';
 import { answerOf, comesBack, promise } from './promises.ts';
@@ -31,6 +38,17 @@ const envelope = {
     { keyid: '', sig: new Uint8Array(64) },
   ],
 };
+const timeStatement: TimeStatement = {
+  fleet: sampleRoot.fleet,
+  at: 1_790_000_000_000,
+  nonce: new Uint8Array(16).fill(5),
+  deviceId: 'press-7',
+  heads: [{ channel: 'stable', epoch: 1n, sequence: 58n, digest: digestA }],
+  rootVersion: 1n,
+  notAfter: 0,
+  critical: ['heads'],
+};
+const time = writeTimeStatement(timeStatement);
 const nudge: Nudge = {
   channel: 'stable',
   epoch: 1n,
@@ -41,6 +59,7 @@ const nudge: Nudge = {
   envelope,
   roots: [{ ...envelope, payload: root, payloadType: PAYLOAD.root }],
   contents: [bytesOf('a'), bytesOf('')],
+  time: { ...envelope, payload: time, payloadType: PAYLOAD.time },
 };
 const point = { epoch: 1n, sequence: 57n, stateDigest: digestA, at: 1_790_000_000_000 };
 const status: Status = {
@@ -59,6 +78,7 @@ const status: Status = {
   rootVersion: 1n,
   deviceKey: new Uint8Array(44),
   auditHead: null,
+  sealingKey: new Uint8Array(),
 };
 const layers = [
   descriptor(MEDIA.envelope, bytesOf('{}'), { inline: true }),
@@ -107,8 +127,23 @@ export const MESSAGES: readonly Target[] = [
   {
     name: 'nudge',
     shape: 'protobuf',
-    seeds: [writeNudge(nudge), writeNudge({ ...nudge, envelope: null, roots: [], contents: [] })],
+    seeds: [
+      writeNudge(nudge),
+      writeNudge({ ...nudge, envelope: null, roots: [], contents: [], time: null }),
+    ],
     run: (input) => comesBack(input, readNudge, writeNudge),
+  },
+  {
+    name: 'time statement',
+    shape: 'protobuf',
+    seeds: [time, writeTimeStatement({ ...timeStatement, nonce: new Uint8Array(), deviceId: '' })],
+    run: (input) => comesBack(input, readTimeStatement, writeTimeStatement),
+  },
+  {
+    name: 'time request',
+    shape: 'protobuf',
+    seeds: [writeTimeRequest({ nonce: new Uint8Array(16), deviceId: 'press-7' })],
+    run: (input) => comesBack(input, readTimeRequest, writeTimeRequest),
   },
   {
     name: 'presence',

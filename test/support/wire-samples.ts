@@ -44,6 +44,7 @@ export const sampleState: Unsigned = {
     healthWindowMs: 5_000,
     attemptsMax: 3,
     allowRemoval: 0n,
+    unattestedMaxMs: 0,
   },
   deployments: [
     {

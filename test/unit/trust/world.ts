@@ -9,12 +9,14 @@ import type { Envelope } from '#state/envelope.ts';
 import { PAYLOAD } from '#state/media-types.ts';
 import type { Role, Root, RootKey } from '#state/root.ts';
 import type { StatusPoint } from '#state/status.ts';
+import { TIME_ROLE, type TimeStatement } from '#state/time-statement.ts';
 import { pae } from '#trust/dsse.ts';
 import { keyidOf } from '#trust/ed25519.ts';
 import { viewTime } from '#trust/time.ts';
 import type { Offer, Trusted, Verdict } from '#trust/verify.ts';
 import { writeDesiredState } from '#wire/desired-state.ts';
 import { writeRoot } from '#wire/root.ts';
+import { writeTimeStatement } from '#wire/time-statement.ts';
 
 export const DAY = 24 * 3_600_000;
 /** 2026-11-23 */
@@ -101,6 +103,7 @@ export function statement(more: Partial<Statement> = {}): Statement {
       healthWindowMs: 0,
       attemptsMax: 3,
       allowRemoval: 0n,
+      unattestedMaxMs: 0,
     },
     deployments: [],
     blobs: [],
@@ -139,6 +142,34 @@ export function signedState(more: Partial<Statement> = {}, keys = [STABLE_KEY]):
 
 export function signedRoot(more: Partial<Root> = {}, keys = [ROOT_KEY]): Envelope {
   return signed(writeRoot(root(more)), keys, PAYLOAD.root);
+}
+
+export const TIME_KEY = newKey();
+
+/** A root whose role `time` has a key of its own. */
+export function rootWithTime(more: Partial<Root> = {}): Root {
+  const { keys, roles } = root();
+  return root({
+    keys: [...keys, rootKey(TIME_KEY)],
+    roles: [...roles, role(TIME_ROLE, [TIME_KEY])],
+    ...more,
+  });
+}
+
+/** For everyone, at NOW. */
+export function signedTime(more: Partial<TimeStatement> = {}, keys = [TIME_KEY]): Envelope {
+  const statement: TimeStatement = {
+    fleet: FLEET,
+    at: NOW,
+    nonce: new Uint8Array(),
+    deviceId: '',
+    heads: [],
+    rootVersion: 1n,
+    notAfter: 0,
+    critical: [],
+    ...more,
+  };
+  return signed(writeTimeStatement(statement), keys, PAYLOAD.time);
 }
 
 export function digestOf(envelope: Envelope): Digest {

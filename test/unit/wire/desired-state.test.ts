@@ -46,6 +46,7 @@ const anyState: fc.Arbitrary<Unsigned> = fc.record({
     healthWindowMs: fc.nat(),
     attemptsMax: fc.integer({ min: 1, max: 1_000 }),
     allowRemoval: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
+    unattestedMaxMs: fc.integer({ min: 0, max: 1_000_000_000 }),
   }),
   deployments: fc.constant(sampleState.deployments),
   blobs: fc.constant(sampleState.blobs),
@@ -76,6 +77,7 @@ describe('a statement survives its bytes', () => {
       healthWindowMs: 0,
       attemptsMax: 3,
       allowRemoval: 0n,
+    unattestedMaxMs: 0,
     });
     expect([read.deployments, read.documents]).toEqual([[], null]);
   });

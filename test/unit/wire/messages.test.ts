@@ -31,6 +31,7 @@ const nudge: Nudge = {
   envelope,
   roots: [envelope, envelope],
   contents: [bytesOf('a'), bytesOf('')],
+  time: envelope,
 };
 
 describe('a nudge', () => {
@@ -43,6 +44,7 @@ describe('a nudge', () => {
       envelope: null,
       roots: [],
       contents: [],
+      time: null,
     };
     expect(granted(readNudge(writeNudge(bare)))).toEqual(bare);
   });
@@ -139,6 +141,7 @@ const status: Status = {
   eventsDropped: 3n,
   rootVersion: 1n,
   auditHead: null,
+  sealingKey: new Uint8Array(44).fill(5),
   deviceKey: new Uint8Array(44),
 };
 
