@@ -139,10 +139,10 @@ function begin(given: Given, opened: OpenedStore, content: ContentStore): Result
 }
 
 function identify({ platform, config }: Given, before: DeviceRow | null): Result<Identity> {
-  const { files, keyFiles } = platform;
+  const { files, keyFiles, random } = platform;
   const { stateDir, device } = config;
   const boundTo = before?.machine ?? null;
-  return openIdentity({ files, keyFiles, stateDir, configuredId: device.id, boundTo });
+  return openIdentity({ files, keyFiles, random, stateDir, configuredId: device.id, boundTo });
 }
 
 function refill({ platform, config }: Given, base: Base): Result<void> {
@@ -180,6 +180,7 @@ function countBoot(
     if (identity.made === 'other-machine') {
       queueEvent(tx, eventOf('identity.new', place, { reason: 'this is another machine' }));
     }
+    if (identity.sealingMade) queueEvent(tx, eventOf('identity.sealing-key', place));
     if (opened.recovered === 'quarantined') {
       queueEvent(tx, eventOf('store.quarantined', place, { reason: opened.damage ?? 'damaged' }));
     }

@@ -5,8 +5,11 @@
  */
 import { ok, type Result } from '#errors/fault.ts';
 import type { Files } from '#platform/files.ts';
+import type { Random } from '#platform/random.ts';
 import type { KeyFiles, Signer } from '#platform/signer.ts';
 import { hexOf, sha256 } from '#state/digest.ts';
+import type { SealingKey } from '#trust/sealing-key.ts';
+import { openSealing } from './sealing.ts';
 
 const KEY_FILE = 'device.key';
 const KEY_BYTES = 16 * 1024;
@@ -16,6 +19,10 @@ const DERIVED_DIGITS = 16;
 export interface Identity {
   readonly deviceId: string;
   readonly signer: Signer;
+  /** what values of this device are sealed for (sealing.ts) */
+  readonly sealing: SealingKey;
+  /** the sealing key was made now */
+  readonly sealingMade: boolean;
   /** SHA-256 of what names this machine; empty when nothing does */
   readonly machine: string;
   /** made now: at first start, or because the machine is another one */
@@ -25,6 +32,7 @@ export interface Identity {
 export interface IdentityInput {
   readonly files: Files;
   readonly keyFiles: KeyFiles;
+  readonly random: Random;
   readonly stateDir: string;
   readonly configuredId: string | null;
   /** the machine that the store remembers, or null at first start */
@@ -60,7 +68,10 @@ export function openIdentity(input: IdentityInput): Result<Identity> {
     const signer = keyFiles.load(Buffer.from(pem.value).toString('latin1'), null);
     if (!signer.ok) return signer;
     const deviceId = input.configuredId ?? derivedId(signer.value);
-    return ok({ deviceId, signer: signer.value, machine, made });
+    const sealing = openSealing(directory.value, input.random, made === 'other-machine');
+    if (!sealing.ok) return sealing;
+    const { key, made: sealingMade } = sealing.value;
+    return ok({ deviceId, signer: signer.value, sealing: key, sealingMade, machine, made });
   } finally {
     directory.value.close();
   }

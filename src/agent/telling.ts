@@ -9,6 +9,7 @@ import { type Delivery, deliverStatus, type Snapshot } from '#report/deliver.ts'
 import { eventOf, eventOfFault, type Place } from '#report/events.ts';
 import { queueEvent } from '#report/outbox.ts';
 import type { Generation } from '#state/generation.ts';
+import { sealingSpki } from '#trust/sealing-key.ts';
 import type { Agent } from './agent.ts';
 import type { Base } from './base.ts';
 import type { Drift, DriftEvent } from './drift.ts';
@@ -53,6 +54,7 @@ export function snapshotOf(from: SnapshotFrom): Result<Snapshot> {
     labels: base.device.labels,
     channels: [channel],
     rootVersion: base.root.version,
+    sealingKey: sealingSpki(base.identity.sealing.publicKey),
     auditHead: audit.value.count === 0n ? null : audit.value.hash,
   });
 }

@@ -45,6 +45,8 @@ export const EVENTS = {
   'deployment.restarted': (d: { component: string; restarts: number }) =>
     `${d.component} ended and was started again (${d.restarts})`,
   'identity.new': (d: { reason: string }) => `this device made a new identity: ${d.reason}`,
+  'identity.sealing-key': () =>
+    'this device made a new sealing key: what was sealed for another does not open',
   'identity.cloned': (d: { times: number }) =>
     `another client used this identity ${d.times} times in ten minutes: is the image a copy?`,
   'store.quarantined': (d: { reason: string }) =>

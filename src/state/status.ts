@@ -32,6 +32,8 @@ export interface Status {
   readonly rootVersion: bigint;
   /** SPKI DER */
   readonly deviceKey: Uint8Array;
+  /** SPKI DER, X25519: what values of this device are sealed for; empty: none was told */
+  readonly sealingKey: Uint8Array;
   /** hash of the newest entry of the audit journal; null: none yet */
   readonly auditHead: Digest | null;
 }

@@ -56,6 +56,7 @@ export function readStatus(payload: Uint8Array): Result<Status> {
   const check = fieldCheck();
   check.require(isDeviceId(from.deviceId), 'device_id', 'not a device id');
   check.require(from.deviceKey.length <= KEY_MAX, 'device_key', `above ${KEY_MAX} bytes`);
+  check.require(from.sealingKey.length <= KEY_MAX, 'sealing_key', `above ${KEY_MAX} bytes`);
   const status: Status = {
     fleet: check.fleet('fleet', from.fleet),
     deviceId: from.deviceId,
@@ -71,6 +72,7 @@ export function readStatus(payload: Uint8Array): Result<Status> {
     eventsDropped: from.eventsDropped,
     rootVersion: from.rootVersion,
     deviceKey: from.deviceKey,
+    sealingKey: from.sealingKey,
     auditHead: check.digestOrNull('audit_head', from.auditHead),
   };
   const problem = check.problem();
@@ -94,6 +96,7 @@ export function writeStatus(status: Status): Uint8Array {
     eventsDropped: status.eventsDropped,
     rootVersion: status.rootVersion,
     deviceKey: status.deviceKey,
+    sealingKey: status.sealingKey,
     auditHead: status.auditHead ? digestToBytes(status.auditHead) : new Uint8Array(),
   });
   return toBinary(StatusSchema, message);

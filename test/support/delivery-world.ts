@@ -101,6 +101,7 @@ function snapshotOf(phase: Phase, restarts: number, at: number): Snapshot {
     agentVersion: '0.1.0',
     labels: {},
     auditHead: null,
+    sealingKey: new Uint8Array(),
     rootVersion: 1n,
     channels: [
       {

@@ -25,6 +25,7 @@ const BASE: Status = {
   eventsDropped: 0n,
   rootVersion: 1n,
   auditHead: null,
+  sealingKey: new Uint8Array(),
   deviceKey: new Uint8Array(44),
 };
 
