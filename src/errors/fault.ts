@@ -9,6 +9,7 @@ import { applyFaults } from './apply.ts';
 import { configFaults } from './config.ts';
 import { controlFaults } from './control.ts';
 import { driftFaults } from './drift.ts';
+import { enrollFaults } from './enroll.ts';
 import { formatFaults } from './format.ts';
 import { hubFaults } from './hub.ts';
 import { linkFaults } from './link.ts';
@@ -27,6 +28,7 @@ export const FAULTS = {
   ...configFaults,
   ...controlFaults,
   ...driftFaults,
+  ...enrollFaults,
   ...formatFaults,
   ...hubFaults,
   ...linkFaults,

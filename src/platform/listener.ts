@@ -21,8 +21,26 @@ export type ListenOn =
       readonly kind: 'tcp';
       readonly host: string;
       readonly port: number;
-      readonly tls?: { readonly cert: string; readonly key: string; readonly ca?: string };
+      readonly tls?: ServerTls;
     };
+
+/** PEM texts. */
+export interface ServerTls {
+  readonly cert: string;
+  readonly key: string;
+  /** the authorities of client certificates */
+  readonly ca?: string;
+  /** with `ca`. Default: nobody gets in without a certificate */
+  readonly clients?: 'required' | 'optional';
+}
+
+/** Who is at the other end of a connection. */
+export interface RemotePeer {
+  /** IP address; empty: a unix socket */
+  readonly address: string;
+  /** DER of a client certificate that `ServerTls.ca` vouches for; null: none */
+  readonly certificate: Uint8Array | null;
+}
 
 export interface Listening {
   readonly port: number;
@@ -35,6 +53,7 @@ export interface ServedRequest {
   readonly target: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: AsyncIterable<Uint8Array>;
+  readonly peer?: RemotePeer;
   /** aborts when the client goes away */
   readonly signal: AbortSignal;
 }

@@ -1,6 +1,6 @@
-/** TCP connections for an MQTT broker (hub/broker.ts). */
+/** TCP and TLS connections for an MQTT broker (hub/broker.ts). */
 import type { Result } from '#errors/fault.ts';
-import type { Listening } from './listener.ts';
+import type { Listening, RemotePeer, ServerTls } from './listener.ts';
 
 export interface MqttListener {
   /**
@@ -9,7 +9,12 @@ export interface MqttListener {
    * @param accept  is given each connection as a node:stream Duplex, opaque outside platform/
    */
   listen(
-    options: { readonly host: string; readonly port: number; readonly messageCap: number },
-    accept: (stream: unknown) => void,
+    options: {
+      readonly host: string;
+      readonly port: number;
+      readonly messageCap: number;
+      readonly tls?: ServerTls;
+    },
+    accept: (stream: unknown, peer: RemotePeer) => void,
   ): Promise<Result<Listening>>;
 }

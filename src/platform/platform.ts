@@ -14,6 +14,7 @@ import type { Random } from './random.ts';
 import type { KeyFiles } from './signer.ts';
 import type { ParseCertificates, Sockets } from './tls.ts';
 import type { Tunnels } from './tunnel.ts';
+import type { X509 } from './x509.ts';
 
 export interface Platform {
   readonly clock: Clock;
@@ -25,6 +26,7 @@ export interface Platform {
   readonly sockets: Sockets;
   readonly tunnels: Tunnels;
   readonly certificates: ParseCertificates;
+  readonly x509: X509;
   readonly mqtt: Mqtt;
   readonly mqttListener: MqttListener;
   readonly inflate: Inflate;

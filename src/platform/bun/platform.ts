@@ -15,6 +15,7 @@ import { systemRandom } from '#platform/node/random.ts';
 import { forgetProxies } from '#platform/node/self.ts';
 import { systemSockets } from '#platform/node/sockets.ts';
 import { nodeTunnels } from '#platform/node/tunnel.ts';
+import { systemX509 } from '#platform/node/x509.ts';
 import type { Platform } from '#platform/platform.ts';
 import { bunHttp } from './http.ts';
 import { sqliteLocks } from './sqlite-locks.ts';
@@ -37,6 +38,7 @@ export function bunPlatform(options: PlatformOptions): Platform {
     sockets: systemSockets(),
     tunnels: nodeTunnels(),
     certificates: parseCertificates,
+    x509: systemX509(),
     mqtt: mqttClient(),
     mqttListener: systemMqttListener(),
     inflate: systemInflate(),

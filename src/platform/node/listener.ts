@@ -12,7 +12,8 @@ import {
   type ServerResponse,
 } from 'node:http';
 import { createServer as createHttps } from 'node:https';
-import { connect, type Socket } from 'node:net';
+import { connect, type Server as NetServer, type Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { ok, type Result, refuse } from '#errors/fault.ts';
 import type {
   Listener,
@@ -20,8 +21,10 @@ import type {
   ListenOn,
   ServedRequest,
   ServedResponse,
+  ServerTls,
 } from '#platform/listener.ts';
 import { errnoOf } from './errno.ts';
+import { peerOf, type SecureServer, secureServer } from './tls-server.ts';
 import { findGroup } from './users.ts';
 
 const CONNECTIONS_MAX = 512;
@@ -45,6 +48,7 @@ async function listen(on: ListenOn, handle: Handle): Promise<Result<Listening>> 
     const occupied = await clearSocket(on.path);
     if (occupied !== null) return no(occupied);
   }
+  if (on.kind === 'tcp' && on.tls?.clients === 'optional') return listenSecure(on, on.tls, handle);
   let server: Server;
   try {
     server = serverFor(on, handle);
@@ -54,6 +58,34 @@ async function listen(on: ListenOn, handle: Handle): Promise<Result<Listening>> 
   const failed = await bind(server, on);
   if (failed !== null) return no(failed);
   return ok({ port: portOf(server), close: () => close(server) });
+}
+
+/** TLS by node:tls, which shows the client's certificate; HTTP by a server that never listens. */
+async function listenSecure(
+  on: Extract<ListenOn, { kind: 'tcp' }>,
+  tls: ServerTls,
+  handle: Handle,
+): Promise<Result<Listening>> {
+  const no = (reason: string): Result<Listening> =>
+    refuse('platform.listen', { address: `${on.host}:${on.port}`, reason });
+  const http = serverFor({ kind: 'tcp', host: on.host, port: on.port }, handle);
+  let secure: SecureServer;
+  try {
+    secure = secureServer(tls, (stream) => void http.emit('connection', stream));
+  } catch {
+    return no('its certificate or key cannot be used');
+  }
+  secure.server.maxConnections = CONNECTIONS_MAX;
+  const failed = await bind(secure.server, on);
+  if (failed !== null) return no(failed);
+  return ok({
+    port: portOf(secure.server),
+    close: () =>
+      new Promise((resolve) => {
+        secure.server.close(() => resolve());
+        secure.destroyAll();
+      }),
+  });
 }
 
 function serverFor(on: ListenOn, handle: Handle): Server {
@@ -107,7 +139,7 @@ function answers(path: string): Promise<boolean> {
 }
 
 /** Null when it listens. A unix socket is closed to all until its mode and group are set. */
-function bind(server: Server, on: ListenOn): Promise<string | null> {
+function bind(server: NetServer, on: ListenOn): Promise<string | null> {
   return new Promise((resolve) => {
     const failed = (error: Error): void => resolve(errnoOf(error));
     const listening = (): void => {
@@ -144,7 +176,7 @@ function openSocketFile(on: Extract<ListenOn, { kind: 'unix' }>): string | null 
   }
 }
 
-function portOf(server: Server): number {
+function portOf(server: NetServer): number {
   const address = server.address();
   return typeof address === 'object' && address !== null ? address.port : 0;
 }
@@ -186,6 +218,10 @@ function servedOf(request: IncomingMessage, signal: AbortSignal): ServedRequest 
     target: request.url ?? '/',
     headers,
     body: bodyOf(request),
+    peer:
+      request.socket instanceof TLSSocket
+        ? peerOf(request.socket)
+        : { address: request.socket.remoteAddress ?? '', certificate: null },
     signal,
   };
 }
