@@ -45,7 +45,7 @@ export function registerRootEdits(root: Command, context: CliContext): void {
   registerChannels(root, context);
   registerTimes(root, context);
   edit(root, 'edit', 'begins a draft, to be changed in an editor').action((options: FleetOptions) =>
-    run(context, options, (_, draft) => ok(draft)),
+    runEdit(context, options, (_, draft) => ok(draft)),
   );
   fleetCommand(root, 'discard', 'drops the draft and the request of the next root').action(
     (options: FleetOptions) => {
@@ -77,7 +77,7 @@ function registerKeys(root: Command, context: CliContext): void {
     .option('--until <time>', `it counts no longer: ${EXPECTED_TIME}`)
     .option('--scheme <name>', 'what it signs by, where the file cannot tell')
     .action((name: string, file: string | undefined, options: KeyFlags) =>
-      run(context, options, (fleet, draft) => {
+      runEdit(context, options, (fleet, draft) => {
         const key = keyGiven(context, fleet, { name, file, scheme: options.scheme });
         if (!key.ok) return key;
         const until = timeOf(fleet, '--until', options.until);
@@ -90,13 +90,13 @@ function registerKeys(root: Command, context: CliContext): void {
     .argument('<name>')
     .option('--role <name>', 'from this role only')
     .action((name: string, options: FleetOptions & { readonly role?: string }) =>
-      run(context, options, (_, draft) => removeKey(draft, name, options.role ?? null)),
+      runEdit(context, options, (_, draft) => removeKey(draft, name, options.role ?? null)),
     );
   edit(root, 'set-threshold', 'how many keys of a role must sign')
     .argument('<role>')
     .argument('<n>')
     .action((role: string, n: string, options: FleetOptions) =>
-      run(context, options, (_, draft) => setThreshold(draft, role, Number(n))),
+      runEdit(context, options, (_, draft) => setThreshold(draft, role, Number(n))),
     );
 }
 
@@ -106,7 +106,7 @@ function registerChannels(root: Command, context: CliContext): void {
     .option('--role <name>', 'default: channel.NAME')
     .option('--key <name...>', 'keys of the role, by their names in the root', [])
     .action((name: string, options: ChannelFlags) =>
-      run(context, options, (fleet, draft) => {
+      runEdit(context, options, (fleet, draft) => {
         const role = options.role ?? `channel.${name === 'device.*' ? 'device' : name}`;
         const epoch = firstEpoch(fleet, name);
         return addChannel(draft, { name, role, keys: options.key, epoch });
@@ -115,12 +115,12 @@ function registerChannels(root: Command, context: CliContext): void {
   edit(root, 'remove-channel', 'a channel: nobody signs it any more')
     .argument('<name>')
     .action((name: string, options: FleetOptions) =>
-      run(context, options, (_, draft) => removeChannel(draft, name)),
+      runEdit(context, options, (_, draft) => removeChannel(draft, name)),
     );
   edit(root, 'bump-epoch', 'starts a channel’s numbers again: stolen key, lost counter or server')
     .argument('<channel...>')
     .action((channels: readonly string[], options: FleetOptions) =>
-      run(context, options, (_, draft) =>
+      runEdit(context, options, (_, draft) =>
         channels.reduce<Result<Draft>>(
           (so, channel) => (so.ok ? bumpEpoch(so.value, channel) : so),
           ok(draft),
@@ -134,7 +134,7 @@ function registerTimes(root: Command, context: CliContext): void {
     .argument('<time>', EXPECTED_TIME)
     .option('--key <name>', 'of this key instead')
     .action((time: string, options: FleetOptions & { readonly key?: string }) =>
-      run(context, options, (fleet, draft) => {
+      runEdit(context, options, (fleet, draft) => {
         const ms = timeOf(fleet, 'time', time);
         return ms.ok ? setExpiry(draft, ms.value ?? 0, options.key ?? null) : ms;
       }),
@@ -142,7 +142,7 @@ function registerTimes(root: Command, context: CliContext): void {
   edit(root, 'time-reset', 'sets the time floor of every device, once')
     .argument('[time]', 'default: the time of this machine')
     .action((time: string | undefined, options: FleetOptions) =>
-      run(context, options, (fleet, draft) => {
+      runEdit(context, options, (fleet, draft) => {
         const ms = timeOf(fleet, 'time', time);
         return ms.ok ? resetTime(draft, ms.value ?? fleet.time.estimateMs) : ms;
       }),
@@ -153,7 +153,8 @@ function edit(root: Command, name: string, description: string): Command {
   return fleetCommand(root, name, description);
 }
 
-function run(context: CliContext, options: FleetOptions, change: Edit): void {
+/** Changes the draft and shows what it changes. */
+export function runEdit(context: CliContext, options: FleetOptions, change: Edit): void {
   finish(context, options.output, changed(context, options, change), {
     text: (view) => `${diffText(context, view)}${view.file}\n`,
     name: ({ file }) => `${file}\n`,
@@ -167,7 +168,7 @@ function changed(context: CliContext, options: FleetOptions, change: Edit): Resu
   const made = changeDraft(files, fleet.value, (draft) => change(fleet.value, draft));
   if (!made.ok) return made;
   const { draft, file } = made.value;
-  return ok({ ...draftDiff(fleet.value, draft), file });
+  return ok({ ...draftDiff(context.platform, fleet.value, draft), file });
 }
 
 /** From the file, else by its name in keys/signing or keys/root. */
@@ -199,7 +200,11 @@ function keyGiven(
 }
 
 /** Null: not given. */
-function timeOf(fleet: Fleet, option: string, text: string | undefined): Result<number | null> {
+export function timeOf(
+  fleet: Fleet,
+  option: string,
+  text: string | undefined,
+): Result<number | null> {
   if (text === undefined) return ok(null);
   const ms = parseInstant(text, fleet.time.estimateMs);
   if (ms !== null) return ok(ms);

@@ -87,7 +87,7 @@ function diff(
   const { files } = context.platform;
   const draft = openDraft(files, fleet);
   if (!draft.ok) return draft;
-  if (draft.value) return ok(draftDiff(fleet, draft.value));
+  if (draft.value) return ok(draftDiff(context.platform, fleet, draft.value));
   const request = openRequest(files, fleet);
   if (!request.ok) return request;
   if (request.value) return ok(diffOf(fleet.root, request.value.root));

@@ -1,5 +1,8 @@
 /** How roots, their changes and the signatures of the next one are shown. */
+import type { Platform } from '#platform/platform.ts';
 import type { Fleet } from '#publisher/fleet.ts';
+import { anchorsByName, fingerprintOf } from '#publisher/root-anchors.ts';
+import { anchorRemarks } from '#publisher/root-anchors-lint.ts';
 import { type Change, changesBetween, changeText } from '#publisher/root-diff.ts';
 import type { Draft } from '#publisher/root-draft.ts';
 import { remarks, rootOf, whyUnfit } from '#publisher/root-lint.ts';
@@ -34,6 +37,15 @@ export interface RootView {
     readonly role: string;
     readonly epoch: number;
   }[];
+  /** null: it says nothing of TLS */
+  readonly tls: {
+    readonly configured: 'keep' | 'replace';
+    readonly anchors: readonly {
+      readonly name: string;
+      readonly fingerprint: string;
+      readonly notAfter: string;
+    }[];
+  } | null;
 }
 
 export function rootView(root: Root, nowMs: number): RootView {
@@ -58,6 +70,14 @@ export function rootView(root: Root, nowMs: number): RootView {
       keys: keyids.map(nameOf),
     })),
     channels: root.channels.map(({ name, role, epoch }) => ({ name, role, epoch: Number(epoch) })),
+    tls: root.tls && {
+      configured: root.tls.replacesConfigured ? 'replace' : 'keep',
+      anchors: [...anchorsByName(root.tls)].map(([name, anchor]) => ({
+        name,
+        fingerprint: fingerprintOf(anchor),
+        notAfter: instantOrNever(anchor.notAfter),
+      })),
+    },
   };
 }
 
@@ -94,6 +114,18 @@ export function rootText(context: CliContext, view: RootView): string {
       ['CHANNEL', 'ROLE', 'EPOCH'],
       view.channels.map(({ name, role, epoch }) => [name, role, `${epoch}`]),
     ),
+    ...(view.tls === null
+      ? []
+      : [
+          columns(
+            ['CA OF TLS', 'SHA-256', 'ENDS'],
+            view.tls.anchors.map(({ name, fingerprint, notAfter }) => [
+              name,
+              fingerprint.slice(0, 16),
+              notAfter === 'never' ? 'with its certificate' : notAfter,
+            ]),
+          ),
+        ]),
   ].join('\n');
 }
 
@@ -111,12 +143,19 @@ export function diffOf(before: Root, after: Root): DiffView {
   return { from, to, changes: changesBetween(before, after), unfit: null, remarks: [] };
 }
 
-export function draftDiff(fleet: Fleet, draft: Draft): DiffView {
+export function draftDiff(
+  platform: Pick<Platform, 'certificates'>,
+  fleet: Fleet,
+  draft: Draft,
+): DiffView {
   const { root, chain, time } = fleet;
   return {
     ...diffOf(root, rootOf(draft, root, root.issuedAt)),
     unfit: whyUnfit(draft, chain, time.estimateMs),
-    remarks: remarks(draft, root, time.estimateMs),
+    remarks: [
+      ...remarks(draft, root, time.estimateMs),
+      ...anchorRemarks(platform, draft, root, time.estimateMs),
+    ],
   };
 }
 

@@ -8,6 +8,7 @@ import { registerRootEdits } from './root-edit.ts';
 import { registerRootPublish } from './root-publish.ts';
 import { registerRootShow } from './root-show.ts';
 import { registerRootSign } from './root-sign.ts';
+import { registerRootTls } from './root-tls.ts';
 
 export function registerRoot(program: Command, context: CliContext): void {
   const root = program
@@ -15,6 +16,7 @@ export function registerRoot(program: Command, context: CliContext): void {
     .description('the root document: who may sign what; edit, sign and publish the next one');
   registerRootShow(root, context);
   registerRootEdits(root, context);
+  registerRootTls(root, context);
   registerRootSign(root, context);
   registerRootPublish(root, context);
 }

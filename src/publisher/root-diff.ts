@@ -1,12 +1,13 @@
 /** What changes from one root to the next, as lines that the people who sign it can judge. */
 import type { Root, RootKey } from '#state/root.ts';
+import { type AnchorChange, anchorChanges } from './root-anchors-lint.ts';
 import { keyNames, keysByName } from './root-names.ts';
 import { instantOrNever } from './root-time.ts';
 
 export interface Change {
   readonly kind: 'added' | 'removed' | 'changed';
-  readonly what: 'key' | 'role' | 'channel' | 'expiry' | 'time' | 'demo';
-  /** of the key, role or channel; empty for the root itself */
+  readonly what: 'key' | 'role' | 'channel' | 'expiry' | 'time' | 'demo' | AnchorChange['what'];
+  /** of the key, role, channel or CA; empty for the root itself */
   readonly name: string;
   readonly detail: string;
 }
@@ -19,6 +20,7 @@ export function changesBetween(before: Root, after: Root): readonly Change[] {
     ...ofKeys(before, after),
     ...ofRoles(before, after),
     ...ofChannels(before, after),
+    ...anchorChanges(before, after),
   ];
 }
 

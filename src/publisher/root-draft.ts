@@ -5,17 +5,18 @@
 import * as v from 'valibot';
 import { ok, type Result, refuse } from '#errors/fault.ts';
 import { isId } from '#state/names.ts';
-import type { Root, RootKey } from '#state/root.ts';
+import type { Root, RootKey, TlsTrust } from '#state/root.ts';
 import { keyidOf } from '#trust/ed25519.ts';
 import { decodeBase64, encodeBase64, encodeText } from '#wire/text.ts';
 import { closed, readYaml, writeYaml } from '#wire/yaml.ts';
+import { anchorsByName } from './root-anchors.ts';
 import { keyNames, keysByName } from './root-names.ts';
 import { EXPECTED_TIME, instantOrNever, parseInstant } from './root-time.ts';
 
 /** What a draft says; the rest of a root follows from the one before it. */
 export type Draft = Pick<
   Root,
-  'version' | 'notAfter' | 'keys' | 'roles' | 'channels' | 'timeReset' | 'demo'
+  'version' | 'notAfter' | 'keys' | 'roles' | 'channels' | 'timeReset' | 'demo' | 'tls'
 >;
 
 const SCHEMES = ['ed25519', 'ed25519-blake2b512', 'ecdsa-p256-sha256'] as const;
@@ -35,15 +36,16 @@ const instant = v.pipe(
     return NEVER;
   }),
 );
-const spki = v.pipe(
-  v.string('base64 of the SPKI'),
-  v.rawTransform(({ dataset, addIssue, NEVER }) => {
-    const bytes = decodeBase64(dataset.value);
-    if (bytes !== null && bytes.length > 0) return bytes;
-    addIssue({ message: 'base64 of the SPKI' });
-    return NEVER;
-  }),
-);
+const base64 = (expected: string) =>
+  v.pipe(
+    v.string(expected),
+    v.rawTransform(({ dataset, addIssue, NEVER }) => {
+      const bytes = decodeBase64(dataset.value);
+      if (bytes !== null && bytes.length > 0) return bytes;
+      addIssue({ message: expected });
+      return NEVER;
+    }),
+  );
 const whole = (least: number, most: number, expected: string) =>
   v.pipe(
     v.number(expected),
@@ -60,7 +62,7 @@ const schema = closed({
     v.pipe(v.string(), v.check(isId, 'the name of a key: a-z, 0-9, "." and "-"')),
     closed({
       scheme: v.picklist([...SCHEMES], SCHEMES.join(', ')),
-      publicKey: spki,
+      publicKey: base64('base64 of the SPKI'),
       notAfter: v.optional(instant, 'never'),
     }),
   ),
@@ -74,6 +76,18 @@ const schema = closed({
       v.check((text) => isId(text) || text === 'device.*', 'a channel name, or device.*'),
     ),
     closed({ role: name, epoch: whole(1, Number.MAX_SAFE_INTEGER, 'an epoch, from 1') }),
+  ),
+  tls: v.optional(
+    closed({
+      configured: v.optional(v.picklist(['keep', 'replace'], 'keep or replace'), 'keep'),
+      anchors: v.record(
+        v.pipe(v.string(), v.check(isId, 'the name of a CA: a-z, 0-9, "." and "-"')),
+        closed({
+          certificate: base64('base64 of the certificate in DER'),
+          notAfter: v.optional(instant, 'never'),
+        }),
+      ),
+    }),
   ),
 });
 
@@ -110,7 +124,18 @@ export function readDraft(bytes: Uint8Array, file: string): Result<Draft> {
     })),
     timeReset: timeReset === undefined ? null : { notBefore: timeReset },
     demo,
+    tls: read.value.tls ? tlsOf(read.value.tls) : null,
   });
+}
+
+function tlsOf({
+  configured,
+  anchors,
+}: NonNullable<v.InferOutput<typeof schema>['tls']>): TlsTrust {
+  return {
+    replacesConfigured: configured === 'replace',
+    anchors: Object.entries(anchors).map(([comment, anchor]) => ({ ...anchor, comment })),
+  };
 }
 
 export function writeDraft(draft: Draft): Uint8Array {
@@ -135,14 +160,30 @@ export function writeDraft(draft: Draft): Uint8Array {
         { role, epoch: Number(epoch) },
       ]),
     ),
+    ...(draft.tls ? { tls: tlsText(draft.tls) } : {}),
   };
   return encodeText(`${HEAD}${writeYaml(value)}`);
 }
 
-const HEAD = `# The next root document, not signed yet: who may sign what, and each channel's epoch.
+const HEAD = `# The next root document, not signed yet: who may sign what, each channel's epoch, CAs of TLS.
 # Edit it here or with \`holdfast root add-key …\`; \`holdfast root diff\` shows what changes,
 # \`holdfast root request\` makes the file that the root keys sign.
 `;
+
+function tlsText(tls: TlsTrust) {
+  return {
+    configured: tls.replacesConfigured ? 'replace' : 'keep',
+    anchors: Object.fromEntries(
+      [...anchorsByName(tls)].map(([anchor, { certificate, notAfter }]) => [
+        anchor,
+        {
+          certificate: encodeBase64(certificate),
+          ...(notAfter === 0 ? {} : { notAfter: instantOrNever(notAfter) }),
+        },
+      ]),
+    ),
+  };
+}
 
 function keyText({ scheme, publicKey, notAfter }: RootKey) {
   return {

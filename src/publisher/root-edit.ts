@@ -12,8 +12,9 @@ import { keyNames, keysByName } from './root-names.ts';
 
 /** The next version, saying the same. A time reset holds once, so it is not carried on. */
 export function nextDraft(root: Root): Draft {
-  const { notAfter, keys, roles, channels, demo } = root;
-  return { version: root.version + 1n, notAfter, keys, roles, channels, timeReset: null, demo };
+  const { notAfter, keys, roles, channels, demo, tls } = root;
+  const version = root.version + 1n;
+  return { version, notAfter, keys, roles, channels, timeReset: null, demo, tls };
 }
 
 /** Into each role; a key that is there already keeps its record, unless an end is given. */

@@ -5,6 +5,7 @@
 import type { Root, RootKey } from '#state/root.ts';
 import { ROOT_ROLE, whyBackwards, whyUnsound } from '#trust/root-sound.ts';
 import { readRoot, writeRoot } from '#wire/root.ts';
+import { whyAnchorsUnfit } from './root-anchors-lint.ts';
 import type { Draft } from './root-draft.ts';
 import type { RootChain } from './root-folder.ts';
 import { keyNames } from './root-names.ts';
@@ -21,7 +22,11 @@ export function whyUnfit(draft: Draft, chain: RootChain, nowMs: number): string 
   const next = rootOf(draft, before, nowMs);
   const sound = wrongIn(writeRoot(next)) ?? whyUnsound(next);
   return (
-    sound ?? whyRolesUnfit(draft, nowMs) ?? whyGoneBack(next, chain) ?? whyTimesUnfit(draft, nowMs)
+    sound ??
+    whyRolesUnfit(draft, nowMs) ??
+    whyGoneBack(next, chain) ??
+    whyTimesUnfit(draft, nowMs) ??
+    whyAnchorsUnfit(draft, nowMs)
   );
 }
 
