@@ -25,6 +25,7 @@ import { type AuditFact, type AuditLog, auditLog } from './audit-log.ts';
 import type { AgentConfig } from './config.ts';
 import { type Identity, openIdentity } from './identity.ts';
 import { rebuild } from './rebuild.ts';
+import { type RecentEvents, recentEvents } from './recent-events.ts';
 import { openRootKeeper, type RootKeeper } from './root-keeper.ts';
 import { countStart, type StartCount } from './start-count.ts';
 import { type AgentTime, agentTime } from './time.ts';
@@ -39,6 +40,7 @@ export interface ProgramVersion {
 
 export interface Base {
   readonly store: Store;
+  readonly recent: RecentEvents;
   readonly content: ContentStore;
   /** the newest held: read it anew, a walk may replace it */
   readonly root: Root;
@@ -97,7 +99,8 @@ interface Given {
 
 function begin(given: Given, opened: OpenedStore, content: ContentStore): Result<Base> {
   const { platform, config, program } = given;
-  const { store } = opened;
+  const recent = recentEvents(opened.store);
+  const { store } = recent;
   const row = store.device();
   if (!row.ok) return row;
   const before = row.value;
@@ -114,6 +117,7 @@ function begin(given: Given, opened: OpenedStore, content: ContentStore): Result
   const starts = countStart(platform.files, config.runDir);
   const base: Base = {
     store,
+    recent,
     content,
     get root() {
       return roots.value.root();

@@ -19,6 +19,7 @@ import { planCandidate } from './change.ts';
 import type { CycleEnd } from './cycle.ts';
 import { explain } from './explain.ts';
 import { openLog } from './program-logs.ts';
+import { eventsView } from './recent-events.ts';
 import type { JobEnd } from './runner.ts';
 import { channelView, emptyPlan, historyView, lookView, planView } from './views.ts';
 
@@ -42,6 +43,7 @@ export function controlHandlers(input: HandlersInput): ControlHandlers {
       const rows = assembled.base.store.history(limit);
       return rows.ok ? ok(rows.value.map(historyView)) : rows;
     },
+    events: (after) => eventsView(assembled.base, after),
     audit: (limit) => audit(input, limit),
     auditFile(change) {
       const file = auditFileOf(assembled.base, change);

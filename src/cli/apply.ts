@@ -24,11 +24,22 @@ export function registerApply(program: Command, context: CliContext): void {
         bundle === undefined ? {} : { bundle: resolvePath(context, bundle) },
       ),
     );
-  local(
-    program,
-    'rollback',
-    'back to the previous proven state, held until `holdfast resume`',
-  ).action((options: LocalOptions) => act(context, options, 'rollback', {}));
+  actCommand(program, context, {
+    name: 'rollback',
+    route: 'rollback',
+    description: 'back to the previous proven state, held until `holdfast resume`',
+  });
+}
+
+/** `rollout undo` is the same command under another name. */
+export function actCommand(
+  parent: Command,
+  context: CliContext,
+  command: { readonly name: string; readonly route: 'rollback'; readonly description: string },
+): void {
+  local(parent, command.name, command.description).action((options: LocalOptions) =>
+    act(context, options, command.route, {}),
+  );
 }
 
 async function act(

@@ -4,10 +4,13 @@ import { registerAgent } from './agent.ts';
 import { registerApply } from './apply.ts';
 import { registerAudit } from './audit.ts';
 import type { CliContext } from './context.ts';
+import { registerDescribe } from './describe.ts';
 import { registerDiff } from './diff.ts';
 import { registerDoctor } from './doctor.ts';
+import { registerEvents } from './events.ts';
 import { EXIT } from './exit.ts';
 import { registerExplain } from './explain.ts';
+import { registerGet } from './get.ts';
 import { registerHistory } from './history.ts';
 import { registerHub } from './hub.ts';
 import { registerInit } from './init.ts';
@@ -21,12 +24,15 @@ import { registerPlan } from './plan.ts';
 import { registerPrepareImage } from './prepare-image.ts';
 import { registerPromote } from './promote.ts';
 import { registerPublish } from './publish.ts';
+import { registerRollout } from './rollout.ts';
 import { registerRoot } from './root.ts';
+import { registerSeal } from './seal.ts';
 import { registerSelfTest } from './self-test.ts';
 import { registerSign } from './sign.ts';
 import { registerStatus } from './status.ts';
 import { registerVerify } from './verify.ts';
 import { versionLine } from './version.ts';
+import { registerWait } from './wait.ts';
 
 const REGISTRATIONS: readonly ((program: Command, context: CliContext) => void)[] = [
   registerAgent,
@@ -34,6 +40,11 @@ const REGISTRATIONS: readonly ((program: Command, context: CliContext) => void)[
   registerPlan,
   registerExplain,
   registerHistory,
+  registerEvents,
+  registerGet,
+  registerDescribe,
+  registerWait,
+  registerRollout,
   registerLogs,
   registerAudit,
   registerApply,
@@ -45,6 +56,7 @@ const REGISTRATIONS: readonly ((program: Command, context: CliContext) => void)[
   registerKey,
   registerRoot,
   registerPae,
+  registerSeal,
   registerSign,
   registerDiff,
   registerPublish,

@@ -19,7 +19,7 @@ export function registerHistory(program: Command, context: CliContext): void {
     });
 }
 
-function historyText(rows: readonly HistoryView[], paint: Painter, now: number): string {
+export function historyText(rows: readonly HistoryView[], paint: Painter, now: number): string {
   if (rows.length === 0) return 'Nothing has happened yet.\n';
   return columns(
     ['#', 'WHEN', 'STATE', 'OUTCOME', 'VIA', 'TOOK', ''],

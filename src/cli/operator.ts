@@ -4,7 +4,22 @@ import type { CliContext } from './context.ts';
 import { type LocalOptions, local, show } from './local.ts';
 
 export function registerOperator(program: Command, context: CliContext): void {
-  local(program, 'pause', 'no change and no repair until `holdfast resume`; what runs, runs on')
+  pauseCommand(
+    program,
+    context,
+    'no change and no repair until `holdfast resume`; what runs, runs on',
+  );
+  resumeCommand(program, context, 'ends a pause, a rollback hold, safe mode; repairs again');
+  local(program, 'stop', 'stops the programs in reverse order, then the agent').action(
+    async (options: LocalOptions) => {
+      await show(context, options, 'stop', { text: () => 'stopped\n', name: () => 'stopped\n' });
+    },
+  );
+}
+
+/** `rollout pause` is the same command under another one. */
+export function pauseCommand(parent: Command, context: CliContext, description: string): void {
+  local(parent, 'pause', description)
     .option('--reason <text>', 'shown in status', '')
     .action(async (options: LocalOptions & { readonly reason: string }) => {
       const asked = { body: { reason: options.reason } };
@@ -14,14 +29,10 @@ export function registerOperator(program: Command, context: CliContext): void {
         name: () => 'paused\n',
       });
     });
-  local(program, 'resume', 'ends a pause, a rollback hold, safe mode; repairs again').action(
-    async (options: LocalOptions) => {
-      await show(context, options, 'resume', { text: () => 'resumed\n', name: () => 'resumed\n' });
-    },
-  );
-  local(program, 'stop', 'stops the programs in reverse order, then the agent').action(
-    async (options: LocalOptions) => {
-      await show(context, options, 'stop', { text: () => 'stopped\n', name: () => 'stopped\n' });
-    },
-  );
+}
+
+export function resumeCommand(parent: Command, context: CliContext, description: string): void {
+  local(parent, 'resume', description).action(async (options: LocalOptions) => {
+    await show(context, options, 'resume', { text: () => 'resumed\n', name: () => 'resumed\n' });
+  });
 }

@@ -2,23 +2,41 @@
 import type { Command } from 'commander';
 import type { ChannelView, FaultView, StatusView } from '#control/api.ts';
 import type { CliContext } from './context.ts';
-import { type LocalOptions, local, show } from './local.ts';
+import { type LocalOptions, local, printed, show } from './local.ts';
 import { ago, columns, type Painter, painter, pairs, shortDigest } from './render.ts';
+import { watch, whenChanged, withoutAges } from './watch.ts';
 
 export function registerStatus(program: Command, context: CliContext): void {
-  local(program, 'status', 'what is desired, what runs, and how it is').action(
-    async (options: LocalOptions) => {
+  local(program, 'status', 'what is desired, what runs, and how it is')
+    .option('-w, --watch', 'again whenever it changes')
+    .action(async (options: LocalOptions & { readonly watch?: true }) => {
       const paint = painter(context.terminal);
-      const now = context.platform.clock.wallMs();
-      await show<StatusView>(context, options, 'status', {
-        text: (view) => statusText(view, { paint, now, wide: options.output === 'wide' }),
-        name: (view) =>
+      const print = {
+        text: (view: StatusView) => {
+          const now = context.platform.clock.wallMs();
+          return statusText(view, { paint, now, wide: options.output === 'wide' });
+        },
+        name: (view: StatusView) =>
           view.channels
             .flatMap(({ deployments }) => deployments.map(({ id }) => `deployment/${id}\n`))
             .join(''),
-      });
-    },
-  );
+      };
+      if (options.watch === true) await again(context, options, print);
+      else await show<StatusView>(context, options, 'status', print);
+    });
+}
+
+function again(
+  context: CliContext,
+  { runDir, output }: LocalOptions,
+  print: { text(view: StatusView): string; name(view: StatusView): string },
+): Promise<void> {
+  let first = true;
+  const seen = whenChanged((view: StatusView) => {
+    context.terminal.out((first || output !== 'text' ? '' : '\n') + printed(output, view, print));
+    first = false;
+  }, withoutAges);
+  return watch<StatusView>(context, { runDir, route: 'status', asked: () => ({}), seen });
 }
 
 interface Style {

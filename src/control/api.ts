@@ -9,6 +9,7 @@ export const ROUTES = {
   status: { method: 'GET', path: '/v1/status', reading: true },
   explain: { method: 'GET', path: '/v1/explain', reading: true },
   history: { method: 'GET', path: '/v1/history', reading: true },
+  events: { method: 'GET', path: '/v1/events', reading: true },
   plan: { method: 'GET', path: '/v1/plan', reading: false },
   logs: { method: 'GET', path: '/v1/logs', reading: false },
   audit: { method: 'GET', path: '/v1/audit', reading: false },
@@ -130,6 +131,23 @@ export interface HistoryView {
   readonly tookMs: number;
 }
 
+/** What happened here, oldest first. */
+export interface EventsView {
+  /** number of the newest one: `after` of the next question */
+  readonly last: string;
+  readonly events: readonly EventView[];
+}
+
+export interface EventView {
+  /** empty: from before this run, as the history has it */
+  readonly number: string;
+  readonly at: number;
+  readonly code: string;
+  readonly channel: string;
+  readonly deployment: string;
+  readonly message: string;
+}
+
 /** One entry of the audit journal. */
 export interface AuditEntryView {
   readonly number: string;
@@ -185,6 +203,8 @@ export interface ControlHandlers {
   status(): Result<StatusView>;
   explain(): Result<ExplainView>;
   history(limit: number): Result<readonly HistoryView[]>;
+  /** @param after  only what has a higher number */
+  events(after: bigint): Result<EventsView>;
   /** newest first */
   audit(limit: number): Result<readonly AuditEntryView[]>;
   /** bytes of an AuditFile; null: the journal without the evidence of a change */

@@ -82,6 +82,8 @@ async function call(
       return json(handlers.history(bounded(url.searchParams.get('limit'), 50, HISTORY_MAX)));
     case 'audit':
       return json(handlers.audit(bounded(url.searchParams.get('limit'), 50, HISTORY_MAX)));
+    case 'events':
+      return json(handlers.events(numberOf(url.searchParams.get('after'))));
     case 'auditFile':
       return auditFile(handlers.auditFile(url.searchParams.get('change')));
     case 'plan':
@@ -194,6 +196,11 @@ function failure(status: number, why: Fault): ServedResponse {
     headers,
     body: JSON.stringify({ fault: { ...faultView(why), retry: why.retry } }),
   };
+}
+
+/** The number of an event: a u64; anything else is none. */
+function numberOf(text: string | null): bigint {
+  return text !== null && /^\d{1,20}$/.test(text) ? BigInt(text) : 0n;
 }
 
 function bounded(text: string | null, otherwise: number, max: number): number {

@@ -31,6 +31,22 @@ export const controlFaults = {
       `the agent gave an answer that cannot be read (HTTP ${d.status})`,
     remedy: "Use a holdfast of the same version as the agent; look at the agent's log.",
   },
+  'control.not-found': {
+    retry: 'never',
+    says: (d: { what: string }) => `there is no ${d.what} on this device`,
+    remedy: 'See what there is: holdfast get deployments, get channels, get events -o wide.',
+  },
+  'control.wait-timeout': {
+    retry: 'later',
+    says: (d: { what: string; after: string; reason: string }) =>
+      `not ${d.what} after ${d.after}: ${d.reason}`,
+    remedy: 'Look with `holdfast explain`; `--timeout` waits longer.',
+  },
+  'control.wait-hopeless': {
+    retry: 'operator',
+    says: (d: { what: string; reason: string }) => `${d.what} will not come: ${d.reason}`,
+    remedy: 'Look with `holdfast explain`, publish a corrected state, then wait for that one.',
+  },
   'control.no-log': {
     retry: 'never',
     says: (d: { deployment: string; known: string }) =>

@@ -31,6 +31,7 @@ const handlers: ControlHandlers = {
   status: () => ok({ hello: 'status' } as never),
   explain: () => ok({ verdict: 'all is well' } as never),
   history: (limit) => ok([{ number: `${limit}` } as never]),
+  events: (after) => ok({ last: `${after}`, events: [] }),
   audit: (limit) => ok([{ number: `${limit}` } as never]),
   auditFile: (change) => ok(Buffer.from(`change ${change}`)),
   plan: async () => refuse('plan.blob-missing', { deployment: 'a', blob: 'b' }),
