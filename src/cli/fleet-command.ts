@@ -1,6 +1,7 @@
 /** What the publisher's commands share: the fleet folder, passphrases, how they end. */
 import { type Command, Option } from 'commander';
 import { type Code, type Fault, ok, type Result, refuse } from '#errors/fault.ts';
+import { ordinaryNames } from '#publisher/channel-names.ts';
 import { type Fleet, openFleet } from '#publisher/fleet.ts';
 import type { Passphrases } from '#publisher/keys.ts';
 import { type OpenRegistry, openFleetRegistry } from '#publisher/line.ts';
@@ -47,7 +48,7 @@ export function bundleName(context: CliContext, text: string): string {
 /** The channel that was named, or the only one there is. */
 export function channelOr(fleet: Fleet, named: string | undefined): Result<string> {
   if (named !== undefined) return ok(named);
-  const [only, ...others] = fleet.config.channels.keys();
+  const [only, ...others] = ordinaryNames(fleet);
   if (only !== undefined && others.length === 0) return ok(only);
   const known = [...fleet.config.channels.keys()].join(', ');
   return refuse('publish.channel-unnamed', { known });

@@ -1,6 +1,7 @@
 /** `holdfast init`: a new fleet folder with keys, root, fleet.yaml and examples. */
 import { type Command, Option } from 'commander';
 import { ok, type Result, refuse } from '#errors/fault.ts';
+import { EVERY_DEVICE } from '#publisher/fleet.ts';
 import { initFleet } from '#publisher/init.ts';
 import { readKeyFile } from '#publisher/keys.ts';
 import { isId } from '#state/names.ts';
@@ -64,7 +65,7 @@ export function registerInit(program: Command, context: CliContext): void {
 }
 
 async function init(context: CliContext, dir: string, flags: InitFlags): Promise<Result<InitView>> {
-  const bad = flags.channel.find((name) => !isId(name));
+  const bad = flags.channel.find((name) => !isId(name) && name !== EVERY_DEVICE);
   if (bad !== undefined) return wrong('--channel', `${JSON.stringify(bad)} is no channel name`);
   const rootKeys = Number(flags.rootKeys);
   const rootThreshold = Number(flags.rootThreshold ?? Math.floor(rootKeys / 2) + 1);

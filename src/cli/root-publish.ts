@@ -1,6 +1,7 @@
 /** `holdfast root publish` and `root pull`: the next root comes out, and in from other desks. */
 import type { Command } from 'commander';
 import { type Fault, ok, type Result, refuse } from '#errors/fault.ts';
+import { channelNames, ordinaryNames } from '#publisher/channel-names.ts';
 import type { Fleet } from '#publisher/fleet.ts';
 import { type OpenRegistry, openFleetRegistry } from '#publisher/line.ts';
 import { acceptRequest, judgePublished } from '#publisher/root-accept.ts';
@@ -117,7 +118,8 @@ async function bringUp(
 ): Promise<readonly ChannelOutcome[]> {
   const asked: BringUp = { passphrases: passphrasesOf(context), adopted: how.adopted };
   const outcomes: ChannelOutcome[] = [];
-  for (const channel of fleet.config.channels.keys()) {
+  const names = channelNames(context.platform.files, fleet);
+  for (const channel of names.ok ? names.value : ordinaryNames(fleet)) {
     const done = how.registry
       ? await send(context, fleet, { ...how, channel, registry: how.registry, asked })
       : await keep(context, fleet, channel, asked);
@@ -203,8 +205,9 @@ async function pull(
     return bundle.ok ? pulled(context, fleet.value, [bundle.value]) : bundle;
   }
   return withRegistry(context, fleet.value, ({ registry }) => {
-    const names = [...fleet.value.config.channels.keys()];
-    const shelves = names.map((name) => registryShelf(registry, name));
+    const names = channelNames(files, fleet.value);
+    if (!names.ok) return Promise.resolve(names);
+    const shelves = names.value.map((name) => registryShelf(registry, name));
     return pulled(context, fleet.value, shelves);
   });
 }

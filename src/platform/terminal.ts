@@ -10,6 +10,8 @@ export interface Terminal {
   err(text: string): void;
   /** A line from the person; null when there is no terminal. */
   ask(question: string): Promise<string | null>;
+  /** All of standard input, where it is a pipe or file; null: more than `cap` bytes. */
+  input(cap: number): Promise<Uint8Array | null>;
   /** Without echo. */
   askSecret(question: string): Promise<string | null>;
 }

@@ -5,6 +5,7 @@
  */
 import { ok, type Result, refuse } from '#errors/fault.ts';
 import { inOrder } from '#plan/order.ts';
+import { mergeValues } from '#plan/values.ts';
 import type { Platform } from '#platform/platform.ts';
 import type { Deployment } from '#state/deployment.ts';
 import type { BlobRef, DeploymentRef } from '#state/desired-state.ts';
@@ -16,6 +17,7 @@ import { isId } from '#state/names.ts';
 import { blobNames, readDeployment } from '#wire/deployment.ts';
 import { writeDocuments } from '#wire/documents.ts';
 import { treePath } from '#wire/tar-path.ts';
+import { readValues, type ValuesDocument } from '#wire/values.ts';
 import { bytesContent, type Content, fileContent } from './content.ts';
 import { splitLast } from './place.ts';
 import { packTree } from './tree.ts';
@@ -37,23 +39,33 @@ type CompilePlatform = Pick<Platform, 'files' | 'inflate'>;
 interface Document {
   readonly ref: DeploymentRef;
   readonly bytes: Uint8Array;
-  readonly deployment: Deployment;
+  /** null: it is a values document */
+  readonly deployment: Deployment | null;
+  readonly values: ValuesDocument | null;
 }
 
 /** Layers besides blobs: envelope, documents, and room for a chain of roots. */
 const LAYERS_KEPT = 2 + LIMITS.rootStepsMax;
+const VALUES_KIND = /^kind:[ \t]*["']?Values["']?[ \t]*(?:#.*)?\r?$/m;
 const MARGO_KIND = /^kind:[ \t]*["']?ApplicationDeployment["']?[ \t]*(?:#.*)?\r?$/m;
 
 /** @param folder  absolute: channels/NAME. None there: a state without deployments. */
 export function compileChannel(platform: CompilePlatform, folder: string): Result<Compiled> {
   const documents = readChannelDocuments(platform, folder);
   if (!documents.ok) return documents;
-  const ordered = inOrder(documents.value.map(asGeneration));
+  const ordered = inOrder(documents.value.flatMap(asGeneration));
   if (!ordered.ok) return ordered;
+  const channel = splitLast(folder).name;
+  const values = mergeValues(
+    channel,
+    documents.value.flatMap((document) => document.values ?? []),
+  );
+  if (!values.ok) return values;
   const blobs = new Map<string, BlobRef>();
   const contents = new Map<Digest, Content>();
   const uses = new Map<string, readonly string[]>();
   for (const { deployment } of documents.value) {
+    if (!deployment) continue;
     const names = blobNames(deployment);
     uses.set(deployment.id, names);
     for (const name of names) {
@@ -115,12 +127,24 @@ function readDocument(platform: CompilePlatform, file: string, id: string): Resu
   }
   const bytes = platform.files.readFile(file, LIMITS.documentBytes);
   if (!bytes.ok) return bytes;
-  const margo = MARGO_KIND.test(new TextDecoder().decode(bytes.value));
-  const mediaType = margo ? MEDIA.margoDeployment : MEDIA.deployment;
+  const text = new TextDecoder().decode(bytes.value);
+  if (VALUES_KIND.test(text)) return readValuesDocument(bytes.value, { id, file });
+  const mediaType = MARGO_KIND.test(text) ? MEDIA.margoDeployment : MEDIA.deployment;
   const deployment = readDeployment(bytes.value, mediaType, { id, file });
   if (!deployment.ok) return deployment;
   const ref = { id, digest: sha256(bytes.value), size: bytes.value.length, mediaType };
-  return ok({ ref, bytes: bytes.value, deployment: deployment.value });
+  return ok({ ref, bytes: bytes.value, deployment: deployment.value, values: null });
+}
+
+function readValuesDocument(
+  bytes: Uint8Array,
+  where: { readonly id: string; readonly file: string },
+): Result<Document> {
+  const values = readValues(bytes, where);
+  if (!values.ok) return values;
+  const { id } = where;
+  const ref = { id, digest: sha256(bytes), size: bytes.length, mediaType: MEDIA.values };
+  return ok({ ref, bytes, deployment: null, values: values.value });
 }
 
 /** A file is published as it is, a directory as a tree. The name is the path as written. */
@@ -171,7 +195,9 @@ function kindOf(
 }
 
 /** Enough of a generation for plan/order.ts: only ids and dependencies are looked at. */
-function asGeneration({ ref, deployment }: Document): Generation {
+function asGeneration({ ref, deployment }: Document): readonly Generation[] {
+  if (!deployment) return [];
   const { id, digest } = ref;
-  return { id, digest, documentDigest: digest, deployment, blobs: new Map(), values: new Map() };
+  const nothing = { blobs: new Map(), values: new Map() };
+  return [{ id, digest, documentDigest: digest, deployment, ...nothing }];
 }

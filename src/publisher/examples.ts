@@ -7,8 +7,15 @@ export interface ExampleFile {
   readonly mode: number;
 }
 
+import { EVERY_DEVICE } from './fleet.ts';
+
 const PLAIN = 0o644;
 const PROGRAM = 0o755;
+
+/** Of the key that `init` makes for a channel: `device.*` is no file name. */
+export function signerName(channel: string): string {
+  return channel === EVERY_DEVICE ? 'device' : channel;
+}
 
 export function fleetYaml(fleet: {
   readonly name: string;
@@ -25,7 +32,7 @@ export function fleetYaml(fleet: {
   const mqtt = fleet.mqtt ? `mqtt: ${url(fleet.mqtt)}` : '# mqtt: { url: mqtts://broker.example }';
   const channels = fleet.channels.map(
     (name) => `  ${name}:
-    signers: [${name}]                 # keys/signing/${name}.pem
+    signers: [${signerName(name)}]                 # keys/signing/${signerName(name)}.pem
     audience: everyone               # or { devices: [press-7] }, { labels: { site: [a, b] } }
     policy: { healthWindow: 0s }     # urgent, attempts, validForDays, minAgentVersion`,
   );

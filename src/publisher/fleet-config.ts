@@ -121,7 +121,13 @@ const schema = v.strictObject({
     }),
   ),
   channels: v.pipe(
-    v.record(v.pipe(v.string(), v.check(isId, 'a channel name')), channel),
+    v.record(
+      v.pipe(
+        v.string(),
+        v.check((name) => isId(name) || name === 'device.*', 'a channel name, or device.*'),
+      ),
+      channel,
+    ),
     v.check((channels) => Object.keys(channels).length > 0, 'at least one channel'),
   ),
 });

@@ -5,7 +5,10 @@
 import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { Files } from '#platform/files.ts';
 import type { Platform } from '#platform/platform.ts';
+import type { Audience } from '#state/desired-state.ts';
+import { isDeviceId, isId } from '#state/names.ts';
 import { channelOf, type Role, type Root, type RootChannel } from '#state/root.ts';
+import { deviceOfChannel } from '#state/values.ts';
 import type { Authority } from '#trust/authorship.ts';
 import { instantText, type TimeView, viewTime } from '#trust/time.ts';
 import { type ChannelConfig, type FleetConfig, readFleetConfig } from './fleet-config.ts';
@@ -34,6 +37,8 @@ export interface FleetChannel {
   readonly role: Role;
 }
 
+/** in fleet.yaml and the root: each channel `device.<id>` without an entry of its own */
+export const EVERY_DEVICE = 'device.*';
 const CONFIG_BYTES = 1024 * 1024;
 
 /** @param buildTimeMs  the floor of a workstation's clock (check 0) */
@@ -54,7 +59,7 @@ export function openFleet(
 }
 
 export function fleetChannel(fleet: Fleet, name: string): Result<FleetChannel> {
-  const config = fleet.config.channels.get(name);
+  const config = isId(name) ? channelConfig(fleet, name) : undefined;
   if (!config) {
     const known = [...fleet.config.channels.keys()].join(', ');
     return refuse('publish.channel-unknown', { channel: name, known });
@@ -64,6 +69,16 @@ export function fleetChannel(fleet: Fleet, name: string): Result<FleetChannel> {
   const role = fleet.root.roles.find((known) => known.name === entry.role);
   if (!role) return refuse('trust.threshold-missing', { role: entry.role });
   return ok({ name, config, entry, role });
+}
+
+/** An exact name wins; `device.*` is for every device, each statement of it for that device alone. */
+function channelConfig({ config }: Fleet, name: string): ChannelConfig | undefined {
+  const exact = config.channels.get(name);
+  const device = deviceOfChannel(name);
+  const pattern = config.channels.get(EVERY_DEVICE);
+  if (exact || device === null || !isDeviceId(device) || !pattern) return exact;
+  const audience: Audience = { kind: 'devices', ids: [device] };
+  return pattern.audience.kind === 'everyone' ? { ...pattern, audience } : pattern;
 }
 
 /** By whose word a head of this channel counts, here. A demo fleet's own publisher knows it is one. */

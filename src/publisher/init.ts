@@ -6,12 +6,13 @@ import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { Platform } from '#platform/platform.ts';
 import type { Signer } from '#platform/signer.ts';
 import { PAYLOAD } from '#state/media-types.ts';
+import { isId } from '#state/names.ts';
 import type { Role, Root } from '#state/root.ts';
 import { openRoot } from '#trust/root-chain.ts';
 import { viewTime } from '#trust/time.ts';
 import { writeEnvelope } from '#wire/envelope.ts';
 import { writeRoot } from '#wire/root.ts';
-import { type ExampleFile, exampleFiles, fleetYaml } from './examples.ts';
+import { type ExampleFile, exampleFiles, fleetYaml, signerName } from './examples.ts';
 import {
   addKey,
   createKey,
@@ -78,7 +79,7 @@ export async function initFleet(
   const bytes = writeEnvelope(signed.value);
   const opened = openRoot(bytes); // as an agent will
   if (!opened.ok) return opened;
-  const examples = options.examples ? channels.flatMap(exampleFiles) : [];
+  const examples = options.examples ? channels.filter(isId).flatMap(exampleFiles) : [];
   const text = new TextDecoder().decode(bytes);
   const wrote = writeFiles(platform, options.directory, [
     ...examples,
@@ -99,16 +100,22 @@ async function channelKeys(
 ): Promise<Result<readonly PublicKey[]>> {
   const { directory, channels, signers } = options;
   const keys = new Map<string, PublicKey>();
-  for (const [name, file] of signers) {
+  for (const [channel, file] of signers) {
+    const name = signerName(channel);
     const key = addKey(platform, directory, { use: 'signing', name }, { file, scheme: null });
     if (!key.ok) return key;
     keys.set(name, key.value);
   }
-  const own = channels.filter((name) => !signers.has(name));
+  const own = channels.filter((name) => !signers.has(name)).map(signerName);
   const made = own.length === 0 ? null : await createKeys(platform, options, 'signing', own);
   if (made && !made.ok) return made;
   for (const key of made?.value.keys ?? []) keys.set(key.name, key);
-  return ok(channels.flatMap((name) => keys.get(name) ?? []));
+  return ok(channels.flatMap((name) => keys.get(signerName(name)) ?? []));
+}
+
+/** As `root add-channel` names it. */
+function roleOf(channel: string): string {
+  return `channel.${signerName(channel)}`;
 }
 
 /** One passphrase for the keys of one use: root keys are to be taken elsewhere together. */
@@ -146,7 +153,7 @@ function makeRoot(
   const wallMs = platform.clock.wallMs();
   const roles = options.channels.map((name, index): Role => {
     const keyid = signingKeys[index]?.keyid;
-    return { name: `channel.${name}`, threshold: 1, keyids: keyid === undefined ? [] : [keyid] };
+    return { name: roleOf(name), threshold: 1, keyids: keyid === undefined ? [] : [keyid] };
   });
   return {
     fleet: Buffer.from(platform.random.bytes(FLEET_BYTES)).toString('hex'),
@@ -162,7 +169,7 @@ function makeRoot(
       },
       ...roles,
     ],
-    channels: options.channels.map((name) => ({ name, role: `channel.${name}`, epoch: 1n })),
+    channels: options.channels.map((name) => ({ name, role: roleOf(name), epoch: 1n })),
     timeReset: null,
     demo: options.demo,
     critical: [],

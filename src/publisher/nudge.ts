@@ -7,12 +7,13 @@
 import { type Fault, ok, type Result, refuse } from '#errors/fault.ts';
 import { openBroker } from '#link/mqtt-broker.ts';
 import { versions } from '#link/mqtt-version.ts';
-import { checkTopicRoot, defaultTopicRoot, topicOf } from '#link/topics.ts';
+import { checkTopicRoot, defaultTopicRoot, type TopicName, topicOf } from '#link/topics.ts';
 import type { MqttConnection } from '#platform/mqtt.ts';
 import type { Platform } from '#platform/platform.ts';
 import type { Envelope } from '#state/envelope.ts';
 import { LIMITS } from '#state/limits.ts';
 import { pointText } from '#state/point.ts';
+import { deviceOfChannel } from '#state/values.ts';
 import { type Nudge, writeNudge } from '#wire/nudge.ts';
 import type { Fleet } from './fleet.ts';
 import type { SignedState } from './signed.ts';
@@ -44,7 +45,7 @@ export async function nudge(
   if (!broker) return refuse('publish.no-broker', {});
   const root = checkTopicRoot(broker.topicRoot ?? defaultTopicRoot(fleet.root.fleet));
   if (!root.ok) return root;
-  const topic = topicOf(root.value, { kind: 'channel-nudge', channel: head.state.channel });
+  const topic = topicOf(root.value, topicFor(head.state.channel));
   if (!topic.ok) return topic;
   const pushed = how.push ? await pushMessage(fleet, head) : null;
   const tooLarge = pushed?.ok === false && pushed.fault.code === TOO_LARGE ? pushed.fault : null;
@@ -57,6 +58,12 @@ export async function nudge(
   const sent = await connection.value.publish(topic.value, payload, carried);
   await connection.value.end();
   return sent.ok ? ok({ carried, tooLarge }) : sent;
+}
+
+/** What is for one device goes to it alone. */
+function topicFor(channel: string): TopicName {
+  const device = deviceOfChannel(channel);
+  return device === null ? { kind: 'channel-nudge', channel } : { kind: 'device-nudge', device };
 }
 
 function hintOf({ state, manifestDigest }: SignedState): Nudge {

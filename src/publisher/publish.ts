@@ -4,6 +4,7 @@
  */
 import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { Registry } from '#link/registry.ts';
+import { checkValuesOnly } from '#plan/values.ts';
 import type { Platform } from '#platform/platform.ts';
 import { comparePoints, pointText } from '#state/point.ts';
 import type { Parts } from './artifact.ts';
@@ -63,6 +64,8 @@ export async function prepareCargo(
   const { cargo, parts, options } = next;
   const inForce = judgeInForce(fleet);
   if (!inForce.ok) return inForce;
+  const fitting = checkValuesOnly(line.channel.name, cargo);
+  if (!fitting.ok) return fitting;
   const draft = draftStatement(fleet, line.channel, cargo, line);
   const same = options.renew ? null : alreadySigned(line, draft);
   if (same) {

@@ -6,6 +6,7 @@ import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { Registry } from '#link/registry.ts';
 import type { Files } from '#platform/files.ts';
 import { writeEnvelope } from '#wire/envelope.ts';
+import { ordinaryNames } from './channel-names.ts';
 import { authorityOf, type Fleet } from './fleet.ts';
 import { readArtifact } from './head.ts';
 import { judgeBeside } from './root-beside.ts';
@@ -48,7 +49,7 @@ function signedEnough(request: RootRequest, fleet: Fleet, anchored: boolean): Re
 
 /** `publish.root-behind` and `publish.root-forked`, before anything is signed or written. */
 export async function judgePublished(fleet: Fleet, registry: Registry): Promise<Result<undefined>> {
-  for (const name of fleet.config.channels.keys()) {
+  for (const name of ordinaryNames(fleet)) {
     const { chain } = authorityOf(fleet, name);
     const shelf = registryShelf(registry, name);
     const manifests = await shelf.manifests();

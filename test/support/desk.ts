@@ -16,6 +16,7 @@ import { registerPae } from '#cli/pae.ts';
 import { registerPromote } from '#cli/promote.ts';
 import { registerPublish } from '#cli/publish.ts';
 import { registerRoot } from '#cli/root.ts';
+import { registerSeal } from '#cli/seal.ts';
 import { registerSign } from '#cli/sign.ts';
 import { registerVerify } from '#cli/verify.ts';
 import { refuse } from '#errors/fault.ts';
@@ -32,7 +33,7 @@ export interface Desk {
   /** temporary, absolute */
   readonly folder: string;
   readonly platform: Platform;
-  /** @param answers  what the person types, in order; none: there is no terminal */
+  /** @param answers  what the person types or a pipe brings, in order; none: there is no terminal */
   run(args: readonly string[], answers?: readonly string[]): Promise<Ran>;
   /** The same with `-o json`, parsed; throws what was printed when it ends with another code. */
   json<T>(args: readonly string[], code?: number): Promise<T>;
@@ -107,6 +108,7 @@ const REGISTRATIONS = [
   registerInit,
   registerKey,
   registerPae,
+  registerSeal,
   registerRoot,
   registerSign,
   registerDiff,
@@ -159,6 +161,10 @@ function contextOf(
       },
       err: (line) => {
         text.err += line;
+      },
+      input: async (cap) => {
+        const bytes = Buffer.from(left.shift() ?? '');
+        return bytes.length > cap ? null : new Uint8Array(bytes);
       },
       ask: answer,
       askSecret: answer,

@@ -28,9 +28,22 @@ export function systemTerminal(env: Readonly<Record<string, string | undefined>>
     },
     outBytes: (bytes) => process.stdout.isTTY !== true && writeAll(1, bytes),
     err: (text) => void writeAll(2, text),
+    input: readInput,
     ask: (question) => (interactive ? askLine(question) : Promise.resolve(null)),
     askSecret: (question) => (interactive ? askHidden(question) : Promise.resolve(null)),
   };
+}
+
+async function readInput(cap: number): Promise<Uint8Array | null> {
+  const parts: Buffer[] = [];
+  let size = 0;
+  for await (const part of process.stdin) {
+    const bytes = Buffer.from(part);
+    size += bytes.length;
+    if (size > cap) return null;
+    parts.push(bytes);
+  }
+  return new Uint8Array(Buffer.concat(parts));
 }
 
 function askLine(question: string): Promise<string | null> {
