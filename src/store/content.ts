@@ -86,7 +86,7 @@ const MARK_BYTES = 64 * 1024;
 export function contentStore(files: Files, stateDir: string): Result<ContentStore> {
   const state = files.open(stateDir, { create: 0o700, follow: true });
   if (!state.ok) return state;
-  const opened = state.value.directory(DIRECTORY, { create: 0o700 });
+  const opened = openContent(state.value);
   state.value.close();
   if (!opened.ok) return opened;
   const directory = opened.value;
@@ -101,6 +101,18 @@ export function contentStore(files: Files, stateDir: string): Result<ContentStor
     },
     close: () => directory.close(),
   });
+}
+
+/** Its own name is durable before anything in it counts: a sync of it says nothing of its parent. */
+function openContent(state: Directory): Result<Directory> {
+  const there = state.stat(DIRECTORY);
+  if (!there.ok) return there;
+  const opened = state.directory(DIRECTORY, { create: 0o700 });
+  if (!opened.ok || there.value) return opened;
+  const synced = state.sync();
+  if (synced.ok) return opened;
+  opened.value.close();
+  return synced;
 }
 
 type Blobs = Pick<

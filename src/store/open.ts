@@ -92,18 +92,32 @@ function openStateDir(
   platform: Pick<Platform, 'files' | 'processes'>,
   stateDir: string,
 ): Result<Directory> {
-  const directory = platform.files.open(stateDir, { create: 0o700, follow: true });
+  const there = platform.files.open(stateDir, { follow: true });
+  const isNew = !there.ok && there.fault.code === 'platform.missing';
+  if (!there.ok && !isNew) return there;
+  const directory = isNew ? platform.files.open(stateDir, { create: 0o700, follow: true }) : there;
   if (!directory.ok) return directory;
+  const safe = checkPlace(platform, stateDir, isNew);
+  if (safe.ok) return directory;
+  directory.value.close();
+  return safe;
+}
+
+/** @param isNew  its name is made durable: what will be acknowledged lies below it */
+function checkPlace(
+  platform: Pick<Platform, 'files' | 'processes'>,
+  stateDir: string,
+  isNew: boolean,
+): Result<void> {
   const real = platform.files.realPath(stateDir);
   if (!real.ok) return real;
   const cut = real.value.lastIndexOf('/');
   const parent = platform.files.open(real.value.slice(0, cut) || '/');
   if (!parent.ok) return parent;
   const safe = checkOwner(platform, parent.value, real.value.slice(cut + 1));
+  const synced = safe.ok && isNew ? parent.value.sync() : safe;
   parent.value.close();
-  if (safe.ok) return directory;
-  directory.value.close();
-  return safe;
+  return synced;
 }
 
 function checkOwner(
