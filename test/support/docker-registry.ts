@@ -30,6 +30,8 @@ export interface RealRegistry {
   readonly folder: string;
   /** what it wrote to its log so far */
   log(): string;
+  /** Ends it and starts it again, on the same port, with what its files hold now. */
+  restart(): Promise<void>;
   remove(): Promise<void>;
 }
 
@@ -38,29 +40,39 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Real
   const port = await freePort();
   const file = join(folder, 'config.json');
   writeFileSync(file, JSON.stringify(configOf(options, folder, port)));
-  const child: ChildProcess = spawn(dockerRegistry ?? '', ['serve', file], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: { PATH: process.env.PATH ?? '', OTEL_TRACES_EXPORTER: 'none' },
-  });
+  let child: ChildProcess;
   let log = '';
-  child.stdout?.on('data', (text) => {
-    log += text;
-  });
-  child.stderr?.on('data', (text) => {
-    log += text;
-  });
-  await eventually('the registry listens', async () => {
-    if (child.exitCode !== null) throw new Error(log);
-    return log.includes('listening on');
-  });
+  async function start(): Promise<void> {
+    const from = log.length;
+    child = spawn(dockerRegistry ?? '', ['serve', file], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { PATH: process.env.PATH ?? '', OTEL_TRACES_EXPORTER: 'none' },
+    });
+    for (const stream of [child.stdout, child.stderr])
+      stream?.on('data', (text) => {
+        log += text;
+      });
+    await eventually('the registry listens', async () => {
+      if (child.exitCode !== null) throw new Error(log);
+      return log.includes('listening on', from);
+    });
+  }
+  async function stop(): Promise<void> {
+    const gone = new Promise((resolve) => child.once('exit', resolve));
+    child.kill('SIGKILL');
+    await gone;
+  }
+  await start();
   return {
     port,
     folder,
     log: () => log,
+    async restart() {
+      await stop();
+      await start();
+    },
     async remove() {
-      const gone = new Promise((resolve) => child.once('exit', resolve));
-      child.kill('SIGKILL');
-      await gone;
+      await stop();
       rmSync(folder, { recursive: true, force: true });
     },
   };
