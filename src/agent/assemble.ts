@@ -12,6 +12,7 @@ import { downloads } from '#sources/download.ts';
 import { type LayoutOptions, ociLayout } from '#sources/oci-layout.ts';
 import type { Digest } from '#state/digest.ts';
 import type { StoreWriter } from '#store/store.ts';
+import type { Trusted } from '#trust/verify.ts';
 import { readDesiredState } from '#wire/desired-state.ts';
 import { type Agent, agent } from './agent.ts';
 import { type Base, openBase, type ProgramVersion, trustedOf } from './base.ts';
@@ -22,12 +23,14 @@ import { type Drift, drift } from './drift.ts';
 import { type Finder, finder } from './find.ts';
 import { type Follower, follower } from './follow.ts';
 import type { Candidate } from './found.ts';
+import { type Progress, progressOf } from './progress.ts';
 import { quiet } from './quiet.ts';
 import { type Runner, runner } from './runner.ts';
 import { type AgentRuntimes, openRuntimes } from './runtimes.ts';
 import { type Links, openLinks } from './sources.ts';
 import { CRASHES_MAX, QUIET_MS } from './start-count.ts';
 import { deliveryOf, recordDrift, recordLink, snapshotOf } from './telling.ts';
+import { type Timekeeping, timekeeping } from './timekeeping.ts';
 import { connect, type Triggers, tellSchedule, triggersOf } from './waking.ts';
 
 /** The program that runs this agent. */
@@ -53,16 +56,12 @@ export interface Assembled extends Triggers {
   readonly delivery: Delivery | null;
   readonly changes: ChangeInput;
   readonly progress: Progress;
+  readonly timekeeping: Timekeeping;
   isReady(): boolean;
   snapshot(): Result<Snapshot>;
   /** Triggers, links and delivery; after `agent.start`. The returned function stops them. */
   connect(): () => Promise<void>;
   close(): void;
-}
-
-/** Who wants to know how a download goes. */
-export interface Progress {
-  listen(listener: (what: string, done: number, total: number) => void): () => void;
 }
 
 export function assemble(
@@ -126,7 +125,14 @@ function partsOf(given: Given, wires: Wires): Result<Assembled> {
   if (!following.ok) return following;
   wires.follower = following.value;
   const triggers = triggersOf(platform, config);
-  const loop = loopOf(given, { wires, context, follower: following.value, triggers });
+  const kept = timekeeping({
+    ...{ base, platform, config, links, follower: following.value, wake: triggers.gate.wake },
+    shown: () => loop.finder.highest(),
+    changed: (what) => wires.changed(what),
+  });
+  if (!kept.ok) return kept;
+  const looping = { wires, context, follower: following.value, triggers, timekeeping: kept.value };
+  const loop = loopOf(given, looping);
   const snapshot = (): Result<Snapshot> =>
     snapshotOf({
       base,
@@ -136,6 +142,7 @@ function partsOf(given: Given, wires: Wires): Result<Assembled> {
       follower: following.value,
       agent: loop.agent,
       drift: loop.drift,
+      timekeeping: kept.value,
       healthOf: (generation) => runtimes.monitor.health(generation),
     });
   const delivery = deliveryOf(base, platform, links, snapshot);
@@ -147,7 +154,7 @@ function partsOf(given: Given, wires: Wires): Result<Assembled> {
   }
   const endQuiet = platform.clock.after(QUIET_MS, () => base.starts.reset());
   const connecting = {
-    ...{ platform, config, links, follower: following.value, triggers },
+    ...{ platform, config, links, follower: following.value, triggers, timekeeping: kept.value },
     linkEvent(event: MqttLinkEvent): void {
       if (recordLink(given, event)) wires.changed('detail');
     },
@@ -161,6 +168,7 @@ function partsOf(given: Given, wires: Wires): Result<Assembled> {
     context,
     runtimes,
     links,
+    timekeeping: kept.value,
     delivery: delivery.value,
     snapshot,
     connect: () => connect({ ...connecting, delivery: delivery.value }),
@@ -178,11 +186,12 @@ interface LoopInput {
   readonly context: ApplyContext;
   readonly follower: Follower;
   readonly triggers: Triggers;
+  readonly timekeeping: Timekeeping;
 }
 
 function loopOf(
   given: Given,
-  { wires, context, follower, triggers }: LoopInput,
+  { wires, context, follower, triggers, timekeeping }: LoopInput,
 ): Pick<Assembled, 'agent' | 'finder' | 'drift' | 'runner' | 'changes' | 'progress' | 'isReady'> {
   const { base, platform, links, runtimes } = given;
   const { clock, log } = platform;
@@ -194,10 +203,11 @@ function loopOf(
     pushes: links.pushes,
     roots: base.roots,
     bundle: (path) => ociLayout(platform.files, path, bundleOptions(given)),
-    trusted: () => currentTrust(given, follower),
+    trusted: () => currentTrust(given, follower, timekeeping.attestation()),
     rootReplaced() {
       wires.changed('phase');
       links.rootReplaced(triggers.gate.wake);
+      timekeeping.rootReplaced();
     },
     alsoFound(found) {
       if (follower.note(found)) wires.changed('detail');
@@ -239,6 +249,7 @@ function loopOf(
     },
     looked(end) {
       tellSchedule(triggers.schedule, end);
+      timekeeping.looked(end);
       if (end.kind === 'applied' || end.kind === 'refused') stir();
     },
     collect: () => collectNow(context, follower),
@@ -350,13 +361,18 @@ function beside(
   wires.settle(tx);
 }
 
-function currentTrust({ base, config, program }: Given, following: Follower) {
+function currentTrust(
+  { base, config, program }: Given,
+  following: Follower,
+  attestation: Trusted['attestation'],
+) {
   const { floor, applied, fleet, channel } = following.row();
   const rejected = base.store.rejected(fleet, channel);
   const state = applied ? base.store.state(fleet, channel, applied.stateDigest) : null;
   const ids = state?.ok ? (state.value?.generations ?? []) : [];
   return trustedOf(base, config, {
     version: program.version,
+    attestation,
     floor,
     applied,
     appliedIds: ids.map(({ id }) => id),
@@ -371,17 +387,4 @@ function healthWindowOf(base: Base, digest: Digest): number {
   const kept = base.content.readStatement(digest);
   const state = kept.ok ? readDesiredState(kept.value.envelope.payload) : kept;
   return state.ok ? state.value.policy.healthWindowMs : 0;
-}
-
-function progressOf() {
-  const listeners = new Set<(what: string, done: number, total: number) => void>();
-  return {
-    tell(wanted: { readonly name: string; readonly size: number }, bytes: number): void {
-      for (const listener of listeners) listener(wanted.name, bytes, wanted.size);
-    },
-    listen(listener: (what: string, done: number, total: number) => void): () => void {
-      listeners.add(listener);
-      return () => void listeners.delete(listener);
-    },
-  };
 }

@@ -29,6 +29,7 @@ import { type RecentEvents, recentEvents } from './recent-events.ts';
 import { openRootKeeper, type RootKeeper } from './root-keeper.ts';
 import { countStart, type StartCount } from './start-count.ts';
 import { type AgentTime, agentTime } from './time.ts';
+import { timeService } from './time-service.ts';
 
 export interface ProgramVersion {
   readonly version: string;
@@ -108,7 +109,10 @@ function begin(given: Given, opened: OpenedStore, content: ContentStore): Result
   if (!identity.ok) return identity;
   const { clock, log } = platform;
   const storedMs = before?.timeFloorMs ?? 0;
-  const time = agentTime(clock, { buildMs: program.buildTime, storedMs });
+  const time = agentTime(clock, {
+    ...{ buildMs: program.buildTime, storedMs },
+    synchronised: timeService(platform.files, clock),
+  });
   const boot = (before?.boot ?? 0n) + 1n;
   const audit = auditLog({ store, clock, log, time, boot });
   const roots = openRootKeeper({ store, content, clock, log, time, audit }, given.rootFile);
@@ -222,6 +226,7 @@ export interface ChannelFacts {
   readonly floor?: StatusPoint | null;
   readonly applied?: StatusPoint | null;
   readonly appliedIds?: readonly string[];
+  readonly attestation?: Trusted['attestation'];
   readonly rejected?: ReadonlyMap<Digest, { readonly code: Code; readonly message: string }>;
 }
 
@@ -240,5 +245,7 @@ export function trustedOf(base: Base, config: AgentConfig, facts: ChannelFacts):
     device: base.device,
     agentVersion: facts.version,
     allowDemo: config.trust.allowDemo,
+    attestation: facts.attestation ?? null,
+    unattestedMaxMs: config.trust.unattestedMaxMs,
   };
 }

@@ -6,9 +6,11 @@ import * as v from 'valibot';
 import { RUNTIME_TYPES } from '#apply/runtimes/catalogue.ts';
 import { ok, type Result, refuse } from '#errors/fault.ts';
 import { isLoopback } from '#link/endpoint.ts';
+import type { TimeEndpoint } from '#link/time-authority.ts';
 import type { Allow } from '#plan/allow.ts';
 import type { Files } from '#platform/files.ts';
 import type { LogLevel } from '#platform/log.ts';
+import { LIMITS } from '#state/limits.ts';
 import { isDeviceId, isId } from '#state/names.ts';
 import { byteSize, duration, readYaml } from '#wire/yaml.ts';
 
@@ -29,6 +31,12 @@ export interface AgentConfig {
     readonly root: string;
     readonly clock: 'lenient' | 'strict';
     readonly allowDemo: boolean;
+    /** ms; 0: no limit */
+    readonly unattestedMaxMs: number;
+  };
+  readonly time: {
+    readonly authority: TimeEndpoint | null;
+    readonly intervalMs: number;
   };
   readonly channel: { readonly name: string; readonly allow: Allow };
   readonly registries: readonly RegistrySettings[];
@@ -100,6 +108,11 @@ const mqttUrl = v.pipe(
   v.regex(/^mqtts?:\/\/[^/\s@?#]+\/?$/, 'mqtts://host:port, without credentials'),
 );
 
+const timeUrl = v.pipe(
+  v.string(),
+  v.regex(/^https?:\/\/[^/\s@?#]+(?:\/[^\s@?#]*)?$/, 'https://host/path, without credentials'),
+);
+
 const runtimeType = v.pipe(
   v.string(),
   v.check((type) => RUNTIME_TYPES.includes(type), `one of ${RUNTIME_TYPES.join(', ')}`),
@@ -138,7 +151,18 @@ export const agentSchema = v.strictObject({
     root: path,
     clock: v.optional(v.picklist(['lenient', 'strict'], 'lenient or strict'), 'lenient'),
     allowDemo: v.optional(v.boolean('true or false'), false),
+    unattestedMax: v.optional(duration(LIMITS.unattestedMs), '0s'),
   }),
+  time: v.optional(
+    v.strictObject({
+      url: v.optional(timeUrl),
+      interval: v.optional(duration(), '1d'),
+      tls: v.optional(tls),
+      proxy: v.optional(v.pipe(v.string(), v.regex(/^http:\/\//, 'http://host:port'))),
+      insecure: v.optional(v.boolean('true or false'), false),
+    }),
+    {},
+  ),
   channels: v.pipe(
     v.array(
       v.strictObject({
@@ -244,7 +268,10 @@ export function parseConfig(bytes: Uint8Array, file: string): Result<AgentConfig
   const read = readYaml(bytes, file, agentSchema);
   if (!read.ok) return read;
   const { value } = read;
-  for (const { url, insecure } of [...value.registries, ...(value.mqtt ? [value.mqtt] : [])]) {
+  const { url: timeAt, insecure: timeInsecure } = value.time;
+  const authority = timeAt === undefined ? [] : [{ url: timeAt, insecure: timeInsecure }];
+  const mqtt = value.mqtt ? [value.mqtt] : [];
+  for (const { url, insecure } of [...value.registries, ...mqtt, ...authority]) {
     const plain = url.startsWith('http:') || url.startsWith('mqtt:');
     if (plain && !insecure && !isLoopback(new URL(url).hostname)) {
       return refuse('config.plain-transport', { file, url });
@@ -266,7 +293,13 @@ function withDefaults(value: Read, file: string): AgentConfig {
     runDir: value.runDir,
     controlGroup: value.sockets.group,
     statusMode: Number.parseInt(value.sockets.statusMode, 8),
-    trust: { ...value.trust, root: at(value.trust.root) },
+    trust: {
+      root: at(value.trust.root),
+      clock: value.trust.clock,
+      allowDemo: value.trust.allowDemo,
+      unattestedMaxMs: value.trust.unattestedMax,
+    },
+    time: { authority: timeEndpointOf(value.time, at), intervalMs: value.time.interval },
     channel: {
       name: channel?.name ?? '',
       allow: {
@@ -315,6 +348,13 @@ function authOf(
   if (!read) return null;
   if ('tokenFile' in read) return { tokenFile: at(read.tokenFile) };
   return accountOf(read, at);
+}
+
+function timeEndpointOf(
+  { url, tls: files, proxy, insecure }: Read['time'],
+  at: (name: string) => string,
+): TimeEndpoint | null {
+  return url === undefined ? null : { url, tls: tlsOf(files, at), proxy: proxy ?? null, insecure };
 }
 
 function accountOf({ usernameFile, passwordFile }: Account, at: (name: string) => string): Account {

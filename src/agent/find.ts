@@ -8,6 +8,7 @@ import type { LayoutSource } from '#sources/oci-layout.ts';
 import type { Source } from '#sources/source.ts';
 import type { Digest } from '#state/digest.ts';
 import type { Envelope } from '#state/envelope.ts';
+import { comparePoints, type Point } from '#state/point.ts';
 import type { Via } from '#state/status.ts';
 import type { Wake } from '#triggers/trigger.ts';
 import { verifyStatement } from '#trust/verify.ts';
@@ -38,6 +39,8 @@ export interface Finder {
   judge(envelope: Envelope, via: Via, startedAt: number): Found;
   forget(): void;
   lastLook(): Look | null;
+  /** The highest verified point that any source showed, acceptable or not. */
+  highest(): Point | null;
 }
 
 export interface FinderInput extends Judging {
@@ -86,6 +89,11 @@ export function finder(input: FinderInput): Finder {
       memory.settled.clear();
     },
     lastLook: () => memory.last,
+    highest: () =>
+      [...memory.highest.values()].reduce<Point | null>(
+        (best, next) => (best && comparePoints(best, next) >= 0 ? best : next),
+        null,
+      ),
   };
 }
 

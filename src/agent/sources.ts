@@ -5,12 +5,15 @@ import { httpLink } from '#link/http.ts';
 import { type MqttLink, mqttLink } from '#link/mqtt.ts';
 import { brokerName, checkBroker } from '#link/mqtt-broker.ts';
 import { registry } from '#link/registry.ts';
+import { askTime } from '#link/time-authority.ts';
 import { checkTopicRoot, defaultTopicRoot } from '#link/topics.ts';
 import type { Platform } from '#platform/platform.ts';
 import { SOURCES } from '#sources/catalogue.ts';
 import type { PushSource } from '#sources/mqtt-push.ts';
 import type { Source } from '#sources/source.ts';
+import { taggedTime } from '#sources/time-statements.ts';
 import type { Fleet } from '#state/names.ts';
+import type { TimeRequest } from '#state/time-statement.ts';
 import type { Wake } from '#triggers/trigger.ts';
 import type { AgentConfig } from './config.ts';
 import { reanchor } from './reanchor.ts';
@@ -24,6 +27,12 @@ export interface Links {
   readonly pushes: PushSource | null;
   readonly mqtt: MqttLink | null;
   readonly topicRoot: string;
+  /** a POST to time.url; null: there is none */
+  readonly askTime:
+    | ((request: TimeRequest, signal: AbortSignal) => Promise<Result<Uint8Array>>)
+    | null;
+  /** the time statements for everyone in the registries */
+  readonly timeTags: readonly ((signal: AbortSignal) => Promise<Result<Uint8Array | null>>)[];
   /** Another root is held: what waits for other TLS anchors tries at once. */
   rootReplaced(wake: (wake: Wake) => void): void;
   close(): Promise<void>;
@@ -46,19 +55,25 @@ export function openLinks(input: LinksInput): Result<Links> {
     rootAnchors: () => roots.root().tls,
   });
   const sources: Source[] = [];
+  const timeTags: Links['timeTags'][number][] = [];
   for (const settings of config.registries) {
     const checked = readEndpoint(settings);
     if (!checked.ok) return checked;
     const heldRoot = roots.held;
     const { name } = config.channel;
-    sources.push(SOURCES['oci-registry'](registry(http, settings), name, { heldRoot }));
+    const repository = registry(http, settings);
+    sources.push(SOURCES['oci-registry'](repository, name, { heldRoot }));
+    timeTags.push((signal) => taggedTime(repository, signal));
   }
   const root = checkTopicRoot(config.mqtt?.topicRoot ?? defaultTopicRoot(input.fleet));
   if (!root.ok) return root;
   const mqtt = openMqtt(input, root.value);
   if (!mqtt.ok) return mqtt;
+  const { authority } = config.time;
   return ok({
     sources,
+    timeTags,
+    askTime: authority && ((request, signal) => askTime(http, authority, request, signal)),
     pushes: config.mqtt ? SOURCES['mqtt-push'](brokerName(config.mqtt)) : null,
     mqtt: mqtt.value,
     topicRoot: root.value,

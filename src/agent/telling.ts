@@ -16,6 +16,7 @@ import type { Drift, DriftEvent } from './drift.ts';
 import type { Follower } from './follow.ts';
 import { channelStatus } from './snapshot.ts';
 import type { Links } from './sources.ts';
+import type { Timekeeping } from './timekeeping.ts';
 
 export interface SnapshotFrom {
   readonly base: Base;
@@ -25,6 +26,7 @@ export interface SnapshotFrom {
   readonly follower: Follower;
   readonly agent: Agent;
   readonly drift: Drift;
+  readonly timekeeping: Timekeeping;
   healthOf(generation: Generation): Health;
 }
 
@@ -50,9 +52,10 @@ export function snapshotOf(from: SnapshotFrom): Result<Snapshot> {
     deviceId: base.device.id,
     at: platform.clock.wallMs(),
     timeGrade: base.time.view().grade,
+    attestedAt: Math.trunc(base.time.attested()?.atMs ?? 0),
     agentVersion: from.agentVersion,
     labels: base.device.labels,
-    channels: [channel],
+    channels: [from.timekeeping.told(channel)],
     rootVersion: base.root.version,
     sealingKey: sealingSpki(base.identity.sealing.publicKey),
     auditHead: audit.value.count === 0n ? null : audit.value.hash,

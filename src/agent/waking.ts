@@ -10,6 +10,7 @@ import type { AgentConfig } from './config.ts';
 import type { CycleEnd } from './cycle.ts';
 import type { Follower } from './follow.ts';
 import type { Links } from './sources.ts';
+import type { Timekeeping } from './timekeeping.ts';
 
 export interface Triggers {
   readonly gate: Gate;
@@ -33,13 +34,14 @@ export interface ConnectInput {
   readonly follower: Follower;
   readonly triggers: Triggers;
   readonly delivery: Delivery | null;
+  readonly timekeeping: Timekeeping;
   /** what the link found out about broker and identity */
   linkEvent(event: MqttLinkEvent): void;
 }
 
 /** Starts triggers, delivery and link; the returned function stops them. */
 export function connect(input: ConnectInput): () => Promise<void> {
-  const { platform, config, links, follower, triggers, delivery } = input;
+  const { platform, config, links, follower, triggers, delivery, timekeeping } = input;
   const { gate, command, schedule } = triggers;
   const { mqtt } = links;
   const listening = mqtt
@@ -49,6 +51,7 @@ export function connect(input: ConnectInput): () => Promise<void> {
           link: mqtt,
           channels: [config.channel.name],
           floor: () => follower.row().floor,
+          timed: (statement) => void timekeeping.take(statement, 'nudge'),
           pushed: (nudge, retained) => links.pushes?.take({ ...nudge, retained }),
         }),
         TRIGGERS.reconnect(mqtt),
@@ -59,10 +62,12 @@ export function connect(input: ConnectInput): () => Promise<void> {
   const stop = startAll([command, schedule, drop, ...listening], gate.wake);
   const stopTelling = mqtt?.listen((event) => input.linkEvent(event)) ?? (() => {});
   delivery?.start();
+  const stopTime = timekeeping.start();
   mqtt?.start();
   if (links.sources.length > 0) gate.wake({ kind: 'start' });
   return async () => {
     stop();
+    stopTime();
     stopTelling();
     delivery?.stop();
     await links.close();

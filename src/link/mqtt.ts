@@ -78,6 +78,8 @@ export type MqttLinkEvent =
       readonly payload: Uint8Array;
       readonly retained: boolean;
     }
+  /** a time statement, for everyone or for this device */
+  | { readonly kind: 'time'; readonly payload: Uint8Array }
   /** `auto` found that the broker speaks another version than was tried first */
   | { readonly kind: 'protocol'; readonly protocol: '5' | '3.1.1' }
   /** another client took this identity's session over so many times in ten minutes */
@@ -276,10 +278,12 @@ async function greet(machine: Machine, connection: BrokerConnection): Promise<Re
     if (!topic.ok) return topic;
     topics.push(topic.value);
   }
+  const told = connection.subscribe([`${topicRoot}/time`, `${topicRoot}/d/${deviceId}/time`]);
   const subscribed = await connection.subscribe(topics);
   const announced = await said;
-  // Access rules may forbid it: then clones show only where the broker names them.
-  await watched;
+  // Access rules may forbid both: then clones show only where the broker names them, and the time
+  // comes by another way.
+  await Promise.all([watched, told]);
   return subscribed.ok ? announced : subscribed;
 }
 
@@ -320,6 +324,11 @@ function receive(
     tell(machine, { kind: 'nudge', topic, payload, retained });
   } else if (topic?.kind === 'device-nudge' && topic.device === deviceId) {
     tell(machine, { kind: 'nudge', topic, payload, retained });
+  } else if (
+    topic?.kind === 'time' ||
+    (topic?.kind === 'device-time' && topic.device === deviceId)
+  ) {
+    tell(machine, { kind: 'time', payload });
   } else if (topic?.kind === 'presence' && topic.device === deviceId) {
     const presence = readPresence(payload);
     if (presence.ok) machine.clones.saw(presence.value.since);

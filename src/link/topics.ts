@@ -13,7 +13,11 @@ export type TopicName =
   | { readonly kind: 'channel-nudge'; readonly channel: string }
   | { readonly kind: 'device-nudge'; readonly device: string }
   | { readonly kind: 'status'; readonly device: string }
-  | { readonly kind: 'presence'; readonly device: string };
+  | { readonly kind: 'presence'; readonly device: string }
+  /** time statements: for everyone, for one device, and where it asks */
+  | { readonly kind: 'time' }
+  | { readonly kind: 'device-time'; readonly device: string }
+  | { readonly kind: 'device-time-ask'; readonly device: string };
 
 export function defaultTopicRoot(fleet: Fleet): string {
   return `holdfast/v1/${fleet}`;
@@ -42,6 +46,7 @@ function wrongRoot(root: string): string | null {
 
 /** Refuses names that are no ids: they would make another topic than was meant. */
 export function topicOf(root: string, name: TopicName): Result<string> {
+  if (name.kind === 'time') return ok(`${root}/time`);
   if (name.kind === 'channel-nudge') {
     return isId(name.channel)
       ? ok(`${root}/c/${name.channel}/nudge`)
@@ -50,19 +55,33 @@ export function topicOf(root: string, name: TopicName): Result<string> {
   if (!isDeviceId(name.device)) {
     return refuse('link.mqtt-topic', { topic: shown(name.device), reason: 'it is no device id' });
   }
-  const leaf = name.kind === 'device-nudge' ? 'nudge' : name.kind;
+  const leaf = LEAVES[name.kind];
   return ok(`${root}/d/${name.device}/${leaf}`);
 }
+
+const LEAVES = {
+  'device-nudge': 'nudge',
+  'device-time': 'time',
+  'device-time-ask': 'time/ask',
+  status: 'status',
+  presence: 'presence',
+} as const;
 
 /** Null for everything else that a broker may send, however long (attack row M03). */
 export function parseTopic(root: string, topic: string): TopicName | null {
   if (!topic.startsWith(`${root}/`)) return null;
   const rest = topic.slice(root.length + 1);
-  const [space, id, leaf, more] = rest.split('/', 4);
+  if (rest === 'time') return { kind: 'time' };
+  const [space, id, leaf, ask, more] = rest.split('/', 5);
   if (id === undefined || leaf === undefined || more !== undefined) return null;
+  if (ask !== undefined) {
+    const asks = space === 'd' && leaf === 'time' && ask === 'ask' && isDeviceId(id);
+    return asks ? { kind: 'device-time-ask', device: id } : null;
+  }
   if (space === 'c' && leaf === 'nudge' && isId(id)) return { kind: 'channel-nudge', channel: id };
   if (space !== 'd' || !isDeviceId(id)) return null;
   if (leaf === 'nudge') return { kind: 'device-nudge', device: id };
+  if (leaf === 'time') return { kind: 'device-time', device: id };
   return leaf === 'status' || leaf === 'presence' ? { kind: leaf, device: id } : null;
 }
 

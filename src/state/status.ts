@@ -24,6 +24,8 @@ export interface Status {
   readonly previousReport: Digest | null;
   readonly at: number;
   readonly timeGrade: TimeGrade;
+  /** Unix ms: what time it was when a time statement last answered this device; 0: none */
+  readonly attestedAt: number;
   readonly agentVersion: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly channels: readonly ChannelStatus[];

@@ -7,6 +7,7 @@
  */
 import type { MqttLink, MqttLinkEvent } from '#link/mqtt.ts';
 import type { Clock } from '#platform/clock.ts';
+import type { Envelope } from '#state/envelope.ts';
 import { comparePoints, type Point } from '#state/point.ts';
 import { type Nudge, readNudge } from '#wire/nudge.ts';
 import { bucket } from './bucket.ts';
@@ -29,6 +30,8 @@ export interface NudgeOptions {
   floor(channel: string): Pick<Point, 'epoch' | 'sequence'> | null;
   /** Takes what a nudge carries: an envelope, roots. */
   pushed?(nudge: Nudge, retained: boolean): void;
+  /** Takes the time statement that came along. */
+  timed?(statement: Envelope): void;
 }
 
 export interface NudgeTrigger extends Trigger {
@@ -86,6 +89,7 @@ function judge(event: NudgeEvent, options: NudgeOptions): Wake | Count {
   if (!options.channels.includes(channel)) return 'foreign';
   const carries = read.value.envelope !== null || read.value.roots.length > 0;
   if (carries) options.pushed?.(read.value, event.retained);
+  if (read.value.time) options.timed?.(read.value.time);
   const floor = options.floor(channel);
   if (!carries && floor && comparePoints({ epoch, sequence }, floor) <= 0) return 'old';
   return { kind: 'nudge', channel, epoch, sequence, stateDigest, manifestDigest, urgent };

@@ -14,6 +14,8 @@ export type Wake =
   | { readonly kind: 'schedule' }
   | { readonly kind: 'reconnect' }
   | { readonly kind: 'start' }
+  /** a time statement: what waited for the time, or names a head that was not seen */
+  | { readonly kind: 'time' }
   /** `holdfast apply`, or the end of a pause */
   | { readonly kind: 'command' }
   /** `holdfast apply <bundle>`: an image layout, directory or tar */

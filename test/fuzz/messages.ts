@@ -70,6 +70,7 @@ const status: Status = {
   previousReport: digestB,
   at: 1_790_000_000_000,
   timeGrade: 'synchronised',
+  attestedAt: 0,
   agentVersion: '0.1.0',
   labels: { site: 'a' },
   channels: [],

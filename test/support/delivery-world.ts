@@ -98,6 +98,7 @@ function snapshotOf(phase: Phase, restarts: number, at: number): Snapshot {
     deviceId: 'press-7',
     at,
     timeGrade: 'estimated',
+    attestedAt: 0,
     agentVersion: '0.1.0',
     labels: {},
     auditHead: null,

@@ -46,7 +46,7 @@ function newSigner(): Signer {
 async function status(change: Partial<Status> = {}, signer = device): Promise<Buffer> {
   const payload = writeStatus({
     ...{ fleet, deviceId: 'press-7', boot: 1n, report: 1n, previousReport: null, at: 1 },
-    ...{ timeGrade: 'estimated', agentVersion: '0.1.0', labels: {}, channels: [], events: [] },
+    ...{ timeGrade: 'estimated', attestedAt: 0, agentVersion: '0.1.0', labels: {}, channels: [], events: [] },
     ...{ eventsDropped: 0n, rootVersion: 1n, auditHead: null },
     deviceKey: device.publicKey,
     sealingKey: sealingSpki(KEY.publicKey),

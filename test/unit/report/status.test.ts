@@ -18,6 +18,7 @@ const BASE: Status = {
   previousReport: null,
   at: Date.UTC(2026, 10, 23),
   timeGrade: 'estimated',
+  attestedAt: 0,
   agentVersion: '0.1.0',
   labels: { site: 'a' },
   channels: [],

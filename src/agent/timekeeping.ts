@@ -1,0 +1,220 @@
+/**
+ * Time without a clock, put together: the nonces, what is taken, what the heads in it say, and when
+ * this device asks (the files time-*.ts and heads-watch.ts, each on its own). Nothing here stops what
+ * runs; nothing here is needed to run.
+ */
+import { type Fault, ok, type Result } from '#errors/fault.ts';
+import { topicOf } from '#link/topics.ts';
+import type { Platform } from '#platform/platform.ts';
+import type { News } from '#report/deliver.ts';
+import { eventOf, eventOfFault } from '#report/events.ts';
+import { queueEvent } from '#report/outbox.ts';
+import type { Envelope } from '#state/envelope.ts';
+import type { Point } from '#state/point.ts';
+import type { ChannelStatus } from '#state/status.ts';
+import { TIME_ROLE, type TimeRequest } from '#state/time-statement.ts';
+import type { Wake } from '#triggers/trigger.ts';
+import type { Attestation } from '#trust/attestation.ts';
+import type { Base } from './base.ts';
+import type { AgentConfig } from './config.ts';
+import type { CycleEnd } from './cycle.ts';
+import type { Follower } from './follow.ts';
+import { type Alarm, type HeadsWatch, headsWatch } from './heads-watch.ts';
+import type { Links } from './sources.ts';
+import { timeAsking } from './time-asking.ts';
+import { nonces } from './time-nonces.ts';
+import { type TimeTaking, timeTaking } from './time-taking.ts';
+
+export interface Timekeeping {
+  /** After recovery; the returned function stops it. */
+  start(): () => void;
+  /** A statement that came by some way; ok: it counts, or counted before. */
+  take(offered: Uint8Array | Envelope, way: TimeWay): Result<TakenView>;
+  /** For an operator who carries it to an authority by hand. */
+  question(): TimeRequest;
+  looked(end: CycleEnd): void;
+  /** A newer root is held. */
+  rootReplaced(): void;
+  /** What trust judges new state by; null: nothing is attested. */
+  attestation(): Attestation | null;
+  /** The channel's condition with what only time statements tell. */
+  told(channel: ChannelStatus): ChannelStatus;
+  view(): TimekeepingView;
+}
+
+export type TimeWay = 'mqtt' | 'nudge' | 'time.url' | 'registry' | 'bundle' | 'command';
+
+export interface TakenView {
+  /** it answered this device's question */
+  readonly attested: boolean;
+  /** Unix ms; 0: it was known */
+  readonly at: number;
+}
+
+export interface TimekeepingView {
+  /** the root names who may say what time it is */
+  readonly hasRole: boolean;
+  /** Unix ms, and ms since; null: never in this run */
+  readonly attested: { readonly atMs: number; readonly ageMs: number } | null;
+  readonly refused: Fault | null;
+  readonly alarm: Alarm | null;
+}
+
+export interface TimekeepingInput {
+  readonly base: Base;
+  readonly platform: Pick<Platform, 'clock' | 'random' | 'log'>;
+  readonly config: AgentConfig;
+  readonly links: Links;
+  readonly follower: Follower;
+  /** the highest verified point that a source showed */
+  shown(): Point | null;
+  wake(wake: Wake): void;
+  changed(what: News): void;
+}
+
+/** ms: what was signed for everyone in the last two days is what is there now, once the time is known */
+const HEADS_FRESH_MS = 48 * 3_600_000;
+const VIA = {
+  mqtt: 'mqtt',
+  nudge: 'mqtt',
+  'time.url': null,
+  registry: 'registry',
+  bundle: 'bundle',
+  command: null,
+} as const;
+
+interface Parts {
+  readonly input: TimekeepingInput;
+  readonly taking: TimeTaking;
+  readonly heads: HeadsWatch;
+}
+
+export function timekeeping(input: TimekeepingInput): Result<Timekeeping> {
+  const { base, platform, config, links } = input;
+  const { clock, random, log } = platform;
+  const { time, device } = base;
+  const asked = nonces(clock, random);
+  const question = (): TimeRequest => ({ nonce: asked.make(), deviceId: device.id });
+  const taking = timeTaking({
+    ...{ store: base.store, clock, log, time, nonces: asked, audit: base.audit },
+    root: () => base.root,
+    allowDemo: config.trust.allowDemo,
+    deviceId: device.id,
+    channel: config.channel.name,
+  });
+  const askTopic = topicOf(links.topicRoot, { kind: 'device-time-ask', device: device.id });
+  if (!askTopic.ok) return askTopic;
+  const parts: Parts = { input, taking, heads: watchHeads(input) };
+  const asking = timeAsking({
+    ...{ clock, random, log, mqtt: links.mqtt, askTopic: askTopic.value },
+    ...{
+      askUrl: links.askTime,
+      tags: links.timeTags,
+      intervalMs: config.time.intervalMs,
+      question,
+    },
+    wanted: () => hasRole(base),
+    attestedAgoMs: () => time.attested()?.ageMs ?? null,
+    take: (offered, way) => void take(parts, offered, way as TimeWay),
+  });
+  return ok({
+    start: () => asking.start(),
+    take: (offered, way) => take(parts, offered, way),
+    question,
+    looked: (end) => parts.heads.looked(end),
+    rootReplaced() {
+      // A time reset ends an attestation, and what it proved.
+      if (time.attested() === null) parts.heads.forget();
+      asking.kick();
+    },
+    attestation() {
+      const attested = time.attested();
+      return attested && { ageMs: attested.ageMs, head: parts.heads.proven() };
+    },
+    told: (channel) => told(parts, channel),
+    view: () => ({
+      hasRole: hasRole(base),
+      attested: time.attested(),
+      refused: taking.lastRefused(),
+      alarm: parts.heads.alarm(),
+    }),
+  });
+}
+
+function hasRole({ root }: Base): boolean {
+  return root.roles.some(({ name }) => name === TIME_ROLE);
+}
+
+function watchHeads(input: TimekeepingInput): HeadsWatch {
+  const { base, platform, config, follower, shown, wake, changed } = input;
+  const { clock } = platform;
+  return headsWatch({
+    ...{ clock, channel: config.channel.name, shown },
+    floor: () => follower.row().floor,
+    wake: () => wake({ kind: 'time' }),
+    changed: () => changed('detail'),
+    tell(alarm) {
+      record(input, alarm);
+      const { channel } = follower;
+      const { fault, head } = alarm;
+      base.audit.refuse({ channel, fault, offered: head, via: null });
+      changed('phase');
+    },
+  });
+}
+
+/** One commit: what was seen must survive whatever comes next. */
+function record({ base, platform, follower }: TimekeepingInput, { fault, attack }: Alarm): void {
+  const { log, clock } = platform;
+  const { code, message } = fault;
+  log.write('warn', 'time.heads', { code, message, attack });
+  const place = { at: clock.wallMs(), channel: follower.channel };
+  const event = attack ? eventOf('trust.attack', place, { fault }) : eventOfFault(fault, place);
+  const told = base.store.transaction((tx) => queueEvent(tx, event));
+  if (!told.ok) log.write('warn', 'event.unrecorded', { code: told.fault.code });
+}
+
+function take(
+  { input, taking, heads }: Parts,
+  offered: Uint8Array | Envelope,
+  way: TimeWay,
+): Result<TakenView> {
+  const { base, follower, wake, changed } = input;
+  const before = base.time.view().grade;
+  const taken = taking.take(offered, { way, via: VIA[way] });
+  switch (taken.kind) {
+    case 'known':
+      return taken.fault ? { ok: false, fault: taken.fault } : ok({ attested: false, at: 0 });
+    case 'waiting':
+      // Made under a root that this device lacks: a look brings it.
+      wake({ kind: 'time' });
+      return { ok: false, fault: taken.fault };
+    case 'refused':
+      return { ok: false, fault: taken.fault };
+    case 'taken': {
+      const { statement, answers } = taken;
+      const { grade, estimateMs } = base.time.view();
+      const fresh = grade === 'attested' && estimateMs - statement.at <= HEADS_FRESH_MS;
+      heads.saw(statement, answers || fresh);
+      if (answers) changed('detail');
+      // What waited for the time is looked at again.
+      const waits = follower.waitingFor() !== null;
+      if (grade !== before || (answers && waits)) wake({ kind: 'time' });
+      return ok({ attested: answers, at: statement.at });
+    }
+  }
+}
+
+function told({ input, heads }: Parts, channel: ChannelStatus): ChannelStatus {
+  const alarm = heads.alarm();
+  const head = heads.proven();
+  const attested = input.base.time.view().grade === 'attested';
+  const isHead = attested && head !== null && channel.applied?.stateDigest === head.digest;
+  const freshness = isHead ? 'attested' : channel.freshness;
+  if (!alarm || (channel.refused && !alarm.attack)) return { ...channel, freshness };
+  const { fault, attack, head: offered } = alarm;
+  const { epoch, sequence, digest } = offered;
+  const point = { epoch, sequence, stateDigest: digest, at: 0 };
+  const { code, message } = fault;
+  return { ...channel, freshness, refused: { code, message, offered: point, via: null, attack } };
+}
