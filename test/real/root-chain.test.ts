@@ -6,7 +6,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { join } from 'node:path';
 import { create } from '@bufbuild/protobuf';
-import { ChannelSchema, TimeResetSchema } from '#wire/generated/holdfast_pb.ts';
+import { ChannelSchema, TimeResetSchema, TlsTrustSchema } from '#wire/generated/holdfast_pb.ts';
 import { type Device, treeOf } from '../support/device.ts';
 import { eventually } from '../support/eventually.ts';
 import { newKey, type SigningKey } from '../support/forge.ts';
@@ -127,6 +127,22 @@ describe('offered roots that fail change nothing', () => {
       ({ first, owner }) => {
         const channels = [...first.channels, create(ChannelSchema, NO_ROLE)];
         return [signRoot(nextVersion(first, { channels }), [owner])];
+      },
+    ],
+    [
+      'with no CA of TLS in place of all',
+      'trust.root-invalid',
+      ({ first, owner }) => {
+        const tls = create(TlsTrustSchema, { replacesConfigured: true });
+        return [signRoot(nextVersion(first, { tls }), [owner])];
+      },
+    ],
+    [
+      'with a CA of TLS that is no certificate',
+      'format.root',
+      ({ first, owner }) => {
+        const tls = create(TlsTrustSchema, { anchors: [{ certificate: Buffer.from('PEM') }] });
+        return [signRoot(nextVersion(first, { tls }), [owner])];
       },
     ],
   ];

@@ -14,10 +14,11 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { makeCa } from '../support/certificates.ts';
 import { output } from '../support/command.ts';
 import { type Desk, openDesk } from '../support/desk.ts';
 import { dockerRegistry, type RealRegistry, startRegistry } from '../support/docker-registry.ts';
-import { ROOT } from '../support/parts.ts';
+import { program, ROOT } from '../support/parts.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'holdfast-roots-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -81,7 +82,8 @@ async function fleet(): Promise<Fleet> {
   const usb = join(folder, `usb-${made}`);
   mkdirSync(usb);
   const repository = (name: string) => `http://127.0.0.1:${registry.port}/docs/${name}-${made}`;
-  const env = { USB: usb, NEW_REGISTRY: repository('new') };
+  if (program('openssl') !== null) makeCa(usb, 'ca-2027');
+  const env = { USB: usb, CA: usb, NEW_REGISTRY: repository('new') };
   const at = (path: string) => join(desk.folder, path);
   const shell = (script: string) => shellOf(desk, script, env);
   const keys = '--root-keys 3 --root-threshold 2 --no-passphrase';
@@ -180,9 +182,31 @@ if (dockerRegistry === null) {
       );
     });
 
+    const openssl = program('openssl') === null ? test.skip : test;
+    openssl('The CA of the servers changes: overlap, then the root’s CA alone', async () => {
+      const { desk, at, shell, seen } = await fleet();
+      const lines = edits('The CA of the servers changes').trim().split('\n');
+      const [add = '', list = '', replace = '', stick = ''] = lines;
+      expect(lines).toHaveLength(4);
+      expect(await shell(`${add}\n${list}`)).toContain('ca-2027');
+      await shell(steps);
+      const again = steps.replaceAll('/2.', '/3.');
+      expect(await shell(`${replace}\nholdfast root diff`)).toContain('~ tls');
+      await shell(again);
+      const shown = await desk.json<{ configured: string }>(['root', 'tls', 'show']);
+      expect(shown).toMatchObject({ of: 'root', version: 3, configured: 'replace' });
+      await shell(stick);
+      expect(existsSync(at('root/3.root.json'))).toBe(true);
+      expect(await seen('stable')).toBe('stable/1.1 verified');
+    });
+
     test('has no section that is not run', () => {
       const run = new Set([...rows.map(([heading]) => heading), 'The steps']);
-      const apart = ['Too few root keys are left', 'The registry is lost'];
+      const apart = [
+        'Too few root keys are left',
+        'The registry is lost',
+        'The CA of the servers changes',
+      ];
       const others = [...sections].filter(([heading, text]) => {
         const known = run.has(heading) || apart.includes(heading);
         return text !== '' && !known && !/^(Roots:|Another desk)/.test(heading);
