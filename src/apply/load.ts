@@ -50,6 +50,9 @@ function loadGeneration(
   const deployment = readKnownDeployment(document, where);
   if (!deployment.ok) return deployment;
   const values = new Map(row.values.map(({ name, value }) => [name, value]));
+  const secrets = new Map(
+    (row.secrets ?? []).map(({ parameter, ...secret }) => [parameter, secret] as const),
+  );
   const placed = withTargets(deployment.value, values);
   if (!placed.ok) return placed;
   return ok({
@@ -59,6 +62,7 @@ function loadGeneration(
     deployment: placed.value,
     blobs: new Map(row.blobs.map(({ name, ...blob }) => [name, blob])),
     values,
+    ...(secrets.size > 0 && { secrets }),
   });
 }
 
@@ -70,13 +74,21 @@ export function stateRowOf(
 ): StateRow {
   return {
     stateDigest,
-    generations: generations.map((generation) => ({
-      id: generation.id,
-      digest: generation.digest,
-      documentDigest: generation.documentDigest,
-      documentMediaType: mediaTypeOf(generation.id),
-      blobs: [...generation.blobs].map(([name, blob]) => ({ name, ...blob })),
-      values: [...generation.values].map(([name, value]) => ({ name, value })),
-    })),
+    generations: generations.map((generation) => rowOf(generation, mediaTypeOf(generation.id))),
+  };
+}
+
+function rowOf(generation: Generation, documentMediaType: string): GenerationRow {
+  const secrets = [...(generation.secrets ?? [])].map(([parameter, secret]) => {
+    return { parameter, ...secret };
+  });
+  return {
+    id: generation.id,
+    digest: generation.digest,
+    documentDigest: generation.documentDigest,
+    documentMediaType,
+    blobs: [...generation.blobs].map(([name, blob]) => ({ name, ...blob })),
+    values: [...generation.values].map(([name, value]) => ({ name, value })),
+    ...(secrets.length > 0 && { secrets }),
   };
 }

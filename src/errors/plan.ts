@@ -65,10 +65,4 @@ export const planFaults = {
       `${d.deployment}: parameter ${d.parameter} wants the label "${d.label}", which this device lacks`,
     remedy: 'Set device.labels in agent.yaml and send SIGHUP, or give the parameter a value.',
   },
-  'plan.value-unsupported': {
-    retry: 'never',
-    says: (d: { deployment: string; parameter: string }) =>
-      `${d.deployment}: parameter ${d.parameter} names a value of the device's own channel, which this version does not follow`,
-    remedy: 'Give the parameter a value, or a fact of the device (device: id, deviceLabel).',
-  },
 } as const;

@@ -11,9 +11,10 @@ import type { Digest } from '#state/digest.ts';
 import { type Generation, type GenerationBlob, generationDigest } from '#state/generation.ts';
 import { MEDIA } from '#state/media-types.ts';
 import { withTargets } from '#state/targets.ts';
+import type { KnownValues } from '#state/values.ts';
 import { type Allow, checkAllowed } from './allow.ts';
 import { inOrder } from './order.ts';
-import { resolveValues } from './resolve.ts';
+import { NO_VALUES, resolveValues } from './resolve.ts';
 import type { Step } from './step.ts';
 import { everyStep, stepsBetween } from './steps.ts';
 
@@ -37,6 +38,8 @@ export interface PlanInput {
   readonly current: readonly Generation[];
   readonly device: DeviceFacts;
   readonly allow: Allow;
+  /** of the device's own channel; default: it has none */
+  readonly values?: KnownValues;
   /** what is on disk is not known to be `current` (phase stuck): every deployment counts as changed */
   readonly everythingChanged?: boolean;
 }
@@ -45,7 +48,7 @@ export function planChange(input: PlanInput): Result<Plan> {
   const generations: Generation[] = [];
   const blobs = new Map(input.state.blobs.map((blob) => [blob.name, blob]));
   for (const document of input.documents) {
-    const generation = generationOf(document, blobs, input.device);
+    const generation = generationOf(document, blobs, input);
     if (!generation.ok) return generation;
     generations.push(generation.value);
   }
@@ -62,7 +65,7 @@ export function planChange(input: PlanInput): Result<Plan> {
 function generationOf(
   document: Document,
   blobs: ReadonlyMap<string, BlobRef>,
-  device: DeviceFacts,
+  { device, values: known = NO_VALUES }: PlanInput,
 ): Result<Generation> {
   const { deployment } = document;
   const named = new Map<string, GenerationBlob>();
@@ -72,16 +75,18 @@ function generationOf(
     const { digest, size, unpackedSize, mediaType } = blob;
     named.set(name, { digest, size, unpackedSize, tree: mediaType === MEDIA.tree });
   }
-  const values = resolveValues(deployment, device);
-  if (!values.ok) return values;
-  const placed = withTargets(deployment, values.value);
+  const resolved = resolveValues(deployment, device, known);
+  if (!resolved.ok) return resolved;
+  const { values, secrets } = resolved.value;
+  const placed = withTargets(deployment, values);
   if (!placed.ok) return placed;
   return ok({
     id: deployment.id,
-    digest: generationDigest(document.digest, named, values.value),
+    digest: generationDigest(document.digest, named, values, secrets),
     documentDigest: document.digest,
     deployment: placed.value,
     blobs: named,
-    values: values.value,
+    values,
+    ...(secrets.size > 0 && { secrets }),
   });
 }

@@ -1,17 +1,33 @@
-/** Parameters to text, from the facts of this device. No code runs; nothing is fetched. */
+/** Parameters to text, from facts and values of this device. No code runs; nothing is fetched. */
 import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { Deployment } from '#state/deployment.ts';
 import type { DeviceFacts } from '#state/device.ts';
+import { placeholderNames } from '#state/placeholder.ts';
+import type { KnownValues, SecretRef } from '#state/values.ts';
+
+/** Parameter name → text, or where the sealed value stands that the text is opened from. */
+export interface Resolved {
+  readonly values: ReadonlyMap<string, string>;
+  readonly secrets: ReadonlyMap<string, SecretRef>;
+}
+
+export const NO_VALUES: KnownValues = {
+  channel: '',
+  absent: 'this device follows no channel of its own',
+  byName: new Map(),
+};
 
 /**
- * Parameter name → text. `plan.value-missing` when the device lacks a label that is named;
- * `plan.value-unsupported` for values of the device's own channel, which this version does not follow.
+ * `plan.value-missing` when the device lacks a label that is named; `values.unresolved` when it has
+ * no such value yet; `values.exposed` when a sealed one would stand where others read it.
  */
 export function resolveValues(
   deployment: Deployment,
   device: DeviceFacts,
-): Result<ReadonlyMap<string, string>> {
+  known: KnownValues,
+): Result<Resolved> {
   const values = new Map<string, string>();
+  const secrets = new Map<string, SecretRef>();
   for (const { name, value } of deployment.parameters) {
     switch (value.kind) {
       case 'literal':
@@ -29,9 +45,42 @@ export function resolveValues(
         values.set(name, text);
         break;
       }
-      case 'device-value':
-        return refuse('plan.value-unsupported', { deployment: deployment.id, parameter: name });
+      case 'device-value': {
+        const found = known.byName.get(value.name);
+        if (!found) return unresolved(deployment, { parameter: name, value: value.name }, known);
+        if (found.kind === 'plain') values.set(name, found.text);
+        else secrets.set(name, { statement: found.statement, name: found.name, tag: found.tag });
+        break;
+      }
     }
   }
-  return ok(values);
+  const exposed = checkExposed(deployment, secrets);
+  return exposed.ok ? ok({ values, secrets }) : exposed;
+}
+
+function unresolved(
+  { id }: Deployment,
+  { parameter, value }: { readonly parameter: string; readonly value: string },
+  { channel, absent }: KnownValues,
+): Result<never> {
+  const reason = absent ?? `${channel} has no such value`;
+  return refuse('values.unresolved', { deployment: id, parameter, name: value, reason });
+}
+
+/** A file on disk, an argument, a path: what a sealed value must never be part of. */
+function checkExposed(
+  { id, profile }: Deployment,
+  secrets: ReadonlyMap<string, SecretRef>,
+): Result<undefined> {
+  const [first] = secrets.keys();
+  if (first === undefined) return ok();
+  const no = (parameter: string, where: string) =>
+    refuse('values.exposed', { deployment: id, parameter, where });
+  if (profile.kind !== 'process') return no(first, `files of the runtime "${profile.kind}"`);
+  for (const { name, command } of profile.components) {
+    const used = command.flatMap((text) => placeholderNames(text) ?? []);
+    const exposed = used.find((parameter) => secrets.has(parameter));
+    if (exposed !== undefined) return no(exposed, `the command line of ${name}`);
+  }
+  return ok();
 }

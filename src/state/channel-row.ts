@@ -3,6 +3,7 @@ import type { Code } from '#errors/fault.ts';
 import type { Digest } from './digest.ts';
 import type { Fleet } from './names.ts';
 import type { Freshness, Phase, StatusPoint, Via } from './status.ts';
+import type { SecretRef } from './values.ts';
 
 /** One small row a channel: each transition of the phase table is one put of it. */
 export interface ChannelRow {
@@ -26,7 +27,8 @@ export interface ChannelRow {
 
 /** An accepted statement on its way to being applied (checks 19–21). */
 export interface Intent {
-  readonly kind: 'apply' | 'rollback';
+  /** `values`: the applied state again, with other values of this device */
+  readonly kind: 'apply' | 'rollback' | 'values';
   /** `waiting`: accepted and undone after a cut or a passing fault; the next try has not begun */
   readonly phase: Extract<Phase, 'waiting' | 'activating' | 'proving' | 'undoing' | 'stuck'>;
   readonly to: StatusPoint;
@@ -46,6 +48,8 @@ export interface Intent {
 export interface StateRow {
   readonly stateDigest: Digest;
   readonly generations: readonly GenerationRow[];
+  /** while a change of kind `values` is open: what was proven, and comes back when it is undone */
+  readonly replaced?: readonly GenerationRow[];
 }
 
 /** Enough to rebuild a `Generation` from the content store, without network. */
@@ -62,6 +66,8 @@ export interface GenerationRow {
     readonly tree: boolean;
   }[];
   readonly values: readonly { readonly name: string; readonly value: string }[];
+  /** sealed values: where they stand, by parameter */
+  readonly secrets?: readonly ({ readonly parameter: string } & SecretRef)[];
 }
 
 export interface RejectedRow {

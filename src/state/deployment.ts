@@ -98,13 +98,15 @@ export type ParameterValue =
   | { readonly kind: 'literal'; readonly text: string }
   | { readonly kind: 'device-id' }
   | { readonly kind: 'device-label'; readonly label: string }
-  /** from the device's own channel: refused as unsupported by this version */
+  /** from the device's own channel */
   | { readonly kind: 'device-value'; readonly name: string };
 
 /** `pointer` is the name of an environment variable. */
 export interface ParameterTarget {
   readonly pointer: string;
   readonly components: readonly string[];
+  /** the variable holds the path of a file on tmpfs, the file the value */
+  readonly as?: 'file';
 }
 
 export interface HealthCheck {

@@ -4,6 +4,7 @@
  */
 import type { Deployment } from './deployment.ts';
 import { type Digest, sha256 } from './digest.ts';
+import type { SecretRef } from './values.ts';
 
 export interface Generation {
   readonly id: string;
@@ -15,6 +16,8 @@ export interface Generation {
   readonly blobs: ReadonlyMap<string, GenerationBlob>;
   /** parameter name → resolved text */
   readonly values: ReadonlyMap<string, string>;
+  /** parameter name → sealed value: opened when a program starts, and in nothing that is kept */
+  readonly secrets?: ReadonlyMap<string, SecretRef>;
 }
 
 export interface GenerationBlob {
@@ -29,10 +32,13 @@ export function generationDigest(
   documentDigest: Digest,
   blobs: ReadonlyMap<string, GenerationBlob>,
   values: ReadonlyMap<string, string>,
+  secrets: ReadonlyMap<string, SecretRef> = new Map(),
 ): Digest {
   const parts = ['holdfast.generation.v1', documentDigest];
   for (const [name, blob] of [...blobs].sort(byKey)) parts.push('blob', name, blob.digest);
   for (const [name, value] of [...values].sort(byKey)) parts.push('value', name, value);
+  // What the value is, by its keyed digest; where it stands may change while it stays the same.
+  for (const [name, secret] of [...secrets].sort(byKey)) parts.push('secret', name, secret.tag);
   return sha256(Buffer.from(parts.map((part) => `${Buffer.byteLength(part)}:${part}`).join('')));
 }
 

@@ -9,6 +9,7 @@ import type {
   FilesComponent,
   HealthCheck,
   Parameter,
+  ParameterTarget,
   ParameterValue,
   Probe,
   ProcessComponent,
@@ -29,6 +30,7 @@ import {
   user,
   variableName,
 } from './deployment-text.ts';
+import { valueName } from './values.ts';
 import { byteSize, closed, duration } from './yaml.ts';
 
 const COMPONENTS_MAX = 256;
@@ -204,7 +206,7 @@ const valueFrom = v.pipe(
   closed({
     device: v.optional(v.literal('id', 'id')),
     deviceLabel: v.optional(line()),
-    deviceValue: v.optional(line()),
+    deviceValue: v.optional(valueName()),
   }),
   v.rawTransform(({ dataset, addIssue, NEVER }): ParameterValue => {
     const { device, deviceLabel, deviceValue } = dataset.value;
@@ -234,13 +236,17 @@ const literal = v.pipe(
 );
 
 /** `ENV.NAME` is how old documents write NAME. */
-const target = closed({
-  pointer: v.pipe(
-    line(),
-    v.transform((pointer) => pointer.replace(/^ENV\./, '')),
-  ),
-  components: v.pipe(list(componentName(), COMPONENTS_MAX), v.minLength(1, 'at least one name')),
-});
+const target = v.pipe(
+  closed({
+    pointer: v.pipe(
+      line(),
+      v.transform((pointer) => pointer.replace(/^ENV\./, '')),
+    ),
+    components: v.pipe(list(componentName(), COMPONENTS_MAX), v.minLength(1, 'at least one name')),
+    as: v.optional(v.picklist(['value', 'file'], 'value or file'), 'value'),
+  }),
+  v.transform(({ as, ...rest }): ParameterTarget => (as === 'file' ? { ...rest, as } : rest)),
+);
 
 const parameter = v.pipe(
   closed({

@@ -14,7 +14,6 @@ import { ok, type Result, refuse } from '#errors/fault.ts';
 import type {
   ChannelRow,
   DeviceRow,
-  GenerationRow,
   HistoryRow,
   Intent,
   RejectedRow,
@@ -37,10 +36,10 @@ import {
   SpanRowSchema,
   StatementFileSchema,
   StateRowSchema,
-  type Generation as WireGeneration,
   type Intent as WireIntent,
   type RejectedRow as WireRejectedRow,
 } from './generated/store_pb.ts';
+import { generationFromWire, generationToWire } from './generation-record.ts';
 import {
   codeFromText,
   digestField,
@@ -182,22 +181,13 @@ export const stateRecord: RecordKind<StateRow> = recordKind(
   (row: StateRow) =>
     create(StateRowSchema, {
       stateDigest: digestToBytes(row.stateDigest),
-      generations: row.generations.map((generation) => ({
-        ...generation,
-        digest: digestToBytes(generation.digest),
-        documentDigest: digestToBytes(generation.documentDigest),
-        blobs: generation.blobs.map((blob) => ({
-          ...blob,
-          digest: digestToBytes(blob.digest),
-          size: wholeNumber(blob.size, 'size'),
-          unpackedSize: wholeNumber(blob.unpackedSize, 'unpacked_size'),
-        })),
-        values: generation.values.map(({ name, value }) => ({ name, value })),
-      })),
+      generations: row.generations.map(generationToWire),
+      replaced: (row.replaced ?? []).map(generationToWire),
     }),
   (wire) => ({
     stateDigest: digestField(wire.stateDigest, 'state_digest'),
     generations: wire.generations.map(generationFromWire),
+    ...(wire.replaced.length > 0 && { replaced: wire.replaced.map(generationFromWire) }),
   }),
 );
 
@@ -308,7 +298,7 @@ export const rejectedMarkRecord: RecordKind<RejectedMark> = recordKind(
 );
 
 const OUTCOMES = ['applied', 'rejected', 'undone', 'rolled-back', 'refused'] as const;
-const INTENT_KINDS = ['apply', 'rollback'] as const;
+const INTENT_KINDS = ['apply', 'rollback', 'values'] as const;
 const INTENT_PHASES = ['waiting', 'activating', 'proving', 'undoing', 'stuck'] as const;
 
 function markToWire(mark: { readonly at: number; readonly reason: string }) {
@@ -366,22 +356,5 @@ function intentFromWire(wire: WireIntent): Intent {
           deployment: wire.failure.deployment,
         }
       : null,
-  };
-}
-
-function generationFromWire(wire: WireGeneration): GenerationRow {
-  return {
-    id: wire.id,
-    digest: digestField(wire.digest, 'digest'),
-    documentDigest: digestField(wire.documentDigest, 'document_digest'),
-    documentMediaType: wire.documentMediaType,
-    blobs: wire.blobs.map((blob) => ({
-      name: blob.name,
-      digest: digestField(blob.digest, 'digest'),
-      size: numberField(blob.size, 'size'),
-      unpackedSize: numberField(blob.unpackedSize, 'unpacked_size'),
-      tree: blob.tree,
-    })),
-    values: wire.values.map(({ name, value }) => ({ name, value })),
   };
 }

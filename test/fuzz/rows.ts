@@ -49,10 +49,24 @@ function row<T>(name: string, kind: RecordKind<T>, ...rows: readonly NoInfer<T>[
 
 export const ROWS: readonly Target[] = [
   row('channel', channelRecord, channelRow(9), { ...channelRow(1), intent: null, previous: [] }),
-  row('state', stateRecord, {
-    stateDigest: digest,
-    generations: [generation('a'), generation('b')],
-  }),
+  row(
+    'state',
+    stateRecord,
+    {
+      stateDigest: digest,
+      generations: [generation('a'), generation('b')],
+    },
+    {
+      stateDigest: digest,
+      generations: [
+        {
+          ...generation('a'),
+          secrets: [{ parameter: 'p', statement: digest, name: 'pin', tag: 'ab' }],
+        },
+      ],
+      replaced: [generation('a')],
+    },
+  ),
   row('root', rootRecord, bytesOf('root')),
   row('span', spanRecord, { first: 3n, last: 2n }),
   row('rejected', rejectedRecord, rejected),

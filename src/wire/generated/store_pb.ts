@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file store.proto.
  */
 export const file_store: GenFile = /*@__PURE__*/
-  fileDesc("CgtzdG9yZS5wcm90bxIRaG9sZGZhc3Quc3RvcmUudjEiHAoJRm9ybWF0Um93Eg8KB3ZlcnNpb24YASABKA0iewoJRGV2aWNlUm93EgwKBGJvb3QYASABKAQSDwoHbWFjaGluZRgCIAEoCRIPCgdjcmFzaGVzGAMgASgNEicKBnBhdXNlZBgEIAEoCzIXLmhvbGRmYXN0LnN0b3JlLnYxLk1hcmsSFQoNdGltZV9mbG9vcl9tcxgFIAEoAyIiCgRNYXJrEgoKAmF0GAEgASgDEg4KBnJlYXNvbhgCIAEoCSIbCgdSb290Um93EhAKCGVudmVsb3BlGAEgASgMItgCCgpDaGFubmVsUm93Eg0KBWZsZWV0GAEgASgJEg8KB2NoYW5uZWwYAiABKAkSIQoFZmxvb3IYAyABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBIpCgZpbnRlbnQYBCABKAsyGS5ob2xkZmFzdC5zdG9yZS52MS5JbnRlbnQSIwoHYXBwbGllZBgFIAEoCzISLmhvbGRmYXN0LnYxLlBvaW50EiUKC2FwcGxpZWRfdmlhGAYgASgOMhAuaG9sZGZhc3QudjEuVmlhEjEKEWFwcGxpZWRfZnJlc2huZXNzGAcgASgOMhYuaG9sZGZhc3QudjEuRnJlc2huZXNzEiQKCHByZXZpb3VzGAggAygLMhIuaG9sZGZhc3QudjEuUG9pbnQSJQoEaG9sZBgJIAEoCzIXLmhvbGRmYXN0LnN0b3JlLnYxLk1hcmsSEAoIZGVncmFkZWQYCiABKAki9QEKBkludGVudBIMCgRraW5kGAEgASgJEiEKBXBoYXNlGAIgASgOMhIuaG9sZGZhc3QudjEuUGhhc2USHgoCdG8YAyABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBIdCgN2aWEYBCABKA4yEC5ob2xkZmFzdC52MS5WaWESKQoJZnJlc2huZXNzGAUgASgOMhYuaG9sZGZhc3QudjEuRnJlc2huZXNzEg0KBXRyaWVzGAYgASgNEhQKDGF0dGVtcHRzX21heBgHIAEoDRIrCgdmYWlsdXJlGAggASgLMhouaG9sZGZhc3Quc3RvcmUudjEuRmFpbHVyZSI8CgdGYWlsdXJlEgwKBGNvZGUYASABKAkSDwoHbWVzc2FnZRgCIAEoCRISCgpkZXBsb3ltZW50GAMgASgJIlQKCFN0YXRlUm93EhQKDHN0YXRlX2RpZ2VzdBgBIAEoDBIyCgtnZW5lcmF0aW9ucxgCIAMoCzIdLmhvbGRmYXN0LnN0b3JlLnYxLkdlbmVyYXRpb24isAEKCkdlbmVyYXRpb24SCgoCaWQYASABKAkSDgoGZGlnZXN0GAIgASgMEhcKD2RvY3VtZW50X2RpZ2VzdBgDIAEoDBIbChNkb2N1bWVudF9tZWRpYV90eXBlGAQgASgJEiYKBWJsb2JzGAUgAygLMhcuaG9sZGZhc3Quc3RvcmUudjEuQmxvYhIoCgZ2YWx1ZXMYBiADKAsyGC5ob2xkZmFzdC5zdG9yZS52MS5WYWx1ZSJXCgRCbG9iEgwKBG5hbWUYASABKAkSDgoGZGlnZXN0GAIgASgMEgwKBHNpemUYAyABKAQSFQoNdW5wYWNrZWRfc2l6ZRgEIAEoBBIMCgR0cmVlGAUgASgIIiQKBVZhbHVlEgwKBG5hbWUYASABKAkSDQoFdmFsdWUYAiABKAkiWQoLUmVqZWN0ZWRSb3cSIQoFcG9pbnQYASABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBInCgN3aHkYAiABKAsyGi5ob2xkZmFzdC5zdG9yZS52MS5GYWlsdXJlIrwBCgpIaXN0b3J5Um93Eg4KBm51bWJlchgBIAEoBBIKCgJhdBgCIAEoAxIPCgdjaGFubmVsGAMgASgJEg8KB291dGNvbWUYBCABKAkSIQoFcG9pbnQYBSABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBIdCgN2aWEYBiABKA4yEC5ob2xkZmFzdC52MS5WaWESDAoEY29kZRgHIAEoCRIPCgdtZXNzYWdlGAggASgJEg8KB3Rvb2tfbXMYCSABKAMiJgoHU3BhblJvdxINCgVmaXJzdBgBIAEoBBIMCgRsYXN0GAIgASgEInQKD091dGJveFN0YXR1c1JvdxIMCgRib290GAEgASgEEg4KBnJlcG9ydBgCIAEoBBIXCg9wcmV2aW91c19yZXBvcnQYAyABKAwSFgoOZXZlbnRzX2Ryb3BwZWQYBCABKAQSEgoKbGFzdF9ldmVudBgFIAEoBCKPAQoNU3RhdGVtZW50RmlsZRInCghlbnZlbG9wZRgBIAEoCzIVLmhvbGRmYXN0LnYxLkVudmVsb3BlEhYKCWRvY3VtZW50cxgCIAEoDEgAiAEBEh0KA3ZpYRgDIAEoDjIQLmhvbGRmYXN0LnYxLlZpYRIQCghldmlkZW5jZRgEIAEoDEIMCgpfZG9jdW1lbnRzIlsKDFJlamVjdGVkRmlsZRINCgVmbGVldBgBIAEoCRIPCgdjaGFubmVsGAIgASgJEisKA3JvdxgDIAEoCzIeLmhvbGRmYXN0LnN0b3JlLnYxLlJlamVjdGVkUm93IqUCCgpBdWRpdEVudHJ5Eg4KBm51bWJlchgBIAEoBBIQCghwcmV2aW91cxgCIAEoDBIMCgRib290GAMgASgEEhQKDG1vbm90b25pY19tcxgEIAEoBBIKCgJhdBgFIAEoAxIlCgVncmFkZRgGIAEoDjIWLmhvbGRmYXN0LnYxLlRpbWVHcmFkZRIMCgRraW5kGAcgASgJEg0KBWFjdG9yGAggASgJEg8KB2NoYW5uZWwYCSABKAkSIQoFcG9pbnQYCiABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBIdCgN2aWEYCyABKA4yEC5ob2xkZmFzdC52MS5WaWESDAoEY29kZRgMIAEoCRIPCgdtZXNzYWdlGA0gASgJEg8KB2RldGFpbHMYDiABKAwiKAoJQXVkaXRNYXJrEg0KBWNvdW50GAEgASgEEgwKBGhhc2gYAiABKAwiaAoMQXVkaXRIZWFkUm93EiwKBmZvbGRlZBgBIAEoCzIcLmhvbGRmYXN0LnN0b3JlLnYxLkF1ZGl0TWFyaxIqCgRoZWFkGAIgASgLMhwuaG9sZGZhc3Quc3RvcmUudjEuQXVkaXRNYXJrIs4BCg1BdWRpdEV2aWRlbmNlEhEKCXN0YXRlbWVudBgBIAEoDBIMCgRyb290GAIgASgMEikKCWZyZXNobmVzcxgDIAEoDjIWLmhvbGRmYXN0LnYxLkZyZXNobmVzcxItCgZjaGVja3MYBCADKAsyHS5ob2xkZmFzdC5zdG9yZS52MS5BdWRpdENoZWNrEg0KBXN0ZXBzGAUgAygJEjMKCWRvY3VtZW50cxgGIAMoCzIgLmhvbGRmYXN0LnN0b3JlLnYxLkF1ZGl0RG9jdW1lbnQiTAoKQXVkaXRDaGVjaxIOCgZudW1iZXIYASABKA0SDAoEbmFtZRgCIAEoCRIOCgZwYXNzZWQYAyABKAgSEAoIY29tcGFyZWQYBCABKAkiKwoNQXVkaXREb2N1bWVudBIKCgJpZBgBIAEoCRIOCgZkaWdlc3QYAiABKAwi1AEKCUF1ZGl0RmlsZRIUCgxzcGVjX3ZlcnNpb24YASABKA0SDQoFZmxlZXQYAiABKAwSEQoJZGV2aWNlX2lkGAMgASgJEhIKCmRldmljZV9rZXkYBCABKAwSLAoGZm9sZGVkGAUgASgLMhwuaG9sZGZhc3Quc3RvcmUudjEuQXVkaXRNYXJrEg8KB2VudHJpZXMYBiADKAwSDAoEaGVhZBgHIAEoDBIuCgZjaGFuZ2UYCCABKAsyHi5ob2xkZmFzdC5zdG9yZS52MS5BdWRpdENoYW5nZSJmCgtBdWRpdENoYW5nZRIPCgdjaGFubmVsGAEgASgJEiEKBXBvaW50GAIgASgLMhIuaG9sZGZhc3QudjEuUG9pbnQSEQoJc3RhdGVtZW50GAMgASgMEhAKCGV2aWRlbmNlGAQgASgMYgZwcm90bzM", [file_holdfast]);
+  fileDesc("CgtzdG9yZS5wcm90bxIRaG9sZGZhc3Quc3RvcmUudjEiHAoJRm9ybWF0Um93Eg8KB3ZlcnNpb24YASABKA0iewoJRGV2aWNlUm93EgwKBGJvb3QYASABKAQSDwoHbWFjaGluZRgCIAEoCRIPCgdjcmFzaGVzGAMgASgNEicKBnBhdXNlZBgEIAEoCzIXLmhvbGRmYXN0LnN0b3JlLnYxLk1hcmsSFQoNdGltZV9mbG9vcl9tcxgFIAEoAyIiCgRNYXJrEgoKAmF0GAEgASgDEg4KBnJlYXNvbhgCIAEoCSIbCgdSb290Um93EhAKCGVudmVsb3BlGAEgASgMItgCCgpDaGFubmVsUm93Eg0KBWZsZWV0GAEgASgJEg8KB2NoYW5uZWwYAiABKAkSIQoFZmxvb3IYAyABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBIpCgZpbnRlbnQYBCABKAsyGS5ob2xkZmFzdC5zdG9yZS52MS5JbnRlbnQSIwoHYXBwbGllZBgFIAEoCzISLmhvbGRmYXN0LnYxLlBvaW50EiUKC2FwcGxpZWRfdmlhGAYgASgOMhAuaG9sZGZhc3QudjEuVmlhEjEKEWFwcGxpZWRfZnJlc2huZXNzGAcgASgOMhYuaG9sZGZhc3QudjEuRnJlc2huZXNzEiQKCHByZXZpb3VzGAggAygLMhIuaG9sZGZhc3QudjEuUG9pbnQSJQoEaG9sZBgJIAEoCzIXLmhvbGRmYXN0LnN0b3JlLnYxLk1hcmsSEAoIZGVncmFkZWQYCiABKAki9QEKBkludGVudBIMCgRraW5kGAEgASgJEiEKBXBoYXNlGAIgASgOMhIuaG9sZGZhc3QudjEuUGhhc2USHgoCdG8YAyABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBIdCgN2aWEYBCABKA4yEC5ob2xkZmFzdC52MS5WaWESKQoJZnJlc2huZXNzGAUgASgOMhYuaG9sZGZhc3QudjEuRnJlc2huZXNzEg0KBXRyaWVzGAYgASgNEhQKDGF0dGVtcHRzX21heBgHIAEoDRIrCgdmYWlsdXJlGAggASgLMhouaG9sZGZhc3Quc3RvcmUudjEuRmFpbHVyZSI8CgdGYWlsdXJlEgwKBGNvZGUYASABKAkSDwoHbWVzc2FnZRgCIAEoCRISCgpkZXBsb3ltZW50GAMgASgJIoUBCghTdGF0ZVJvdxIUCgxzdGF0ZV9kaWdlc3QYASABKAwSMgoLZ2VuZXJhdGlvbnMYAiADKAsyHS5ob2xkZmFzdC5zdG9yZS52MS5HZW5lcmF0aW9uEi8KCHJlcGxhY2VkGAMgAygLMh0uaG9sZGZhc3Quc3RvcmUudjEuR2VuZXJhdGlvbiLcAQoKR2VuZXJhdGlvbhIKCgJpZBgBIAEoCRIOCgZkaWdlc3QYAiABKAwSFwoPZG9jdW1lbnRfZGlnZXN0GAMgASgMEhsKE2RvY3VtZW50X21lZGlhX3R5cGUYBCABKAkSJgoFYmxvYnMYBSADKAsyFy5ob2xkZmFzdC5zdG9yZS52MS5CbG9iEigKBnZhbHVlcxgGIAMoCzIYLmhvbGRmYXN0LnN0b3JlLnYxLlZhbHVlEioKB3NlY3JldHMYByADKAsyGS5ob2xkZmFzdC5zdG9yZS52MS5TZWNyZXQiVwoEQmxvYhIMCgRuYW1lGAEgASgJEg4KBmRpZ2VzdBgCIAEoDBIMCgRzaXplGAMgASgEEhUKDXVucGFja2VkX3NpemUYBCABKAQSDAoEdHJlZRgFIAEoCCIkCgVWYWx1ZRIMCgRuYW1lGAEgASgJEg0KBXZhbHVlGAIgASgJIkkKBlNlY3JldBIRCglwYXJhbWV0ZXIYASABKAkSEQoJc3RhdGVtZW50GAIgASgMEgwKBG5hbWUYAyABKAkSCwoDdGFnGAQgASgJIlkKC1JlamVjdGVkUm93EiEKBXBvaW50GAEgASgLMhIuaG9sZGZhc3QudjEuUG9pbnQSJwoDd2h5GAIgASgLMhouaG9sZGZhc3Quc3RvcmUudjEuRmFpbHVyZSK8AQoKSGlzdG9yeVJvdxIOCgZudW1iZXIYASABKAQSCgoCYXQYAiABKAMSDwoHY2hhbm5lbBgDIAEoCRIPCgdvdXRjb21lGAQgASgJEiEKBXBvaW50GAUgASgLMhIuaG9sZGZhc3QudjEuUG9pbnQSHQoDdmlhGAYgASgOMhAuaG9sZGZhc3QudjEuVmlhEgwKBGNvZGUYByABKAkSDwoHbWVzc2FnZRgIIAEoCRIPCgd0b29rX21zGAkgASgDIiYKB1NwYW5Sb3cSDQoFZmlyc3QYASABKAQSDAoEbGFzdBgCIAEoBCJ0Cg9PdXRib3hTdGF0dXNSb3cSDAoEYm9vdBgBIAEoBBIOCgZyZXBvcnQYAiABKAQSFwoPcHJldmlvdXNfcmVwb3J0GAMgASgMEhYKDmV2ZW50c19kcm9wcGVkGAQgASgEEhIKCmxhc3RfZXZlbnQYBSABKAQijwEKDVN0YXRlbWVudEZpbGUSJwoIZW52ZWxvcGUYASABKAsyFS5ob2xkZmFzdC52MS5FbnZlbG9wZRIWCglkb2N1bWVudHMYAiABKAxIAIgBARIdCgN2aWEYAyABKA4yEC5ob2xkZmFzdC52MS5WaWESEAoIZXZpZGVuY2UYBCABKAxCDAoKX2RvY3VtZW50cyJbCgxSZWplY3RlZEZpbGUSDQoFZmxlZXQYASABKAkSDwoHY2hhbm5lbBgCIAEoCRIrCgNyb3cYAyABKAsyHi5ob2xkZmFzdC5zdG9yZS52MS5SZWplY3RlZFJvdyKlAgoKQXVkaXRFbnRyeRIOCgZudW1iZXIYASABKAQSEAoIcHJldmlvdXMYAiABKAwSDAoEYm9vdBgDIAEoBBIUCgxtb25vdG9uaWNfbXMYBCABKAQSCgoCYXQYBSABKAMSJQoFZ3JhZGUYBiABKA4yFi5ob2xkZmFzdC52MS5UaW1lR3JhZGUSDAoEa2luZBgHIAEoCRINCgVhY3RvchgIIAEoCRIPCgdjaGFubmVsGAkgASgJEiEKBXBvaW50GAogASgLMhIuaG9sZGZhc3QudjEuUG9pbnQSHQoDdmlhGAsgASgOMhAuaG9sZGZhc3QudjEuVmlhEgwKBGNvZGUYDCABKAkSDwoHbWVzc2FnZRgNIAEoCRIPCgdkZXRhaWxzGA4gASgMIigKCUF1ZGl0TWFyaxINCgVjb3VudBgBIAEoBBIMCgRoYXNoGAIgASgMImgKDEF1ZGl0SGVhZFJvdxIsCgZmb2xkZWQYASABKAsyHC5ob2xkZmFzdC5zdG9yZS52MS5BdWRpdE1hcmsSKgoEaGVhZBgCIAEoCzIcLmhvbGRmYXN0LnN0b3JlLnYxLkF1ZGl0TWFyayLOAQoNQXVkaXRFdmlkZW5jZRIRCglzdGF0ZW1lbnQYASABKAwSDAoEcm9vdBgCIAEoDBIpCglmcmVzaG5lc3MYAyABKA4yFi5ob2xkZmFzdC52MS5GcmVzaG5lc3MSLQoGY2hlY2tzGAQgAygLMh0uaG9sZGZhc3Quc3RvcmUudjEuQXVkaXRDaGVjaxINCgVzdGVwcxgFIAMoCRIzCglkb2N1bWVudHMYBiADKAsyIC5ob2xkZmFzdC5zdG9yZS52MS5BdWRpdERvY3VtZW50IkwKCkF1ZGl0Q2hlY2sSDgoGbnVtYmVyGAEgASgNEgwKBG5hbWUYAiABKAkSDgoGcGFzc2VkGAMgASgIEhAKCGNvbXBhcmVkGAQgASgJIisKDUF1ZGl0RG9jdW1lbnQSCgoCaWQYASABKAkSDgoGZGlnZXN0GAIgASgMItQBCglBdWRpdEZpbGUSFAoMc3BlY192ZXJzaW9uGAEgASgNEg0KBWZsZWV0GAIgASgMEhEKCWRldmljZV9pZBgDIAEoCRISCgpkZXZpY2Vfa2V5GAQgASgMEiwKBmZvbGRlZBgFIAEoCzIcLmhvbGRmYXN0LnN0b3JlLnYxLkF1ZGl0TWFyaxIPCgdlbnRyaWVzGAYgAygMEgwKBGhlYWQYByABKAwSLgoGY2hhbmdlGAggASgLMh4uaG9sZGZhc3Quc3RvcmUudjEuQXVkaXRDaGFuZ2UiZgoLQXVkaXRDaGFuZ2USDwoHY2hhbm5lbBgBIAEoCRIhCgVwb2ludBgCIAEoCzISLmhvbGRmYXN0LnYxLlBvaW50EhEKCXN0YXRlbWVudBgDIAEoDBIQCghldmlkZW5jZRgEIAEoDGIGcHJvdG8z", [file_holdfast]);
 
 /**
  * @generated from message holdfast.store.v1.FormatRow
@@ -268,6 +268,13 @@ export type StateRow = Message<"holdfast.store.v1.StateRow"> & {
    * @generated from field: repeated holdfast.store.v1.Generation generations = 2;
    */
   generations: Generation[];
+
+  /**
+   * while other values are brought into force: what they replace
+   *
+   * @generated from field: repeated holdfast.store.v1.Generation replaced = 3;
+   */
+  replaced: Generation[];
 };
 
 /**
@@ -310,6 +317,11 @@ export type Generation = Message<"holdfast.store.v1.Generation"> & {
    * @generated from field: repeated holdfast.store.v1.Value values = 6;
    */
   values: Value[];
+
+  /**
+   * @generated from field: repeated holdfast.store.v1.Secret secrets = 7;
+   */
+  secrets: Secret[];
 };
 
 /**
@@ -379,6 +391,41 @@ export const ValueSchema: GenMessage<Value> = /*@__PURE__*/
   messageDesc(file_store, 10);
 
 /**
+ * A parameter whose value is sealed: where the box stands (state digest of a statement of the device's
+ * channel, name in there), and a keyed digest of the text. Never the text.
+ *
+ * @generated from message holdfast.store.v1.Secret
+ */
+export type Secret = Message<"holdfast.store.v1.Secret"> & {
+  /**
+   * @generated from field: string parameter = 1;
+   */
+  parameter: string;
+
+  /**
+   * @generated from field: bytes statement = 2;
+   */
+  statement: Uint8Array;
+
+  /**
+   * @generated from field: string name = 3;
+   */
+  name: string;
+
+  /**
+   * @generated from field: string tag = 4;
+   */
+  tag: string;
+};
+
+/**
+ * Describes the message holdfast.store.v1.Secret.
+ * Use `create(SecretSchema)` to create a new message.
+ */
+export const SecretSchema: GenMessage<Secret> = /*@__PURE__*/
+  messageDesc(file_store, 11);
+
+/**
  * @generated from message holdfast.store.v1.RejectedRow
  */
 export type RejectedRow = Message<"holdfast.store.v1.RejectedRow"> & {
@@ -398,7 +445,7 @@ export type RejectedRow = Message<"holdfast.store.v1.RejectedRow"> & {
  * Use `create(RejectedRowSchema)` to create a new message.
  */
 export const RejectedRowSchema: GenMessage<RejectedRow> = /*@__PURE__*/
-  messageDesc(file_store, 11);
+  messageDesc(file_store, 12);
 
 /**
  * @generated from message holdfast.store.v1.HistoryRow
@@ -455,7 +502,7 @@ export type HistoryRow = Message<"holdfast.store.v1.HistoryRow"> & {
  * Use `create(HistoryRowSchema)` to create a new message.
  */
 export const HistoryRowSchema: GenMessage<HistoryRow> = /*@__PURE__*/
-  messageDesc(file_store, 12);
+  messageDesc(file_store, 13);
 
 /**
  * First and last number of a row of numbered records; empty when first > last.
@@ -479,7 +526,7 @@ export type SpanRow = Message<"holdfast.store.v1.SpanRow"> & {
  * Use `create(SpanRowSchema)` to create a new message.
  */
 export const SpanRowSchema: GenMessage<SpanRow> = /*@__PURE__*/
-  messageDesc(file_store, 13);
+  messageDesc(file_store, 14);
 
 /**
  * @generated from message holdfast.store.v1.OutboxStatusRow
@@ -516,7 +563,7 @@ export type OutboxStatusRow = Message<"holdfast.store.v1.OutboxStatusRow"> & {
  * Use `create(OutboxStatusRowSchema)` to create a new message.
  */
 export const OutboxStatusRowSchema: GenMessage<OutboxStatusRow> = /*@__PURE__*/
-  messageDesc(file_store, 14);
+  messageDesc(file_store, 15);
 
 /**
  * Files of the content store.
@@ -552,7 +599,7 @@ export type StatementFile = Message<"holdfast.store.v1.StatementFile"> & {
  * Use `create(StatementFileSchema)` to create a new message.
  */
 export const StatementFileSchema: GenMessage<StatementFile> = /*@__PURE__*/
-  messageDesc(file_store, 15);
+  messageDesc(file_store, 16);
 
 /**
  * @generated from message holdfast.store.v1.RejectedFile
@@ -579,7 +626,7 @@ export type RejectedFile = Message<"holdfast.store.v1.RejectedFile"> & {
  * Use `create(RejectedFileSchema)` to create a new message.
  */
 export const RejectedFileSchema: GenMessage<RejectedFile> = /*@__PURE__*/
-  messageDesc(file_store, 16);
+  messageDesc(file_store, 17);
 
 /**
  * The audit journal (docs/formats.md). An entry is kept, exported and hashed as its exact bytes;
@@ -667,7 +714,7 @@ export type AuditEntry = Message<"holdfast.store.v1.AuditEntry"> & {
  * Use `create(AuditEntrySchema)` to create a new message.
  */
 export const AuditEntrySchema: GenMessage<AuditEntry> = /*@__PURE__*/
-  messageDesc(file_store, 17);
+  messageDesc(file_store, 18);
 
 /**
  * How many entries there were up to here, and the hash of the last of them.
@@ -691,7 +738,7 @@ export type AuditMark = Message<"holdfast.store.v1.AuditMark"> & {
  * Use `create(AuditMarkSchema)` to create a new message.
  */
 export const AuditMarkSchema: GenMessage<AuditMark> = /*@__PURE__*/
-  messageDesc(file_store, 18);
+  messageDesc(file_store, 19);
 
 /**
  * @generated from message holdfast.store.v1.AuditHeadRow
@@ -713,7 +760,7 @@ export type AuditHeadRow = Message<"holdfast.store.v1.AuditHeadRow"> & {
  * Use `create(AuditHeadRowSchema)` to create a new message.
  */
 export const AuditHeadRowSchema: GenMessage<AuditHeadRow> = /*@__PURE__*/
-  messageDesc(file_store, 19);
+  messageDesc(file_store, 20);
 
 /**
  * @generated from message holdfast.store.v1.AuditEvidence
@@ -757,7 +804,7 @@ export type AuditEvidence = Message<"holdfast.store.v1.AuditEvidence"> & {
  * Use `create(AuditEvidenceSchema)` to create a new message.
  */
 export const AuditEvidenceSchema: GenMessage<AuditEvidence> = /*@__PURE__*/
-  messageDesc(file_store, 20);
+  messageDesc(file_store, 21);
 
 /**
  * @generated from message holdfast.store.v1.AuditCheck
@@ -789,7 +836,7 @@ export type AuditCheck = Message<"holdfast.store.v1.AuditCheck"> & {
  * Use `create(AuditCheckSchema)` to create a new message.
  */
 export const AuditCheckSchema: GenMessage<AuditCheck> = /*@__PURE__*/
-  messageDesc(file_store, 21);
+  messageDesc(file_store, 22);
 
 /**
  * @generated from message holdfast.store.v1.AuditDocument
@@ -811,7 +858,7 @@ export type AuditDocument = Message<"holdfast.store.v1.AuditDocument"> & {
  * Use `create(AuditDocumentSchema)` to create a new message.
  */
 export const AuditDocumentSchema: GenMessage<AuditDocument> = /*@__PURE__*/
-  messageDesc(file_store, 22);
+  messageDesc(file_store, 23);
 
 /**
  * What `holdfast audit export` writes.
@@ -865,7 +912,7 @@ export type AuditFile = Message<"holdfast.store.v1.AuditFile"> & {
  * Use `create(AuditFileSchema)` to create a new message.
  */
 export const AuditFileSchema: GenMessage<AuditFile> = /*@__PURE__*/
-  messageDesc(file_store, 23);
+  messageDesc(file_store, 24);
 
 /**
  * @generated from message holdfast.store.v1.AuditChange
@@ -897,5 +944,5 @@ export type AuditChange = Message<"holdfast.store.v1.AuditChange"> & {
  * Use `create(AuditChangeSchema)` to create a new message.
  */
 export const AuditChangeSchema: GenMessage<AuditChange> = /*@__PURE__*/
-  messageDesc(file_store, 24);
+  messageDesc(file_store, 25);
 

@@ -3,9 +3,12 @@ import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
 import { checkAllowed } from '#plan/allow.ts';
 import { inOrder } from '#plan/order.ts';
-import { resolveValues } from '#plan/resolve.ts';
+import { NO_VALUES, resolveValues } from '#plan/resolve.ts';
 import { stepsBetween, stepText } from '#plan/steps.ts';
-import type { Generation } from '#state/generation.ts';
+import type { ParameterValue } from '#state/deployment.ts';
+import { sha256 } from '#state/digest.ts';
+import { type Generation, generationDigest } from '#state/generation.ts';
+import type { KnownValues } from '#state/values.ts';
 import { type GenerationInput, generation } from '../../support/generations.ts';
 
 const texts = (current: readonly Generation[], desired: readonly Generation[]) =>
@@ -146,13 +149,24 @@ describe('check 15: what the owner lets a channel do', () => {
 
 describe('parameters from facts of the device', () => {
   const device = { id: 'press-7', labels: { site: 'a' } };
-  const resolve = (value: Parameters<typeof resolveValues>[0]['parameters'][number]['value']) => {
-    const { deployment } = generation({ id: 'a' });
-    const resolved = resolveValues(
-      { ...deployment, parameters: [{ name: 'p', value, targets: [] }] },
-      device,
-    );
-    return resolved.ok ? resolved.value.get('p') : resolved.fault.code;
+  const statement = sha256(Buffer.from('statement'));
+  const sealed = { statement, name: 'pin', tag: 'ab' };
+  const known: KnownValues = {
+    channel: 'device.press-7',
+    absent: null,
+    byName: new Map([
+      ['serial', { kind: 'plain', text: '0047' }],
+      ['pin', { kind: 'sealed', ...sealed }],
+    ]),
+  };
+  const resolved = (value: ParameterValue, kind: 'files' | 'process', values: KnownValues) => {
+    const { deployment } = generation({ id: 'a', kind });
+    const parameters = [{ name: 'p', value, targets: [] }];
+    return resolveValues({ ...deployment, parameters }, device, values);
+  };
+  const resolve = (value: ParameterValue, values = known) => {
+    const found = resolved(value, 'process', values);
+    return found.ok ? found.value.values.get('p') : found.fault.code;
   };
   test('literals, the id and labels are text', () => {
     expect(resolve({ kind: 'literal', text: '8080' })).toBe('8080');
@@ -162,7 +176,48 @@ describe('parameters from facts of the device', () => {
   test('a label that the device lacks waits for the operator', () => {
     expect(resolve({ kind: 'device-label', label: 'line' })).toBe('plan.value-missing');
   });
-  test('a value of the device channel is refused as unsupported, never ignored', () => {
-    expect(resolve({ kind: 'device-value', name: 'secret' })).toBe('plan.value-unsupported');
+  test('a plain value of the device is text', () => {
+    expect(resolve({ kind: 'device-value', name: 'serial' })).toBe('0047');
+  });
+  test('a sealed one is where it stands, and no text', () => {
+    const found = resolved({ kind: 'device-value', name: 'pin' }, 'process', known);
+    expect(found).toEqual({
+      ok: true,
+      value: { values: new Map(), secrets: new Map([['p', sealed]]) },
+    });
+  });
+  test('a value that is not there yet is waited for, by name', () => {
+    const value = { kind: 'device-value', name: 'other' } as const;
+    expect(resolve(value)).toBe('values.unresolved');
+    const found = resolved(value, 'process', known);
+    expect(found.ok ? '' : found.fault.message).toContain('device.press-7 has no such value');
+    expect(found.ok ? '' : found.fault.retry).toBe('operator');
+    expect(resolve(value, NO_VALUES)).toBe('values.unresolved');
+  });
+  test('a sealed value goes into no file on disk: values.exposed', () => {
+    const found = resolved({ kind: 'device-value', name: 'pin' }, 'files', known);
+    expect(found.ok ? 'resolved' : found.fault.code).toBe('values.exposed');
+  });
+  test('nor into a command line: values.exposed', () => {
+    const { deployment } = generation({ id: 'a', kind: 'process' });
+    const { profile } = deployment;
+    if (profile.kind !== 'process') throw new Error('no program');
+    const components = profile.components.map((one) => ({
+      ...one,
+      command: ['run', '-p', `\${p}`],
+    }));
+    const parameters = [
+      { name: 'p', value: { kind: 'device-value', name: 'pin' }, targets: [] },
+    ] as const;
+    const exposed = { ...deployment, profile: { ...profile, components }, parameters };
+    const found = resolveValues(exposed, device, known);
+    expect(found.ok ? 'resolved' : found.fault.code).toBe('values.exposed');
+  });
+  test('another text is another generation, the same in another place is not', () => {
+    const digest = (secret: typeof sealed) =>
+      generationDigest(statement, new Map(), new Map(), new Map([['p', secret]]));
+    expect(digest({ ...sealed, tag: 'cd' })).not.toBe(digest(sealed));
+    expect(digest({ ...sealed, statement: sha256(Buffer.from('next')) })).toBe(digest(sealed));
+    expect(generationDigest(statement, new Map(), new Map())).not.toBe(digest(sealed));
   });
 });

@@ -81,6 +81,13 @@ describe('rows survive the way to bytes and back', () => {
       timeFloorMs: Number.MAX_SAFE_INTEGER,
     });
     survives(stateRecord, { stateDigest: point(1).stateDigest, generations: [generation('a')] });
+    const { stateDigest: statement } = point(2);
+    const secrets = [{ parameter: 'p', statement, name: 'pin', tag: 'ab' }];
+    survives(stateRecord, {
+      stateDigest: point(1).stateDigest,
+      generations: [{ ...generation('a'), secrets }],
+      replaced: [generation('a')],
+    });
     const rejected = {
       point: point(3),
       code: 'store.io',
