@@ -2,17 +2,17 @@
  * `holdfast doctor`: config, clock, disk, link, trust, weaknesses: what to do. Works without
  * an agent and changes nothing; with a running agent the lock and the sockets say so.
  */
-import type { Result } from '#errors/fault.ts';
 import { type HttpLink, httpLink } from '#link/http.ts';
 import { openBroker } from '#link/mqtt-broker.ts';
 import { registry } from '#link/registry.ts';
 import type { Platform } from '#platform/platform.ts';
-import { LIMITS } from '#state/limits.ts';
-import type { Root } from '#state/root.ts';
-import { channelOf } from '#state/root.ts';
-import { openRoot } from '#trust/root-chain.ts';
+import type { TlsTrust } from '#state/root.ts';
 import { instantText, type TimeView, viewTime } from '#trust/time.ts';
+import { clockAgainst } from './clock-check.ts';
+import { agentSays } from './doctor-agent.ts';
+import { doctorRoot } from './doctor-trust.ts';
 import { type Finding, good, note, weak, wrong } from './finding.ts';
+import { readOnlyPlaces } from './mounts.ts';
 import { type WeaknessInput, weaknesses } from './weaknesses.ts';
 
 export interface DoctorInput extends WeaknessInput {
@@ -26,18 +26,22 @@ const CONNECT_S = 30;
 export async function doctor(input: DoctorInput): Promise<readonly Finding[]> {
   const { platform, config, buildTime } = input;
   const time = viewTime({ floorMs: buildTime, wallMs: platform.clock.wallMs() });
-  const root = readRootFile(input);
+  const { root, findings: trust } = doctorRoot(platform, config, time);
+  const tls = root.ok ? root.value.tls : null;
   const http = httpLink(platform, {
     deadClock: { directory: `${config.runDir}/doctor`, time: () => time },
+    rootAnchors: () => tls,
   });
   const findings = [
     good('configuration', `${config.file} is valid`),
     ...clock(time),
-    ...trust(input, root, time),
+    ...trust,
     ...disk(input),
+    ...readOnlyPlaces(platform.files, config),
+    ...(await agentSays(platform, config)),
     ...weaknesses(input),
     ...(await registries(input, http)),
-    ...(await broker(input, time)),
+    ...(await broker(input, time, tls)),
   ];
   http.close();
   return findings;
@@ -53,47 +57,6 @@ function clock(time: TimeView): readonly Finding[] {
       'Set the clock or give the device a time service; states apply all the same.',
     ),
   ];
-}
-
-function readRootFile({ platform, config }: DoctorInput): Result<Root> {
-  const bytes = platform.files.readFile(config.trust.root, LIMITS.rootBytes);
-  return bytes.ok ? openRoot(bytes.value) : bytes;
-}
-
-function trust({ config }: DoctorInput, root: Result<Root>, time: TimeView): readonly Finding[] {
-  if (!root.ok) return [wrong('trust', root.fault)];
-  const { fleet, version, notAfter, demo } = root.value;
-  const channel = channelOf(root.value, config.channel.name);
-  const findings = [good('trust', `root version ${version} of fleet ${fleet}`)];
-  if (!channel) {
-    const named = root.value.channels.map(({ name }) => name).join(', ');
-    const message = `the root names no channel "${config.channel.name}" (it has: ${named})`;
-    findings.push({
-      about: 'trust',
-      severity: 'error',
-      code: '',
-      message,
-      remedy: 'Correct channels[].name in agent.yaml, or add the channel to the root.',
-    });
-  }
-  if (demo)
-    findings.push(
-      weak(
-        'trust',
-        'this is a demo root: its keys were kept together',
-        'Make a root with `holdfast init` before anything real.',
-      ),
-    );
-  if (notAfter !== 0 && notAfter < time.estimateMs) {
-    findings.push(
-      weak(
-        'trust',
-        `the root expired at ${instantText(notAfter)}`,
-        'Publish a new root; what runs goes on.',
-      ),
-    );
-  }
-  return findings;
 }
 
 function disk({ platform, config }: DoctorInput): readonly Finding[] {
@@ -139,6 +102,7 @@ async function registries({ config }: DoctorInput, http: HttpLink): Promise<read
   const findings: Finding[] = [];
   for (const settings of config.registries) {
     const repository = registry(http, settings);
+    findings.push(...(await clockAgainst(http, settings)));
     const head = await repository.headManifest(config.channel.name);
     if (!head.ok) findings.push(wrong('registry', head.fault));
     else if (head.value)
@@ -161,6 +125,7 @@ async function registries({ config }: DoctorInput, http: HttpLink): Promise<read
 async function broker(
   { platform, config }: DoctorInput,
   time: TimeView,
+  trust: TlsTrust | null,
 ): Promise<readonly Finding[]> {
   const { mqtt } = config;
   if (!mqtt) return [note('mqtt', 'none configured: the schedule alone looks')];
@@ -169,6 +134,7 @@ async function broker(
     version: mqtt.protocol === '5' ? 5 : 4,
     keepaliveSeconds: CONNECT_S,
     sessionExpirySeconds: 0,
+    trust,
     onMessage: () => undefined,
     onClosed: () => undefined,
   });

@@ -197,11 +197,26 @@ function statements(directory: Directory): Statements {
       return ok(marks);
     },
     putRoot: (fleet, envelope) => putRecord(directory, rootName(fleet), rootRecord, envelope),
-    root(fleet) {
-      const found = readRecord(directory, rootName(fleet), rootRecord, LIMITS.rootBytes + 4_096);
-      return !found.ok && found.fault.code === 'platform.missing' ? ok(null) : found;
-    },
+    root: (fleet) => rootIn(directory, fleet),
   };
+}
+
+/** The newest root that an agent kept there, without opening anything else; null: none. */
+export function keptRoot(
+  files: Pick<Files, 'open'>,
+  stateDir: string,
+  fleet: Fleet,
+): Result<Uint8Array | null> {
+  const directory = files.open(`${stateDir}/${DIRECTORY}`, { follow: true });
+  if (!directory.ok) return directory.fault.code === 'platform.missing' ? ok(null) : directory;
+  const found = rootIn(directory.value, fleet);
+  directory.value.close();
+  return found;
+}
+
+function rootIn(directory: Directory, fleet: Fleet): Result<Uint8Array | null> {
+  const found = readRecord(directory, rootName(fleet), rootRecord, LIMITS.rootBytes + 4_096);
+  return !found.ok && found.fault.code === 'platform.missing' ? ok(null) : found;
 }
 
 function blobName(digest: Digest): string {
