@@ -1,0 +1,41 @@
+/**
+ * Real power cuts in small: the compiled agent on an ext4 whose disk forgets what was not flushed. The
+ * long run, the replay and the controls are `npm run power`.
+ */
+import { describe, expect, test } from 'bun:test';
+import { cutLive } from '../power/live.ts';
+import { noPower } from '../power/rig.ts';
+import { missing } from '../support/plant.ts';
+
+const CUTS = 6;
+const SEED = Number(process.env.HOLDFAST_POWER_SEED ?? Date.now() % 1_000_000);
+const reason = missing ?? noPower;
+const able = reason === null ? test : test.skip;
+const title = (what: string) => (reason === null ? what : `${what} (${reason})`);
+
+describe('B12: the power goes', () => {
+  able(
+    title(`${CUTS} times: the old or the new state, and nothing that was told is gone`),
+    async () => {
+      const tally = await cutLive({ cuts: CUTS, seed: SEED, lanes: 2 });
+      const { cuts, dirty, waiting, flushes, held, bad } = tally;
+      const found = `${dirty} found ${waiting} writes not flushed`;
+      console.log(
+        `${cuts} cuts (seed ${SEED}), ${found}, ${flushes} flushes, ${held} seen at ready`,
+      );
+      expect(bad).toEqual([]);
+      expect(held).toBeGreaterThan(CUTS / 3);
+      expect(flushes).toBeGreaterThan(20);
+    },
+    120_000,
+  );
+
+  able(
+    title('and a file system that sends no barriers is seen to lose'),
+    async () => {
+      const asked = { cuts: 12, seed: 3, lanes: 2, options: 'barrier=0', untilBad: true };
+      expect((await cutLive(asked)).bad).not.toEqual([]);
+    },
+    120_000,
+  );
+});

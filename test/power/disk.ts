@@ -1,0 +1,74 @@
+/**
+ * A disk with a volatile cache, in memory: what was written and not flushed is kept, dropped or torn
+ * in sectors at a cut, each write by itself, in any order. A write with FUA is durable when it has
+ * returned, and older bytes that wait for the same place are not written over it later.
+ */
+export interface Disk {
+  readonly size: number;
+  read(at: number, length: number): Buffer;
+  write(at: number, bytes: Buffer, durable: boolean): void;
+  /** All that was written so far is durable when it returns. */
+  flush(): void;
+  /** What the platters hold after the power went; the disk is not to be used any more. */
+  cut(random: () => number): Buffer;
+  readonly waiting: number;
+}
+
+interface Waiting {
+  readonly at: number;
+  readonly bytes: Buffer;
+}
+
+const SECTOR = 512;
+
+export function makeDisk(image: Buffer): Disk {
+  const seen = Buffer.from(image);
+  const durable = image;
+  let waiting: Waiting[] = [];
+  return {
+    size: image.length,
+    get waiting() {
+      return waiting.length;
+    },
+    read: (at, length) => seen.subarray(at, at + length),
+    write(at, bytes, through) {
+      bytes.copy(seen, at);
+      if (through) {
+        bytes.copy(durable, at);
+        waiting = waiting.flatMap((old) => outside(old, at, at + bytes.length));
+      } else waiting.push({ at, bytes: Buffer.from(bytes) });
+    },
+    flush() {
+      for (const { at, bytes } of waiting) bytes.copy(durable, at);
+      waiting = [];
+    },
+    cut(random) {
+      scatter(durable, waiting, random);
+      waiting = [];
+      return durable;
+    },
+  };
+}
+
+/** Some of the writes, some of their sectors. */
+export function scatter(into: Buffer, writes: readonly Waiting[], random: () => number): void {
+  const kept = random();
+  const torn = random() * 0.5;
+  for (const { at, bytes } of writes) {
+    const fate = random();
+    const sectors = fate < torn ? random() : fate < torn + (1 - torn) * kept ? 1 : 0;
+    for (let from = 0; from < bytes.length; from += SECTOR) {
+      if (sectors === 1 || random() < sectors) bytes.copy(into, at + from, from, from + SECTOR);
+    }
+  }
+}
+
+function outside(old: Waiting, from: number, to: number): readonly Waiting[] {
+  const end = old.at + old.bytes.length;
+  if (to <= old.at || from >= end) return [old];
+  const after = Math.max(0, to - old.at);
+  return [
+    { at: old.at, bytes: old.bytes.subarray(0, Math.max(0, from - old.at)) },
+    { at: old.at + after, bytes: old.bytes.subarray(after) },
+  ].filter(({ bytes }) => bytes.length > 0);
+}
