@@ -4,7 +4,7 @@
  * last look with the values it compared.
  */
 import { phaseOf } from '#apply/journal.ts';
-import type { CheckView, ExplainView } from '#control/api.ts';
+import type { AlsoView, CheckView, ExplainView } from '#control/api.ts';
 import { type Code, FAULTS, type Fault } from '#errors/fault.ts';
 import { pointText } from '#state/point.ts';
 import type { Root } from '#state/root.ts';
@@ -21,6 +21,7 @@ export interface ExplainInput {
   readonly nextLookInMs: number | null;
   readonly mqtt: string;
   readonly safeMode: boolean;
+  readonly also: readonly AlsoView[];
 }
 
 export function explain(input: ExplainInput): ExplainView {
@@ -37,6 +38,7 @@ export function explain(input: ExplainInput): ExplainView {
     look: lookView(look),
     checks,
     facts: facts(input),
+    also: input.also,
   };
 }
 

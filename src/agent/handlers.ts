@@ -18,6 +18,7 @@ import { auditEntryView } from './audit-view.ts';
 import { planCandidate } from './change.ts';
 import type { CycleEnd } from './cycle.ts';
 import { explain } from './explain.ts';
+import { alsoWrong } from './explain-also.ts';
 import { openLog } from './program-logs.ts';
 import { eventsView } from './recent-events.ts';
 import type { JobEnd } from './runner.ts';
@@ -138,6 +139,17 @@ function explainNow({ assembled }: HandlersInput) {
     nextLookInMs: schedule.nextInMs(),
     mqtt: mqtt ? `${mqtt.kind}, MQTT ${mqtt.protocol}${fault}` : 'not configured',
     safeMode: follower.safeMode(),
+    also: alsoOf(assembled),
+  });
+}
+
+function alsoOf({ base, links, snapshot }: Assembled) {
+  const now = snapshot();
+  return alsoWrong({
+    mqtt: links.mqtt?.state() ?? null,
+    time: base.time.view(),
+    channels: now.ok ? now.value.channels : [],
+    events: base.recent.list(),
   });
 }
 

@@ -9,6 +9,7 @@ import { type AgentConfig, readConfig } from '#agent/config.ts';
 import type { CycleEnd } from '#agent/cycle.ts';
 import { controlHandlers } from '#agent/handlers.ts';
 import { serveMetrics } from '#agent/metrics.ts';
+import { forgetStartFailure, noteStartFailure } from '#agent/start-failure.ts';
 import { serveControl } from '#control/server.ts';
 import { type Fault, ok, type Result } from '#errors/fault.ts';
 import type { CliContext } from './context.ts';
@@ -41,7 +42,11 @@ async function runAgent(context: CliContext, options: Options): Promise<void> {
     if (!config.ok) return failed(context, config.fault);
     context.configureLog(config.value.log);
     const ended = await runConfigured(context, config.value, options.once === true);
-    if (!ended.ok) return failed(context, ended.fault);
+    if (!ended.ok) {
+      const { clock, files } = context.platform;
+      noteStartFailure(files, config.value.runDir, clock.wallMs(), ended.fault);
+      return failed(context, ended.fault);
+    }
     if (ended.value !== 'reload') return;
     const next = readConfig(context.platform.files, file);
     // A configuration that cannot be read changes nothing: the one in force goes on.
@@ -127,6 +132,7 @@ async function serve(
     context.onSignal('reload', () => end('reload')),
   ];
   const disconnect = assembled.connect();
+  forgetStartFailure(platform.files, config.runDir);
   platform.log.write('info', 'agent.started', {
     version: version.version,
     device: assembled.base.device.id,

@@ -109,6 +109,13 @@ export interface ExplainView {
   readonly look: LookView | null;
   readonly checks: readonly CheckView[];
   readonly facts: readonly { readonly name: string; readonly value: string }[];
+  /** what is wrong besides; absent: an agent of an earlier version */
+  readonly also?: readonly AlsoView[];
+}
+
+export interface AlsoView {
+  readonly verdict: string;
+  readonly cure: string;
 }
 
 export interface CheckView {

@@ -3,7 +3,8 @@ export const linkFaults = {
   'link.unreachable': {
     retry: 'later',
     says: (d: { peer: string; reason: string }) => `${d.peer} cannot be reached: ${d.reason}`,
-    remedy: 'Check the network and the address; the agent tries again by itself.',
+    remedy:
+      'Check the network, the address and the name server (DNS); the agent tries again by itself.',
   },
   'link.timeout': {
     retry: 'later',
@@ -25,7 +26,7 @@ export const linkFaults = {
     says: (d: { peer: string; reason: string }) =>
       `${d.peer}: its certificate is not trusted: ${d.reason}`,
     remedy:
-      'Give the server a certificate that names the host, of a CA in tls.ca or in the root held; a device that missed a change of CA takes the root from a bundle (`publish --to oci:DIR`).',
+      'Give the server a certificate that is in force and names the host, of a CA in tls.ca or in the root held; a device that missed a change of CA takes the root from a bundle (`publish --to oci:DIR`).',
   },
   'link.no-anchors': {
     retry: 'later',
@@ -38,7 +39,8 @@ export const linkFaults = {
     retry: 'later',
     says: (d: { peer: string; proxy: string; reason: string }) =>
       `the proxy ${d.proxy} does not lead to ${d.peer}: ${d.reason}`,
-    remedy: 'Check proxy in the configuration, and that the proxy may reach the host.',
+    remedy:
+      'Check proxy in the configuration, its credentials (http://USER:PASSWORD@HOST:PORT), and that the proxy may reach the host.',
   },
   'link.slow': {
     retry: 'later',

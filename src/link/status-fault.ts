@@ -23,6 +23,10 @@ export async function statusFault(
   if (status === 401) {
     return fault('link.unauthorized', { peer, reason: message || 'it answered 401' }, { where });
   }
+  if (status === 407) {
+    const reason = 'it answered 407: it wants credentials';
+    return fault('link.proxy', { peer, proxy: 'in the configuration', reason }, { where });
+  }
   if (status === 403) return fault('link.forbidden', { peer, message }, { where });
   // The server's own clock dates its Retry-After; this device's may be dead.
   const nowMs = readHttpDate(headers.date) ?? clock.wallMs();

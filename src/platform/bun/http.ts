@@ -9,7 +9,7 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { type Fault, fault, ok, type Result, refuse, refused } from '#errors/fault.ts';
 import type { Http, HttpRequest, HttpResponse, TlsOptions } from '#platform/http.ts';
 import { errnoOf } from '#platform/node/errno.ts';
-import { netFault } from '#platform/node/net-faults.ts';
+import { netFault, PROXY_LOGIN } from '#platform/node/net-faults.ts';
 import { anchorsFor } from '#platform/node/system-anchors.ts';
 
 /** bytes: above it a body is streamed, so that progress on a slow link counts as a sign of life */
@@ -44,8 +44,14 @@ function throughProxy({ proxy }: HttpRequest, error: unknown, peer: string): Fau
   if (proxy === undefined || !(refusedBy || found.code === 'link.unreachable')) return found;
   // Without the credentials that may stand in it.
   const shown = URL.canParse(proxy) ? new URL(proxy).host : 'of the configuration';
-  const reason = refusedBy ? 'it refuses CONNECT' : 'it cannot be reached';
+  const reason = refusedBy ? refusalOf(error) : 'it cannot be reached';
   return fault('link.proxy', { peer, proxy: shown, reason });
+}
+
+function refusalOf(error: unknown): string {
+  const status = (error as { readonly status?: unknown } | null)?.status;
+  if (status === 407) return PROXY_LOGIN;
+  return typeof status === 'number' ? `it answered ${status}` : 'it refuses CONNECT';
 }
 
 function readUrl(text: string): Result<URL> {

@@ -18,6 +18,9 @@ const UNREACHABLE: Readonly<Record<string, string>> = {
   EACCES: 'permission denied',
 };
 
+/** Of a proxy, as the reason of `link.proxy`. */
+export const PROXY_LOGIN = 'it answered 407: it wants credentials';
+
 /** OpenSSL's and node's names for a certificate that does not convince. */
 const UNTRUSTED =
   /CERT|SELF_SIGNED|ISSUER|VERIFY_LEAF|ALTNAME|HOSTNAME_MISMATCH|PATH_LENGTH|INVALID_CA|INVALID_PURPOSE/;
@@ -40,6 +43,7 @@ export function netFault(error: unknown, peer: string, connected: boolean): Faul
 
 /** One line of the error's own text: TLS errors name the certificate's fault, never a secret. */
 function reasonOf(error: unknown, code: string): string {
+  if (code.includes('ALTNAME')) return `it is not for this host (${code})`;
   const text = error instanceof Error ? (error.message.split('\n', 1)[0] ?? '') : '';
   const line = text.replace(/[^\x20-\x7e]/g, '?').slice(0, 160);
   return line === '' || line.includes(code) ? line || code : `${line} (${code})`;

@@ -9,6 +9,7 @@ import type { Duplex } from 'node:stream';
 import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { Socket } from '#platform/tls.ts';
 import type { Tunnel, Tunnels } from '#platform/tunnel.ts';
+import { PROXY_LOGIN } from './net-faults.ts';
 
 const CONNECTIONS_MAX = 16;
 /** bytes of a proxy's whole answer to CONNECT */
@@ -110,6 +111,7 @@ function judgeAnswer(answer: Buffer): 'incomplete' | 'open' | { reason: string }
   }
   const status = /^HTTP\/1\.[01] (\d{3})(?: |\r)/.exec(answer.toString('latin1'))?.[1];
   if (status === undefined) return { reason: 'it does not speak HTTP' };
+  if (status === '407') return { reason: PROXY_LOGIN };
   if (!status.startsWith('2')) return { reason: `it answered ${status}` };
   // The peer speaks second in TLS, HTTP and MQTT: what is here already is the proxy's own (N09).
   if (answer.length > end + 4) return { reason: 'it sent bytes of its own' };
