@@ -23,6 +23,7 @@ import { type Drift, drift } from './drift.ts';
 import { type Finder, finder } from './find.ts';
 import { type Follower, follower } from './follow.ts';
 import type { Candidate } from './found.ts';
+import { checkOvertaken } from './overtaken.ts';
 import { type Progress, progressOf } from './progress.ts';
 import { quiet } from './quiet.ts';
 import { type Runner, runner } from './runner.ts';
@@ -290,6 +291,8 @@ async function makeChange(
 ): Promise<Result<Change>> {
   const { clock, log } = platform;
   const row = follower.row();
+  const late = checkOvertaken(changes.store, candidate, row);
+  if (!late.ok) return late;
   const begunAt = clock.monotonicMs();
   const planned = await planCandidate(changes, candidate, row, signal);
   if (!planned.ok) return planned;

@@ -63,6 +63,9 @@ async function follow(parts: CycleParts, found: Found): Promise<CycleEnd> {
     make: (signal) => parts.makeChange(candidate, signal), // plan
   }); // apply
   if (end.kind === 'superseded') return { kind: 'superseded', offered: textOf(candidate) };
+  // Overtaken while it waited: no refusal, whatever it would be judged now.
+  const overtaken = end.kind === 'not-made' && end.fault.code === 'apply.superseded';
+  if (overtaken) return { kind: 'superseded', offered: textOf(candidate) };
   if (end.kind === 'not-made') return notMade(parts, candidate, end.fault);
   return report(parts, candidate, end.outcome);
 }

@@ -63,6 +63,9 @@ export function runner(context: ApplyContext, onJobEnd: (job: Job, end: JobEnd) 
       await running.done;
       return { kind: 'superseded' };
     }
+    // The newest of those that wait: a lower one would be judged too late anyway (overtaken.ts).
+    const first = waiting?.job.point;
+    if (job.point && first && comparePoints(job.point, first) <= 0) return { kind: 'superseded' };
     running.abort.abort();
     if (waiting) waiting.resolve({ kind: 'superseded' });
     return new Promise((resolve, reject) => {
