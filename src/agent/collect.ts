@@ -3,11 +3,12 @@
  * that rollback may go to, every generation that a live process uses (the runtime knows), what
  * channels left here that are no longer followed, and the statements that the audit journal names.
  */
+import { folderOf } from '#apply/folder-name.ts';
 import { orphansOf } from '#apply/orphans.ts';
 import { generationsOf } from '#apply/recover.ts';
 import { type ApplyContext, runtimeOf } from '#apply/transaction.ts';
 import { ok, type Result } from '#errors/fault.ts';
-import type { ChannelRow } from '#state/channel-row.ts';
+import type { ChannelRow, StateRow } from '#state/channel-row.ts';
 import type { Digest } from '#state/digest.ts';
 import type { Generation } from '#state/generation.ts';
 import { auditedStatements } from './evidence.ts';
@@ -31,8 +32,10 @@ export async function collect(context: ApplyContext, row: ChannelRow): Promise<R
   }
   const orphans = orphansOf(context, row);
   generations.push(...orphans.flatMap((orphan) => orphan.generations));
-  const ids = new Set(states.value.flatMap((state) => state.generations.map(({ id }) => id)));
-  for (const id of ids) {
+  const ids = idsOf(states.value);
+  const gone = goneOf(context, row, ids);
+  if (!gone.ok) return gone;
+  for (const id of [...ids, ...gone.value]) {
     const swept = await sweepDeployment(context, id, generations);
     if (!swept.ok) return swept;
   }
@@ -40,6 +43,38 @@ export async function collect(context: ApplyContext, row: ChannelRow): Promise<R
   if (!audited.ok) return audited;
   const others = orphans.flatMap((orphan) => [...keptStates(orphan.row)]);
   return sweepContent(context, new Set([...kept, ...others, ...audited.value]), generations);
+}
+
+function idsOf(states: readonly StateRow[]): ReadonlySet<string> {
+  return new Set(states.flatMap(({ generations }) => generations.map(({ id }) => id)));
+}
+
+/**
+ * Deployments that left something on the disk and that no state names any more, whatever channel it
+ * is of: the row of a state goes in the commit that replaces it, before anything is swept.
+ */
+function goneOf(
+  { store, runtimes }: ApplyContext,
+  row: ChannelRow,
+  ids: ReadonlySet<string>,
+): Result<readonly string[]> {
+  const rows = store.channels();
+  if (!rows.ok) return rows;
+  const named = new Set(ids);
+  for (const { fleet, channel } of rows.value) {
+    if (fleet === row.fleet && channel === row.channel) continue;
+    const states = store.states(fleet, channel);
+    if (!states.ok) return states;
+    for (const id of idsOf(states.value)) named.add(id);
+  }
+  const gone = new Set<string>();
+  for (const runtime of runtimes.values()) {
+    const left = runtime.left?.() ?? ok([]);
+    if (!left.ok) return left;
+    // A folder that is named by a hash says no id; no id of a statement needs one (check 12).
+    for (const name of left.value) if (folderOf(name) === name && !named.has(name)) gone.add(name);
+  }
+  return ok([...gone].sort());
 }
 
 async function sweepDeployment(

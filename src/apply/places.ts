@@ -24,6 +24,8 @@ export interface Places {
   drop(id: string, kind: PlaceKind, path: string): Result<void>;
   /** in no order */
   list(id: string): Result<readonly Place[]>;
+  /** deployments that have any, by the name of their folder (folder-name.ts) */
+  owners(): Result<readonly string[]>;
 }
 
 const FOLDER = 'places';
@@ -57,6 +59,7 @@ export function durablePlaces(files: Files, stateDir: string): Places {
       return inFolder((folder) => forget(folder, name));
     },
     list: (id) => inFolder((folder) => read(folder, id)),
+    owners: () => inFolder(ownersIn),
   };
 }
 
@@ -77,6 +80,13 @@ function forget(folder: Directory, name: string): Result<void> {
   const removed = folder.unlink(name);
   if (removed.ok) return folder.sync();
   return removed.fault.code === 'platform.missing' ? ok(undefined) : removed;
+}
+
+function ownersIn(folder: Directory): Result<readonly string[]> {
+  const names = folder.list();
+  if (!names.ok) return names;
+  const owners = names.value.flatMap((name) => FORM.exec(name)?.[1] ?? []);
+  return ok([...new Set(owners)]);
 }
 
 function read(folder: Directory, id: string): Result<readonly Place[]> {

@@ -72,6 +72,7 @@ export function filesRuntime(options: FilesOptions): Runtime {
     inspect: (current, depth) => inspect(env, current, depth),
     keepFound: (current) => keepFound(env, current),
     condition: () => ({ running: 'not-applicable', upMs: 0, restarts: 0, message: '' }),
+    left: () => env.rules.places.owners(),
     sweep(id, keep) {
       const swept = sweepFiles(env, id, keep);
       return Promise.resolve(!swept.ok || keep.size > 0 ? swept : purge(env.rules, id));

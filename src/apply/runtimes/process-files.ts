@@ -52,6 +52,8 @@ export interface ProgramFiles {
   /** Programs of other users have to reach their files below the agent's private directory. */
   letOthersPass(): Result<void>;
   sweep(id: string, keep: ReadonlySet<Digest>, used: ReadonlySet<string>): Result<void>;
+  /** names of the folders of deployments */
+  owners(): Result<readonly string[]>;
 }
 
 export function programFiles(files: Files, tools: ShelfTools, stateDir: string): ProgramFiles {
@@ -108,6 +110,13 @@ export function programFiles(files: Files, tools: ShelfTools, stateDir: string):
       const removed = all.value.removeTree(folderOf(id));
       all.value.close();
       return removed;
+    },
+    owners() {
+      const all = files.open(shelves, { follow: true });
+      if (!all.ok) return all.fault.code === 'platform.missing' ? ok([]) : all;
+      const names = all.value.list();
+      all.value.close();
+      return names;
     },
   };
 }

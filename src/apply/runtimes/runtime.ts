@@ -33,6 +33,11 @@ export interface Runtime {
    * With `keep` empty (removed for good), also what deactivate left.
    */
   sweep(id: string, keep: ReadonlySet<Digest>): Promise<Result<void>>;
+  /**
+   * Deployments that have anything here that `sweep` would remove, by the name of their folder: also
+   * those of states that no row names any more.
+   */
+  left?(): Result<readonly string[]>;
 }
 
 export interface Deviation {
