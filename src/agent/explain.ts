@@ -3,14 +3,15 @@
  * the store; no network. The first reason that holds is the verdict; below it each check of the
  * last look with the values it compared.
  */
-import { phaseOf } from '#apply/journal.ts';
 import type { AlsoView, CheckView, ExplainView } from '#control/api.ts';
 import { type Code, FAULTS, type Fault } from '#errors/fault.ts';
 import { pointText } from '#state/point.ts';
+import { durationText } from '#state/quantity.ts';
 import type { Root } from '#state/root.ts';
 import { instantText, type TimeView } from '#trust/time.ts';
 import type { Follower } from './follow.ts';
 import type { Look } from './found.ts';
+import type { TimekeepingView } from './timekeeping.ts';
 import { lookView } from './views.ts';
 
 export interface ExplainInput {
@@ -21,6 +22,7 @@ export interface ExplainInput {
   readonly nextLookInMs: number | null;
   readonly mqtt: string;
   readonly safeMode: boolean;
+  readonly timekeeping: TimekeepingView;
   readonly also: readonly AlsoView[];
 }
 
@@ -47,9 +49,8 @@ interface Reason {
   readonly cure: string | null;
 }
 
-function reasonOf({ follower, look, safeMode }: ExplainInput): Reason {
+function reasonOf({ follower, look, safeMode, timekeeping }: ExplainInput): Reason {
   const row = follower.row();
-  const phase = phaseOf(row);
   const applied = row.applied ? pointText(row.applied) : 'nothing';
   if (follower.paused())
     return { verdict: `paused by the operator; ${applied} runs`, cure: 'Run `holdfast resume`.' };
@@ -58,17 +59,8 @@ function reasonOf({ follower, look, safeMode }: ExplainInput): Reason {
       verdict: `held at ${applied} after a rollback`,
       cure: 'Run `holdfast resume` to follow the channel again.',
     };
-  if (phase === 'stuck')
-    return withFault(
-      `stuck: undoing ${row.intent ? pointText(row.intent.to) : ''} fails`,
-      row.intent?.failure?.code,
-    );
-  if (phase !== 'idle' && row.intent) {
-    return {
-      verdict: `${phase} ${pointText(row.intent.to)} (try ${row.intent.tries} of ${row.intent.attemptsMax})`,
-      cure: null,
-    };
-  }
+  const open = openReason(follower);
+  if (open) return open;
   if (safeMode)
     return {
       verdict: `safe mode after repeated crashes; ${applied} runs`,
@@ -79,6 +71,8 @@ function reasonOf({ follower, look, safeMode }: ExplainInput): Reason {
   const refused = follower.refusal();
   if (refused && look?.result !== 'current')
     return withFault(`refused ${refused.code}: ${refused.message}`, refused.code);
+  const { alarm } = timekeeping;
+  if (alarm) return told(`${applied} runs, and the time authority knows more`, alarm.fault);
   if (look?.result === 'unreachable' && look.fault)
     return told(`${applied} runs; the source cannot be reached`, look.fault);
   if (!look) return { verdict: `${applied} runs; no source was asked yet`, cure: null };
@@ -88,6 +82,25 @@ function reasonOf({ follower, look, safeMode }: ExplainInput): Reason {
       cure: 'Publish to it, or correct channels[].name in agent.yaml.',
     };
   return { verdict: `${applied} is applied and is the newest there is`, cure: null };
+}
+
+/** An accepted state on its way, or kept from it; null: nothing is open. */
+function openReason(follower: Follower): Reason | null {
+  const { intent, degraded } = follower.row();
+  if (!intent) return null;
+  const to = pointText(intent.to);
+  const waiting = follower.waitingFor();
+  if (intent.phase === 'stuck') {
+    const code = degraded ?? intent.failure?.code;
+    if (waiting && waiting.code === code) return told(`stuck: undoing ${to} fails`, waiting);
+    return withFault(`stuck: undoing ${to} fails${code ? `: ${code}` : ''}`, code);
+  }
+  const at = `${intent.phase} ${to} (try ${Math.max(1, intent.tries)} of ${intent.attemptsMax})`;
+  // Set again by each try that fails, cleared by each that begins (follow.ts).
+  if (waiting) return told(at, waiting);
+  if (intent.phase !== 'waiting' || !intent.failure) return { verdict: at, cure: null };
+  const { code, message } = intent.failure;
+  return withFault(`${at}: ${code}: ${message}`, code);
 }
 
 function told(what: string, fault: Fault): Reason {
@@ -123,7 +136,16 @@ function facts(input: ExplainInput): ExplainView['facts'] {
       value: `${instantText(time.estimateMs)} (${time.grade}${time.wallPlausible ? '' : ', wall clock implausible'})`,
     },
     { name: 'time floor', value: instantText(time.floorMs) },
+    { name: 'time attested', value: attestedText(input.timekeeping) },
     { name: 'next scheduled look', value: next },
     { name: 'mqtt', value: mqtt },
   ];
+}
+
+function attestedText({ hasRole, attested, refused }: TimekeepingView): string {
+  const last = refused ? `; the last answer was refused: ${refused.code}` : '';
+  if (!hasRole) return 'never: the root names no role time';
+  if (!attested) return `not since the agent started${last}`;
+  const agoMs = Math.floor(attested.ageMs / 1_000) * 1_000;
+  return `${durationText(agoMs)} ago, as ${instantText(attested.atMs)}${last}`;
 }

@@ -57,6 +57,11 @@ export function controlHandlers(input: HandlersInput): ControlHandlers {
     },
     apply: (bundle, tell) => apply(input, bundle, tell),
     rollback: () => rollback(input),
+    time: (statement) => assembled.timekeeping.take(Buffer.from(statement), 'command'),
+    timeAsk() {
+      const { nonce, deviceId } = assembled.timekeeping.question();
+      return ok({ device: deviceId, nonce: Buffer.from(nonce).toString('hex') });
+    },
     pause: (reason) => changed(input, follower.pause(reason)),
     resume() {
       const done = follower.resume();
@@ -107,6 +112,7 @@ function status({
       key: Buffer.from(base.identity.signer.publicKey).toString('base64'),
       boot: `${base.boot}`,
       timeGrade: snapshot.value.timeGrade,
+      attestedAgoMs: assembled.timekeeping.view().attested?.ageMs ?? null,
       rootVersion: `${snapshot.value.rootVersion}`,
     },
     agent: {
@@ -139,6 +145,7 @@ function explainNow({ assembled }: HandlersInput) {
     nextLookInMs: schedule.nextInMs(),
     mqtt: mqtt ? `${mqtt.kind}, MQTT ${mqtt.protocol}${fault}` : 'not configured',
     safeMode: follower.safeMode(),
+    timekeeping: assembled.timekeeping.view(),
     also: alsoOf(assembled),
   });
 }

@@ -1,9 +1,10 @@
 /** `holdfast apply [BUNDLE]` and `holdfast rollback`: act now, watch, and end with the outcome. */
 
 import type { Command } from 'commander';
-import type { ProgressLine } from '#control/api.ts';
-import { askLines } from '#control/client.ts';
+import type { ProgressLine, TimeTakenView } from '#control/api.ts';
+import { ask, askLines } from '#control/client.ts';
 import type { Code } from '#errors/fault.ts';
+import { LIMITS } from '#state/limits.ts';
 import type { CliContext } from './context.ts';
 import { EXIT, exitCodeOf } from './exit.ts';
 import { type LocalOptions, local } from './local.ts';
@@ -11,19 +12,21 @@ import { resolvePath } from './paths.ts';
 import { progressBar } from './progress.ts';
 import { complain, painter, structured } from './render.ts';
 
+interface ApplyOptions extends LocalOptions {
+  readonly time?: string;
+}
+
 type End = Extract<ProgressLine, { kind: 'end' }>;
 
 export function registerApply(program: Command, context: CliContext): void {
   local(program, 'apply', 'look now; with BUNDLE: apply this image layout (directory or tar)')
     .argument('[bundle]', 'an OCI image layout, directory or tar')
-    .action((bundle: string | undefined, options: LocalOptions) =>
-      act(
-        context,
-        options,
-        'apply',
-        bundle === undefined ? {} : { bundle: resolvePath(context, bundle) },
-      ),
-    );
+    .option('--time <file>', 'take this signed time statement first (`holdfast time sign`)')
+    .action(async (bundle: string | undefined, options: ApplyOptions) => {
+      if (options.time !== undefined && !(await takeTime(context, options, options.time))) return;
+      const body = bundle === undefined ? {} : { bundle: resolvePath(context, bundle) };
+      await act(context, options, 'apply', body);
+    });
   actCommand(program, context, {
     name: 'rollback',
     route: 'rollback',
@@ -40,6 +43,29 @@ export function actCommand(
   local(parent, command.name, command.description).action((options: LocalOptions) =>
     act(context, options, command.route, {}),
   );
+}
+
+/** False: it does not count, and the command has ended. */
+async function takeTime(
+  context: CliContext,
+  { runDir, output }: ApplyOptions,
+  file: string,
+): Promise<boolean> {
+  const { platform, terminal } = context;
+  const bytes = platform.files.readFile(resolvePath(context, file), LIMITS.timeBytes);
+  const statement = bytes.ok ? new TextDecoder().decode(bytes.value) : '';
+  const taken = bytes.ok
+    ? await ask<TimeTakenView>(platform.http, runDir, 'time', { body: { statement } })
+    : bytes;
+  if (!taken.ok) {
+    complain(terminal, taken.fault);
+    context.exit(exitCodeOf(taken.fault.code));
+    return false;
+  }
+  const { attested, at } = taken.value;
+  const what = attested ? 'the time is attested' : at === 0 ? 'known before' : 'a lower bound';
+  if (output === 'text') terminal.out(`time: ${what}\n`);
+  return true;
 }
 
 async function act(

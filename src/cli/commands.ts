@@ -7,6 +7,7 @@ import type { CliContext } from './context.ts';
 import { registerDescribe } from './describe.ts';
 import { registerDiff } from './diff.ts';
 import { registerDoctor } from './doctor.ts';
+import { registerEnroll } from './enroll.ts';
 import { registerEvents } from './events.ts';
 import { EXIT } from './exit.ts';
 import { registerExplain } from './explain.ts';
@@ -30,12 +31,14 @@ import { registerSeal } from './seal.ts';
 import { registerSelfTest } from './self-test.ts';
 import { registerSign } from './sign.ts';
 import { registerStatus } from './status.ts';
+import { registerTime } from './time.ts';
 import { registerVerify } from './verify.ts';
 import { versionLine } from './version.ts';
 import { registerWait } from './wait.ts';
 
 const REGISTRATIONS: readonly ((program: Command, context: CliContext) => void)[] = [
   registerAgent,
+  registerEnroll,
   registerStatus,
   registerPlan,
   registerExplain,
@@ -62,6 +65,7 @@ const REGISTRATIONS: readonly ((program: Command, context: CliContext) => void)[
   registerPublish,
   registerPromote,
   registerNudge,
+  registerTime,
   registerVerify,
   registerInspect,
   registerHub,

@@ -16,6 +16,7 @@ interface InitFlags {
   readonly signer: readonly string[];
   readonly rootKeys: string;
   readonly rootThreshold?: string;
+  readonly timeKey: boolean;
   readonly demo: boolean;
   readonly examples: boolean;
   readonly registry?: string;
@@ -31,6 +32,8 @@ interface InitView {
   readonly root: string;
   readonly channels: readonly string[];
   readonly takeOffline: readonly string[];
+  /** stays where `time serve` or the hub runs; null: none was made */
+  readonly timeKey: string | null;
   readonly demo: boolean;
 }
 
@@ -50,6 +53,7 @@ export function registerInit(program: Command, context: CliContext): void {
     .option('--registry <url>', 'https://host/repository')
     .option('--mqtt <url>', 'mqtts://host[:port]')
     .option('--insecure', 'plain http and mqtt beyond this host, for a bench', false)
+    .option('--time-key', 'a key that says what time it is, for devices without a clock', false)
     .option('--demo', 'keys stay together; agents need trust.allowDemo', false)
     .option('--no-examples', 'channels stay empty')
     .option('--no-passphrase', 'private keys are not encrypted')
@@ -81,6 +85,7 @@ async function init(context: CliContext, dir: string, flags: InitFlags): Promise
     signers: signers.value,
     rootKeys,
     rootThreshold,
+    timeKey: flags.timeKey,
     demo: flags.demo,
     examples: flags.examples,
     registry: flags.registry ?? null,
@@ -97,6 +102,7 @@ async function init(context: CliContext, dir: string, flags: InitFlags): Promise
     root: `${directory}/root/1.root.json`,
     channels: root.channels.map(({ name }) => name),
     takeOffline: flags.demo ? [] : keys.map(({ name }) => `${directory}/keys/root/${name}.pem`),
+    timeKey: flags.timeKey ? `${directory}/keys/signing/time.pem` : null,
     demo: root.demo,
   });
 }
@@ -143,6 +149,14 @@ function initText(context: CliContext, view: InitView): string {
       ['channels', view.channels.join(', ')],
       ['root', `${view.root}  (give this file to every device: trust.root)`],
     ]) +
-    `\n${keys}\nNext: edit channels/, then  holdfast publish ${view.channels[0] ?? ''} --fleet ${view.folder}\n`
+    `\n${keys}${timeText(view)}\nNext: edit channels/, then  holdfast publish ${view.channels[0] ?? ''} --fleet ${view.folder}\n`
+  );
+}
+
+function timeText({ timeKey, folder }: InitView): string {
+  if (timeKey === null) return '';
+  return (
+    'The time key is an online key: it says what time it is, and signs no state. It stays where\n' +
+    `  holdfast time serve --fleet ${folder}   (or  holdfast hub --time-key)  runs:\n  ${timeKey}\n`
   );
 }

@@ -49,11 +49,13 @@ export function statusText(view: StatusView, style: Style): string {
   const { paint, now } = style;
   const { device, agent, mqtt, lastLook } = view;
   const ready = agent.ready ? '' : `, ${paint.warn('not ready')}`;
+  const sinceMs = device.attestedAgoMs ?? null;
+  const attested = sinceMs === null ? '' : ` ${Math.round(sinceMs / 60_000)} min ago`;
   const head = pairs([
     ['device', `${paint.strong(device.id)}  ${paint.dim(labelsText(device.labels))}`],
     [
       'agent',
-      `${agent.version}, up ${Math.round(agent.upMs / 1000)} s, start ${device.boot}, time ${device.timeGrade}${ready}`,
+      `${agent.version}, up ${Math.round(agent.upMs / 1000)} s, start ${device.boot}, time ${device.timeGrade}${attested}${ready}`,
     ],
     [
       'last look',

@@ -15,6 +15,8 @@ export const ROUTES = {
   audit: { method: 'GET', path: '/v1/audit', reading: false },
   auditFile: { method: 'GET', path: '/v1/audit/file', reading: false },
   apply: { method: 'POST', path: '/v1/apply', reading: false },
+  time: { method: 'POST', path: '/v1/time', reading: false },
+  timeAsk: { method: 'POST', path: '/v1/time/ask', reading: false },
   rollback: { method: 'POST', path: '/v1/rollback', reading: false },
   pause: { method: 'POST', path: '/v1/pause', reading: false },
   resume: { method: 'POST', path: '/v1/resume', reading: false },
@@ -73,6 +75,8 @@ export interface StatusView {
     readonly key: string;
     readonly boot: string;
     readonly timeGrade: string;
+    /** ms since a time statement answered this device; null: none has */
+    readonly attestedAgoMs: number | null;
     /** of the root held: it follows the chain */
     readonly rootVersion: string;
   };
@@ -155,6 +159,21 @@ export interface EventView {
   readonly message: string;
 }
 
+/** What a person carries to a time authority. */
+export interface QuestionView {
+  readonly device: string;
+  /** hex */
+  readonly nonce: string;
+}
+
+/** A time statement that counts. */
+export interface TimeTakenView {
+  /** it answered this device's question; else it is a lower bound */
+  readonly attested: boolean;
+  /** Unix ms; 0: it was known */
+  readonly at: number;
+}
+
 /** One entry of the audit journal. */
 export interface AuditEntryView {
   readonly number: string;
@@ -221,6 +240,9 @@ export interface ControlHandlers {
   logs(query: LogsQuery, signal: AbortSignal): Result<AsyncIterable<Uint8Array>>;
   apply(bundle: string | null, tell: (line: ProgressLine) => void): Promise<ProgressLine>;
   rollback(tell: (line: ProgressLine) => void): Promise<ProgressLine>;
+  /** @param statement  DSSE JSON */
+  time(statement: string): Result<TimeTakenView>;
+  timeAsk(): Result<QuestionView>;
   pause(reason: string): Result<void>;
   resume(): Result<void>;
   /** Stops programs in reverse order, then the agent. */

@@ -94,6 +94,10 @@ async function call(
       const bundle = typeof body.bundle === 'string' ? body.bundle : null;
       return progress((tell) => handlers.apply(bundle, tell));
     }
+    case 'time':
+      return json(handlers.time(typeof body.statement === 'string' ? body.statement : ''));
+    case 'timeAsk':
+      return json(handlers.timeAsk());
     case 'rollback':
       return progress((tell) => handlers.rollback(tell));
     case 'pause':

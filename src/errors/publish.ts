@@ -119,6 +119,28 @@ export const publishFaults = {
     says: (_: Record<never, never>) => 'fleet.yaml names no MQTT broker',
     remedy: 'Add mqtt: { url: mqtts://host } to fleet.yaml; without nudges devices poll.',
   },
+  'publish.time-clock': {
+    retry: 'operator',
+    says: (d: { now: string; floor: string }) =>
+      `this machine's clock says ${d.now}, and it is at least ${d.floor}`,
+    remedy: 'Set the clock of the time authority; it signs nothing until then.',
+  },
+  'publish.time-role': {
+    retry: 'operator',
+    says: (d: { version: bigint }) => `root ${d.version} names no role time: nobody may say it`,
+    remedy: 'Add a key with `holdfast root add-key time --role time` (docs/roots.md), and publish.',
+  },
+  'publish.time-key': {
+    retry: 'operator',
+    says: (d: { key: string; version: bigint }) =>
+      `the key ${d.key} is not in the role time of root ${d.version}`,
+    remedy: 'Name key files of that role, or add the key to it: `holdfast root add-key`.',
+  },
+  'publish.time-channel': {
+    retry: 'operator',
+    says: (_: Record<never, never>) => 'a channel is called time: its tag is that of the time',
+    remedy: 'Give the channel another name (`holdfast promote` brings its state there).',
+  },
   'publish.not-promotable': {
     retry: 'operator',
     says: (d: { from: string; to: string; reason: string }) =>

@@ -8,6 +8,7 @@ import type { Signer } from '#platform/signer.ts';
 import { PAYLOAD } from '#state/media-types.ts';
 import { isId } from '#state/names.ts';
 import type { Role, Root } from '#state/root.ts';
+import { TIME_ROLE } from '#state/time-statement.ts';
 import { openRoot } from '#trust/root-chain.ts';
 import { viewTime } from '#trust/time.ts';
 import { writeEnvelope } from '#wire/envelope.ts';
@@ -33,6 +34,8 @@ export interface InitOptions {
   readonly signers: ReadonlyMap<string, Uint8Array>;
   readonly rootKeys: number;
   readonly rootThreshold: number;
+  /** a key of the role time, online: devices without a clock ask it */
+  readonly timeKey: boolean;
   /** all keys stay together; agents refuse the root unless trust.allowDemo */
   readonly demo: boolean;
   readonly examples: boolean;
@@ -47,6 +50,7 @@ export interface NewFleet {
   readonly root: Root;
   readonly rootKeys: readonly PublicKey[];
   readonly signingKeys: readonly PublicKey[];
+  readonly timeKeys: readonly PublicKey[];
 }
 
 const FOLDER_MODE = 0o755;
@@ -59,6 +63,9 @@ export async function initFleet(
   platform: Platform,
   options: InitOptions,
 ): Promise<Result<NewFleet>> {
+  if (options.timeKey && options.channels.includes(TIME_ROLE)) {
+    return refuse('publish.time-channel', {});
+  }
   const empty = makeEmpty(platform, options.directory);
   if (!empty.ok) return empty;
   const { name, channels, registry, mqtt, insecure } = options;
@@ -72,7 +79,15 @@ export async function initFleet(
   if (!rootKeys.ok) return rootKeys;
   const signingKeys = await channelKeys(platform, options);
   if (!signingKeys.ok) return signingKeys;
-  const keys = { rootKeys: rootKeys.value.keys, signingKeys: signingKeys.value };
+  const timeKeys = options.timeKey
+    ? await createKeys(platform, options, 'signing', [TIME_ROLE])
+    : ok({ keys: [], signers: [] });
+  if (!timeKeys.ok) return timeKeys;
+  const keys = {
+    rootKeys: rootKeys.value.keys,
+    signingKeys: signingKeys.value,
+    timeKeys: timeKeys.value.keys,
+  };
   const root = makeRoot(platform, options, keys);
   const signed = await signEnvelope(PAYLOAD.root, writeRoot(root), rootKeys.value.signers);
   if (!signed.ok) return signed;
@@ -145,10 +160,7 @@ async function createKeys(
 function makeRoot(
   platform: Platform,
   options: InitOptions,
-  {
-    rootKeys,
-    signingKeys,
-  }: { readonly rootKeys: readonly PublicKey[]; readonly signingKeys: readonly PublicKey[] },
+  { rootKeys, signingKeys, timeKeys }: Omit<NewFleet, 'root'>,
 ): Root {
   const wallMs = platform.clock.wallMs();
   const roles = options.channels.map((name, index): Role => {
@@ -160,7 +172,7 @@ function makeRoot(
     version: 1n,
     issuedAt: viewTime({ floorMs: options.buildTimeMs, wallMs }).estimateMs,
     notAfter: 0,
-    keys: [...rootKeys, ...signingKeys].map(rootKeyOf),
+    keys: [...rootKeys, ...signingKeys, ...timeKeys].map(rootKeyOf),
     roles: [
       {
         name: 'root',
@@ -168,6 +180,7 @@ function makeRoot(
         keyids: rootKeys.map(({ keyid }) => keyid),
       },
       ...roles,
+      ...timeKeys.map(({ keyid }) => ({ name: TIME_ROLE, threshold: 1, keyids: [keyid] })),
     ],
     channels: options.channels.map((name) => ({ name, role: roleOf(name), epoch: 1n })),
     timeReset: null,

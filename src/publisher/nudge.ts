@@ -5,21 +5,17 @@
  * are not there; each of them judges what it holds like anything that was fetched.
  */
 import { type Fault, ok, type Result, refuse } from '#errors/fault.ts';
-import { openBroker } from '#link/mqtt-broker.ts';
-import { versions } from '#link/mqtt-version.ts';
-import { checkTopicRoot, defaultTopicRoot, type TopicName, topicOf } from '#link/topics.ts';
-import type { MqttConnection } from '#platform/mqtt.ts';
+import { type TopicName, topicOf } from '#link/topics.ts';
 import type { Platform } from '#platform/platform.ts';
 import type { Envelope } from '#state/envelope.ts';
 import { LIMITS } from '#state/limits.ts';
 import { pointText } from '#state/point.ts';
 import { deviceOfChannel } from '#state/values.ts';
 import { type Nudge, writeNudge } from '#wire/nudge.ts';
+import { connectBroker, topicRootOf } from './broker.ts';
 import type { Fleet } from './fleet.ts';
 import type { SignedState } from './signed.ts';
 
-const KEEPALIVE_S = 30;
-const TRIES = 2;
 const TOO_LARGE = 'publish.push-too-large';
 /** bytes of a payload; the rest of the message is its topic */
 const MESSAGE_MAX = LIMITS.mqttMessageBytes - 1_024;
@@ -43,7 +39,7 @@ export async function nudge(
 ): Promise<Result<Nudged>> {
   const broker = fleet.config.mqtt;
   if (!broker) return refuse('publish.no-broker', {});
-  const root = checkTopicRoot(broker.topicRoot ?? defaultTopicRoot(fleet.root.fleet));
+  const root = topicRootOf(fleet);
   if (!root.ok) return root;
   const topic = topicOf(root.value, topicFor(head.state.channel));
   if (!topic.ok) return topic;
@@ -52,7 +48,8 @@ export async function nudge(
   if (pushed?.ok === false && !tooLarge) return pushed;
   const hint = { ...hintOf(head), roots: how.roots ? rootsThatFit(fleet) : [] };
   const payload = pushed?.ok ? pushed.value : writeNudge(hint);
-  const connection = await connect(platform, fleet);
+  const id = Buffer.from(platform.random.bytes(8)).toString('hex');
+  const connection = await connectBroker(platform, fleet, { clientId: `holdfast-publish-${id}` });
   if (!connection.ok) return connection;
   const carried = pushed?.ok === true;
   const sent = await connection.value.publish(topic.value, payload, carried);
@@ -114,29 +111,4 @@ function rootsThatFit({ chain }: Fleet): readonly Envelope[] {
 function tooLargeToPush({ channel, point }: SignedState['state'], size: number): Result<never> {
   const what = `${channel} ${pointText(point)}`;
   return refuse(TOO_LARGE, { what, size, most: MESSAGE_MAX });
-}
-
-/** `auto` tries MQTT 5, then 3.1.1 where the broker refuses it for its version or just hangs up. */
-async function connect(platform: Platform, fleet: Fleet): Promise<Result<MqttConnection>> {
-  const broker = fleet.config.mqtt;
-  if (!broker) return refuse('publish.no-broker', {});
-  const tried = versions(broker.protocol);
-  const id = Buffer.from(platform.random.bytes(8)).toString('hex');
-  let opened: Result<MqttConnection> = refuse('publish.no-broker', {});
-  for (let attempt = 0; attempt < TRIES; attempt += 1) {
-    opened = await openBroker(platform, broker, fleet.time, {
-      clientId: `holdfast-publish-${id}`,
-      version: tried.current(),
-      keepaliveSeconds: KEEPALIVE_S,
-      sessionExpirySeconds: 0,
-      trust: fleet.root.tls,
-      onMessage: () => undefined,
-      onClosed: () => undefined,
-    });
-    if (opened.ok) return opened;
-    const before = tried.current();
-    tried.failed(opened.fault);
-    if (tried.current() === before) return opened;
-  }
-  return opened;
 }

@@ -42,6 +42,8 @@ const handlers: ControlHandlers = {
     return end;
   },
   rollback: async () => end,
+  time: (statement) => ok({ attested: statement === '{}', at: 5 }),
+  timeAsk: () => ok({ device: 'press-7', nonce: '00' }),
   pause: () => ok(undefined),
   resume: () => ok(undefined),
   stop: async () => ok(undefined),
