@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from 'bun:test';
 import type { DiskOp } from '../support/disk-trace.ts';
-import { missing, storeImages, told } from './store-images.ts';
+import { missing, storeImages, summary } from './store-images.ts';
 
 const IMAGES = Number(process.env.HOLDFAST_STORE_IMAGES ?? 2_000);
 const SEED = Number(process.env.HOLDFAST_STORE_SEED ?? 1);
@@ -16,7 +16,7 @@ describe('L06, L12: a power cut anywhere in the life of a store', () => {
     title(`loses nothing acknowledged, tears nothing, kills no process: ${IMAGES} images`),
     async () => {
       const tally = await storeImages({ images: IMAGES, seed: SEED });
-      for (const line of told(tally)) console.log(line);
+      for (const line of summary(tally)) console.log(line);
       expect(tally.bad).toEqual([]);
       expect(tally.images).toBe(IMAGES);
       expect(Object.values(tally.ways).every((count) => count > IMAGES / 40)).toBe(true);

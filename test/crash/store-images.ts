@@ -69,6 +69,7 @@ export async function storeImages(asked: Asked): Promise<Tally> {
   const folder = mkdtempSync(join(base, 'holdfast-images-'));
   const seen = new Set<string>();
   const ways = Object.fromEntries(WAYS.map((way) => [way, 0])) as Record<Way, number>;
+  let told = 0;
   const tally = { images: 0, operations: 0, commits: 0, processes: 0, ways, bad: [] as string[] };
   try {
     for (let round = 0; tally.images < asked.images; round += 1) {
@@ -82,7 +83,9 @@ export async function storeImages(asked: Asked): Promise<Tally> {
       const work = () => checker(cases, tally);
       await Promise.all(Array.from({ length: CHECKERS }, work));
       if (tally.images === before) throw new Error('a recording gave no new image');
-      asked.say?.(`${tally.images} images, ${tally.bad.length} bad`);
+      for (const bad of tally.bad.slice(told)) asked.say?.(bad);
+      told = tally.bad.length;
+      asked.say?.(`${tally.images} images, ${told} bad`);
     }
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -258,11 +261,10 @@ function faultsOf({ title, allowed, ups }: Case, { recovered, sum, faults }: Ans
   return found.length === 0 ? [] : [`${title}: ${found.join('; ')}`];
 }
 
-export function told(tally: Tally): readonly string[] {
+export function summary(tally: Tally): readonly string[] {
   const { images, operations, commits, processes, ways, bad } = tally;
   const by = WAYS.map((way) => `${way} ${ways[way]}`).join(', ');
   return [
-    ...bad.slice(0, 20),
     `${operations} operations of ${commits} commits; opened in ${processes} processes; ${by}`,
     `store images: ${images} images, ${bad.length} bad`,
   ];
@@ -274,6 +276,6 @@ if (import.meta.main) {
     ...{ images: Number(images), seed: Number(seed) },
     say: (line) => console.log(line),
   });
-  for (const line of told(tally)) console.log(line);
+  for (const line of summary(tally)) console.log(line);
   process.exit(tally.bad.length === 0 ? 0 : 1);
 }

@@ -9,7 +9,7 @@ export interface Disk {
   write(at: number, bytes: Buffer, durable: boolean): void;
   /** All that was written so far is durable when it returns. */
   flush(): void;
-  /** What the platters hold after the power went; the disk is not to be used any more. */
+  /** What the platters may hold if the power went now; the disk goes on as it was. */
   cut(random: () => number): Buffer;
   readonly waiting: number;
 }
@@ -43,15 +43,15 @@ export function makeDisk(image: Buffer): Disk {
       waiting = [];
     },
     cut(random) {
-      scatter(durable, waiting, random);
-      waiting = [];
-      return durable;
+      const image = Buffer.from(durable);
+      scatter(image, waiting, random);
+      return image;
     },
   };
 }
 
 /** Some of the writes, some of their sectors. */
-export function scatter(into: Buffer, writes: readonly Waiting[], random: () => number): void {
+function scatter(into: Buffer, writes: readonly Waiting[], random: () => number): void {
   const kept = random();
   const torn = random() * 0.5;
   for (const { at, bytes } of writes) {
