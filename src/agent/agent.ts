@@ -5,6 +5,7 @@
  */
 
 import { phaseOf } from '#apply/journal.ts';
+import { wantsRoom } from '#apply/of-disk.ts';
 import { generationsOf, recover } from '#apply/recover.ts';
 import {
   type ApplyContext,
@@ -240,7 +241,10 @@ function settle(loop: Loop, end: CycleEnd): void {
   const { intent } = parts.follower.row();
   // What was fetched and staged for a state that is refused is needed by nobody.
   if (end.kind === 'refused' && !intent) collectLater(loop);
-  if (end.kind === 'waiting' && intent) retryLater(loop);
+  if (end.kind !== 'waiting') return;
+  // A disk may be full of what was replaced a moment ago and is not yet removed.
+  if (wantsRoom(end.fault.code)) void collect(loop);
+  if (intent) retryLater(loop);
 }
 
 function watchHealthNow(loop: Loop): void {

@@ -8,6 +8,7 @@ import type { ChannelRow, Intent } from '#state/channel-row.ts';
 import type { Fleet } from '#state/names.ts';
 import { comparePoints } from '#state/point.ts';
 import type { Freshness, Phase, StatusPoint, Via } from '#state/status.ts';
+import { isOfDisk } from './of-disk.ts';
 import { nextPhase, type PhaseEvent } from './phases.ts';
 
 export function emptyRow(fleet: Fleet, channel: string): ChannelRow {
@@ -107,8 +108,15 @@ export function committed(row: ChannelRow, at: number, keep: number): ChannelRow
 }
 
 /** Whether a failed or cut try may come again (check 20), given how often it was tried. */
-export function mayTryAgain(intent: Intent, fault: Pick<Fault, 'retry'>): boolean {
-  return fault.retry === 'later' && intent.tries < intent.attemptsMax;
+export function mayTryAgain(intent: Intent, fault: Pick<Fault, 'code' | 'retry'>): boolean {
+  return isOfDisk(fault.code) || (fault.retry === 'later' && intent.tries < intent.attemptsMax);
+}
+
+/** Undone and to be tried again; a try that the disk ended is given back (of-disk.ts). */
+export function retriable(row: ChannelRow, { code }: Pick<Fault, 'code'>): ChannelRow {
+  const next = entered(row, 'retriable');
+  if (!next.intent || !isOfDisk(code)) return next;
+  return { ...next, intent: { ...next.intent, tries: Math.max(0, next.intent.tries - 1) } };
 }
 
 export function failureOf(fault: Fault, deployment: string): Intent['failure'] {

@@ -28,6 +28,7 @@ import {
   entered,
   failureOf,
   mayTryAgain,
+  retriable,
 } from './journal.ts';
 import type { Runtime } from './runtimes/runtime.ts';
 
@@ -268,7 +269,8 @@ function finishUndo(
   const refusal = { point: change.to, code: why.code, message: why.message, deployment: '' };
   if (rejected) markRejected(context, { fleet, channel, row: refusal });
   // The whole old state is back: what an undo before this one left half done is over.
-  const next = { ...entered(current, again ? 'retriable' : 'undone'), degraded: null };
+  const closed = again ? retriable(current, why) : entered(current, 'undone');
+  const next = { ...closed, degraded: null };
   const done = context.store.transaction((tx) => {
     tx.putChannel(next);
     if (rejected) {
