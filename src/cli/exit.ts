@@ -15,8 +15,10 @@ export const EXIT = {
 /** The exit code that a fault ends a command with. */
 export function exitCodeOf(code: Code): number {
   if (code === 'control.no-agent') return EXIT.noAgent;
+  if (code === 'enroll.pending') return EXIT.differs;
   switch (code.slice(0, code.indexOf('.'))) {
     case 'trust':
+    case 'enroll':
     case 'source':
     case 'format':
       return EXIT.refusedByTrust;

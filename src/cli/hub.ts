@@ -1,11 +1,14 @@
-/** `holdfast hub`: registry and broker in one process, until SIGTERM or SIGINT. */
+/** `holdfast hub`: registry and broker in one process, until SIGTERM or SIGINT; with TLS, enrolment. */
 import { type Command, InvalidArgumentError } from 'commander';
+import type { Fault } from '#errors/fault.ts';
 import type { CliContext } from './context.ts';
 import { exitCodeOf } from './exit.ts';
+import { registerHubEnroll } from './hub-enroll.ts';
+import { type SecureFlags, secureOf, secureOptions } from './hub-secure.ts';
 import { resolvePath } from './paths.ts';
 import { complain } from './render.ts';
 
-interface Options {
+interface Options extends SecureFlags {
   readonly data: string;
   readonly listen: string;
   readonly registryPort: number;
@@ -15,7 +18,7 @@ interface Options {
 
 export function registerHub(program: Command, context: CliContext): void {
   const { env } = context;
-  program
+  const hub = program
     .command('hub')
     .description('an OCI registry and an MQTT broker in one process, for a bench or one plant')
     .option('--data <folder>', 'where it keeps everything', env.HOLDFAST_HUB_DATA ?? 'hub-data')
@@ -32,8 +35,9 @@ export function registerHub(program: Command, context: CliContext): void {
       port,
       fromEnv(env.HOLDFAST_HUB_MQTT_PORT, 1883),
     )
-    .option('--insecure', 'let other machines in: everyone may read and write')
-    .action((options: Options) => runHub(context, options));
+    .option('--insecure', 'let other machines in: everyone may read and write');
+  secureOptions(hub, context).action((options: Options) => runHub(context, options));
+  registerHubEnroll(hub, context);
 }
 
 function port(text: string): number {
@@ -49,6 +53,8 @@ function fromEnv(text: string | undefined, otherwise: number): number {
 async function runHub(context: CliContext, options: Options): Promise<void> {
   // Only this command needs the broker: no other one pays for loading it.
   const { startHub } = await import('#hub/hub.ts');
+  const secure = secureOf(context, options.listen, options);
+  if (!secure.ok) return failed(context, secure.fault);
   const stop = new Promise<void>((resolve) => {
     context.onSignal('stop', resolve);
   });
@@ -58,15 +64,21 @@ async function runHub(context: CliContext, options: Options): Promise<void> {
     registryPort: options.registryPort,
     mqttPort: options.mqttPort,
     insecure: options.insecure === true,
+    secure: secure.value,
   });
-  if (!hub.ok) {
-    complain(context.terminal, hub.fault);
-    return context.exit(exitCodeOf(hub.fault.code));
-  }
+  if (!hub.ok) return failed(context, hub.fault);
   const host = options.listen.includes(':') ? `[${options.listen}]` : options.listen;
-  context.terminal.out(`registry  http://${host}:${hub.value.registryPort}\n`);
-  context.terminal.out(`mqtt      mqtt://${host}:${hub.value.mqttPort}\n`);
+  const { registryPort, mqttPort, authority } = hub.value;
+  const s = authority ? 's' : '';
+  if (authority) context.terminal.out(`authority ${authority}\n`);
+  context.terminal.out(`registry  http${s}://${host}:${registryPort}\n`);
+  context.terminal.out(`mqtt      mqtt${s}://${host}:${mqttPort}\n`);
   await stop;
   await hub.value.close();
   context.exit(0);
+}
+
+function failed(context: CliContext, why: Fault): void {
+  complain(context.terminal, why);
+  context.exit(exitCodeOf(why.code));
 }

@@ -47,4 +47,24 @@ export const hubFaults = {
       `${d.messages} retained messages with ${d.bytes} bytes are kept, and no more`,
     remedy: 'Clear topics that nobody uses (an empty retained message), or use a larger broker.',
   },
+  'hub.record-damaged': {
+    retry: 'operator',
+    says: (d: { file: string }) => `${d.file} is damaged`,
+    remedy: 'Restore the file from a backup, or remove it: whom it let in must enrol again.',
+  },
+  'hub.enrolment-full': {
+    retry: 'operator',
+    says: (d: { what: string; max: number }) => `the hub keeps ${d.max} ${d.what}, and no more`,
+    remedy: 'Revoke or deny what nobody uses; past one plant use the authority of your network.',
+  },
+  'hub.no-record': {
+    retry: 'operator',
+    says: (d: { who: string; reason: string }) => `${d.who}: ${d.reason}`,
+    remedy: 'Look at `holdfast hub enroll list`; name a device id, a fingerprint or a token id.',
+  },
+  'hub.no-tls': {
+    retry: 'operator',
+    says: (d: { folder: string }) => `the hub on ${d.folder} has no certificate authority yet`,
+    remedy: 'Start it once with `holdfast hub --tls`: enrolment and credentials need TLS.',
+  },
 } as const;

@@ -1,15 +1,18 @@
 /**
  * The hub: an OCI registry and an MQTT broker in one process, on one folder, for a bench, a demo or
  * one plant without servers. No agent needs it: behind its URLs may stand any registry and broker.
- * It knows no users, so it listens on loopback unless told otherwise.
+ * Without TLS it knows no users, so it listens on loopback unless told otherwise; with TLS devices
+ * enrol and operators have secrets (secure.ts).
  */
 import { ok, type Result, refuse, refused } from '#errors/fault.ts';
 import type { HeldLock } from '#platform/locks.ts';
 import type { Platform } from '#platform/platform.ts';
+import type { Digest } from '#state/digest.ts';
 import { startBroker } from './broker.ts';
 import { openDisk } from './disk.ts';
 import { registryOn } from './registry.ts';
 import { openRetained } from './retained.ts';
+import { openSecure, type Secure, type SecureOptions } from './secure.ts';
 
 export interface HubOptions {
   /** absolute; made when missing */
@@ -20,24 +23,36 @@ export interface HubOptions {
   readonly mqttPort: number;
   /** listens beyond loopback */
   readonly insecure: boolean;
+  /** TLS, enrolment and access; null: everyone may do everything */
+  readonly secure?: SecureOptions | null;
 }
 
 export interface Hub {
   readonly registryPort: number;
   readonly mqttPort: number;
+  /** of its authority's certificate; null: no TLS */
+  readonly authority: Digest | null;
   /** Ends both; what was acknowledged is on disk. */
   close(): Promise<void>;
 }
 
 export type HubPlatform = Pick<
   Platform,
-  'clock' | 'files' | 'listener' | 'locks' | 'log' | 'mqttListener' | 'random'
+  | 'certificates'
+  | 'clock'
+  | 'files'
+  | 'listener'
+  | 'locks'
+  | 'log'
+  | 'mqttListener'
+  | 'random'
+  | 'x509'
 >;
 
 /** `hub.not-loopback`, `hub.in-use`, `hub.port-in-use`, or a fault of the disk. */
 export async function startHub(platform: HubPlatform, options: HubOptions): Promise<Result<Hub>> {
-  const { folder, host, insecure } = options;
-  if (!insecure && !isLoopback(host)) return refuse('hub.not-loopback', { host });
+  const { folder, host, insecure, secure } = options;
+  if (!insecure && !secure && !isLoopback(host)) return refuse('hub.not-loopback', { host });
   const made = platform.files.open(folder, { create: 0o700, follow: true });
   if (!made.ok) return made;
   made.value.close();
@@ -63,40 +78,62 @@ async function startLocked(
     disk.value.close();
     return retained;
   }
+  const guarded = await guardOf(platform, options);
   const release = (): void => {
+    if (guarded.ok) guarded.value?.close();
     retained.value.close();
     disk.value.close();
   };
-  const handle = registryOn(disk.value, clock, random);
-  const registry = await listener.listen({ kind: 'tcp', host, port: registryPort }, handle);
+  if (!guarded.ok) {
+    release();
+    return guarded;
+  }
+  const guard = guarded.value;
+  const tls = guard ? { tls: guard.tls } : {};
+  const open = registryOn(disk.value, clock, random);
+  const handle = guard ? guard.gate(open) : open;
+  const registry = await listener.listen({ kind: 'tcp', host, port: registryPort, ...tls }, handle);
   if (!registry.ok) {
     release();
     return inUse(registry, host, registryPort);
   }
+  const access = guard ? { access: guard.access } : {};
   const broker = await startBroker(
-    { listener: mqttListener, retained: retained.value, log },
-    { host, port: mqttPort },
+    { listener: mqttListener, retained: retained.value, log, ...access },
+    { host, port: mqttPort, ...tls },
   );
   if (!broker.ok) {
     await registry.value.close();
     release();
     return inUse(broker, host, mqttPort);
   }
-  log.write('info', 'hub.started', {
-    folder,
-    registry: registry.value.port,
-    mqtt: broker.value.port,
-  });
+  const ports = { registry: registry.value.port, mqtt: broker.value.port };
+  const admin = guard ? await guard.listening(ports) : ok(null);
+  if (!admin.ok) {
+    await Promise.all([registry.value.close(), broker.value.close()]);
+    release();
+    return admin;
+  }
+  log.write('info', 'hub.started', { folder, ...ports });
   return ok({
-    registryPort: registry.value.port,
-    mqttPort: broker.value.port,
+    registryPort: ports.registry,
+    mqttPort: ports.mqtt,
+    authority: guard?.authority.digest ?? null,
     async close() {
+      await admin.value?.close();
       await Promise.all([registry.value.close(), broker.value.close()]);
       release();
       lock.release();
       log.write('info', 'hub.stopped');
     },
   });
+}
+
+async function guardOf(
+  platform: HubPlatform,
+  { folder, secure }: HubOptions,
+): Promise<Result<Secure | null>> {
+  return secure ? openSecure(platform, folder, secure) : ok(null);
 }
 
 function isLoopback(host: string): boolean {

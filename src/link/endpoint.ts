@@ -159,12 +159,17 @@ export function isNearAddress(hostname: string): boolean {
 /** The PEM texts, read again at each use: a renewed certificate needs no restart. */
 export function readTls(files: Pick<Files, 'readFile'>, tls: TlsFiles | null): Result<TlsOptions> {
   const options: { ca?: string; cert?: string; key?: string } = {};
+  // One file for two parts is read once: between two reads it may be replaced by another pair.
+  const read = new Map<string, string>();
   for (const part of ['ca', 'cert', 'key'] as const) {
     const path = tls?.[part];
     if (path === undefined) continue;
-    const bytes = files.readFile(path, PEM_BYTES_MAX);
-    if (!bytes.ok) return bytes;
-    options[part] = Buffer.from(bytes.value).toString('latin1');
+    const known = read.get(path);
+    const bytes = known === undefined ? files.readFile(path, PEM_BYTES_MAX) : null;
+    if (bytes && !bytes.ok) return bytes;
+    const text = bytes ? Buffer.from(bytes.value).toString('latin1') : (known ?? '');
+    read.set(path, text);
+    options[part] = text;
   }
   return ok(options);
 }

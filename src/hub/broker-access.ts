@@ -1,0 +1,41 @@
+/**
+ * What a device may do at the broker: speak under `ROOT/d/OWN-ID/` (but not nudge itself), hear
+ * `ROOT/c/…` and `ROOT/d/OWN-ID/…`, and be connected under its own client id, so that none can throw
+ * another out. A topic root is whatever the fleet configured, so a topic is judged by its first level
+ * that is `c` or `d`.
+ */
+import type { Identity } from './access.ts';
+
+/** levels below `d/ID/` that others write and the device hears */
+const FOR_DEVICES = ['nudge', 'command'];
+
+export function mayConnect(who: Identity, clientId: string): boolean {
+  if (who.kind === 'operator') return true;
+  // `doctor` connects beside the agent, under a random name for one connection.
+  if (/^holdfast-doctor-[0-9a-f]{12}$/.test(clientId)) return true;
+  return /^holdfast-[0-9a-f]{16}-(.+)$/.exec(clientId)?.[1] === who.id;
+}
+
+export function mayPublish(who: Identity, topic: string): boolean {
+  if (who.kind === 'operator') return true;
+  const below = belowRoot(topic);
+  if (!below) return false;
+  const [place, id, ...rest] = below;
+  return place === 'd' && id === who.id && rest.length > 0 && !FOR_DEVICES.includes(rest[0] ?? '');
+}
+
+export function maySubscribe(who: Identity, filter: string): boolean {
+  if (who.kind === 'operator') return true;
+  const below = belowRoot(filter);
+  if (!below) return false;
+  const [place, id, ...rest] = below;
+  return place === 'c' ? below.length > 1 : id === who.id && rest.length > 0;
+}
+
+/** From `c` or `d` on; null: there is none, or a wildcard stands before it. */
+function belowRoot(topic: string): readonly string[] | null {
+  const levels = topic.split('/');
+  const at = levels.findIndex((level) => level === 'c' || level === 'd');
+  if (at < 1 || levels.slice(0, at).some((level) => /[+#]/.test(level))) return null;
+  return levels.slice(at);
+}
