@@ -5,8 +5,10 @@
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { has, run } from './run.ts';
 
-/** a program (or file) that shows that the package is there → the package */
-const PARTS: readonly (readonly [shows: string, debian: string])[] = [
+/** a program (or file) that shows that the package is there, the package */
+export type Part = readonly [shows: string, debian: string];
+
+const PARTS: readonly Part[] = [
   ['mosquitto', 'mosquitto'],
   ['mosquitto_sub', 'mosquitto-clients'],
   ['docker-registry', 'docker-registry'],
@@ -19,6 +21,8 @@ const PARTS: readonly (readonly [shows: string, debian: string])[] = [
   ['softhsm2-util', 'softhsm2'],
   ['faketime', 'faketime'],
   ['strace', 'strace'],
+  ['nbdfuse', 'nbdfuse'],
+  ['fusermount3', 'fuse3'],
   ['htpasswd', 'apache2-utils'],
   ['systemd-analyze', 'systemd'],
   ['qemu-aarch64-static', 'qemu-user-static'],
@@ -26,10 +30,11 @@ const PARTS: readonly (readonly [shows: string, debian: string])[] = [
 ];
 const POLICY = '/usr/sbin/policy-rc.d';
 
-export async function provide(): Promise<void> {
-  const missing = PARTS.filter(([shows]) =>
-    shows.startsWith('/') ? !existsSync(shows) : !has(shows),
-  ).map(([, debian]) => debian);
+/** @param also  what one script needs beside the tests */
+export async function provide(also: readonly Part[] = []): Promise<void> {
+  const missing = [...PARTS, ...also]
+    .filter(([shows]) => (shows.startsWith('/') ? !existsSync(shows) : !has(shows)))
+    .map(([, debian]) => debian);
   if (missing.length === 0) return;
   if (process.getuid?.() !== 0 || !has('apt-get')) {
     console.log(`not here, so tests that need them skip: ${missing.join(', ')}`);

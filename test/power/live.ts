@@ -4,7 +4,7 @@
  * or the new state by the disk and the process table; nothing that a delivered status had said is
  * gone; and it settles where it should. The looks use no code of the agent (test/crash/lane-witness).
  *
- * Run as a program: `live.ts CUTS SEED MOUNT-OPTIONS|-`; the last line is the tally in JSON.
+ * Run as a program: `live.ts CUTS SEED LANES [MOUNT-OPTIONS]`; the last line is the tally in JSON.
  */
 import type { ChildProcess } from 'node:child_process';
 import { mkdirSync, rmSync } from 'node:fs';
@@ -317,10 +317,12 @@ async function runLane(parts: Parts, index: number, asked: LiveAsked, tally: Liv
 }
 
 if (import.meta.main) {
-  const [cuts = '20', seed = '1', options = '-'] = process.argv.slice(2);
+  const [cuts = '20', seed = '1', lanes = '3', options = ''] = process.argv.slice(2);
   const tally = await cutLive({
-    ...{ cuts: Number(cuts), seed: Number(seed), lanes: 3 },
-    ...(options === '-' ? {} : { options, untilBad: true }),
+    ...{ cuts: Number(cuts), seed: Number(seed), lanes: Number(lanes) },
+    ...(options === '' ? {} : { options }),
+    // A control has done its work with the first loss.
+    untilBad: process.env.HOLDFAST_POWER_CONTROL === '1',
     say: (line) => console.error(line),
   });
   console.log(JSON.stringify(tally));
