@@ -7,7 +7,7 @@ import type { AlsoView, CheckView, ExplainView } from '#control/api.ts';
 import { type Code, FAULTS, type Fault } from '#errors/fault.ts';
 import { pointText } from '#state/point.ts';
 import { durationText } from '#state/quantity.ts';
-import type { Root } from '#state/root.ts';
+import { channelOf, type Root } from '#state/root.ts';
 import { instantText, type TimeView } from '#trust/time.ts';
 import type { Follower } from './follow.ts';
 import type { Look } from './found.ts';
@@ -49,7 +49,7 @@ interface Reason {
   readonly cure: string | null;
 }
 
-function reasonOf({ follower, look, safeMode, timekeeping }: ExplainInput): Reason {
+function reasonOf({ follower, look, safeMode, timekeeping, root }: ExplainInput): Reason {
   const row = follower.row();
   const applied = row.applied ? pointText(row.applied) : 'nothing';
   if (follower.paused())
@@ -76,6 +76,13 @@ function reasonOf({ follower, look, safeMode, timekeeping }: ExplainInput): Reas
   if (look?.result === 'unreachable' && look.fault)
     return told(`${applied} runs; the source cannot be reached`, look.fault);
   if (!look) return { verdict: `${applied} runs; no source was asked yet`, cure: null };
+  if (!channelOf(root, follower.channel)) {
+    const named = root.channels.map(({ name }) => name).join(', ');
+    return {
+      verdict: `the root names no channel "${follower.channel}" (it has: ${named})`,
+      cure: 'Correct channels[].name in agent.yaml, or add the channel to the root.',
+    };
+  }
   if (look.result === 'nothing')
     return {
       verdict: `nothing was found for channel "${follower.channel}" (${look.source})`,

@@ -21,7 +21,8 @@ export const sourceFaults = {
     retry: 'never',
     says: (d: { what: string; wanted: string; got: string }) =>
       `${d.what} should be ${d.wanted} but is called ${d.got}`,
-    remedy: 'Check that the reference names what `holdfast publish` pushed.',
+    remedy:
+      'Check that the url is that of an OCI registry, and the reference names what `holdfast publish` pushed.',
   },
   'source.artifact': {
     retry: 'never',

@@ -84,7 +84,8 @@ export const trustFaults = {
     retry: 'never',
     says: (d: { role: string; got: number; threshold: number; unusable: string }) =>
       `${d.got} of ${d.threshold} distinct valid keys of role ${d.role} signed${d.unusable}`,
-    remedy: 'Sign with the keys that the root names for this channel, then publish again.',
+    remedy:
+      'Sign with the keys that the root names for this channel, then publish again; a state of another fleet: correct the url, or trust.root.',
   },
   // Check 11
   'trust.critical': {

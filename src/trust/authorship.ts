@@ -28,6 +28,7 @@ import {
   wait,
 } from './outcome.ts';
 import { type OfferedRoot, walkRoots } from './root-chain.ts';
+import { strangers } from './strangers.ts';
 import { countSigners } from './threshold.ts';
 import { instantText, resetTime, type TimeView } from './time.ts';
 
@@ -181,7 +182,8 @@ function judgeSigners(
   const got = count.signers.length;
   judge(8, passed(undefined, `${count.keys} distinct keys of ${name} may count`));
   judge(9, passed(undefined, `${count.verifications} verifications, ${got} good`));
-  const unusable = count.unusable.map((why) => `; ${why}`).join('');
+  const why = [...count.unusable, ...strangers(envelope, root, role)];
+  const unusable = why.map((text) => `; ${text}`).join('');
   const signers = count.signers.map((keyid) => keyid.slice(0, 8)).join(', ');
   return judge(
     10,
