@@ -5,8 +5,9 @@
  * asynchronous put that meets a full disk ends the process even when caught).
  *
  * lmdb-js dies on a damaged file with a signal that nothing can catch: guard.ts judges the file
- * before each open. After EIO, LMDB refuses further writes: the environment is closed and opened
- * again by the next use.
+ * before each open. After EIO, LMDB refuses further writes and reads: the environment is closed and
+ * opened again by the next use; for reading alone where the disk takes no writes any more, so that
+ * status still tells what is in force.
  */
 import { open, type RootDatabase } from 'lmdb';
 import { assert, type Fault, fault, ok, type Result, refused } from '#errors/fault.ts';
@@ -43,7 +44,7 @@ function openDatabase(directory: Directory, readOnly = false): Result<Database> 
   // The lock of the state directory is held (open.ts): what a dead process left in LMDB's own lock
   // file is worth nothing, and a torn one would keep the store shut.
   const cleared = directory.removeTree(LOCK_FILE);
-  if (!cleared.ok) return cleared;
+  if (!cleared.ok && !readOnly) return cleared;
   try {
     return ok(
       open<Uint8Array, Uint8Array>({
@@ -91,13 +92,21 @@ function codeOf(error: unknown): number | null {
 
 function engine(directory: Directory, first: Database): Engine {
   let database: Database | null = first;
+  /** opened again, and the disk took no write */
+  let onlyRead = false;
   let closed = false;
 
-  const use = (): Database => {
-    assert(!closed, 'the store was used after close');
-    if (database) return database;
+  const reopen = (readOnly: boolean): Result<Database> => {
     const checked = checkDataFile(directory, DATA_FILE);
-    const opened = checked.ok ? openDatabase(directory) : checked;
+    return checked.ok ? openDatabase(directory, readOnly) : checked;
+  };
+  const use = (purpose: 'read' | 'write'): Database => {
+    assert(!closed, 'the store was used after close');
+    if (database && !(onlyRead && purpose === 'write')) return database;
+    end();
+    const whole = reopen(false);
+    onlyRead = !whole.ok && purpose === 'read';
+    const opened = onlyRead ? reopen(true) : whole;
     if (!opened.ok) throw new StoreFailure(opened.fault);
     database = opened.value;
     return database;
@@ -109,18 +118,18 @@ function engine(directory: Directory, first: Database): Engine {
   };
 
   return {
-    get: (key) => read(use(), key),
-    range: (prefix) => rangeOf(use(), prefix),
+    get: (key) => read(use('read'), key),
+    range: (prefix) => rangeOf(use('read'), prefix),
     transaction(work) {
       try {
-        return transact({ directory, database: use() }, work);
+        return transact({ directory, database: use('write') }, work);
       } catch (error) {
         // LMDB may hold the environment for broken after a failed write or sync.
         if (error instanceof StoreFailure && error.fault.code === 'store.io') end();
         throw error;
       }
     },
-    transactionId: () => lastTransaction(use()),
+    transactionId: () => lastTransaction(use('read')),
     close() {
       closed = true;
       end();

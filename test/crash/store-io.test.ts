@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import type { ChildProcess } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { openStore } from '#store/open.ts';
 import { endChild } from '../support/command.ts';
 import type { Device } from '../support/device.ts';
 import { eventually } from '../support/eventually.ts';
@@ -18,6 +19,8 @@ import {
   type Plant,
   startParts,
 } from '../support/plant.ts';
+import { noDisks, smallDisk } from '../support/small-disk.ts';
+import { channelRow, codeOf, scratch, storePlatform, value } from '../support/store.ts';
 import { strace } from '../support/syscalls.ts';
 
 const CHANNEL = 'canary';
@@ -133,4 +136,33 @@ describe('L06, B09: a disk that fails under LMDB ends no agent with a signal', (
       await device.remove();
     },
   );
+});
+
+describe('B16: a disk that the kernel has shut', () => {
+  const able = noDisks === null ? test : test.skip;
+  able(noDisks === null ? 'is still read' : `is still read (${noDisks})`, () => {
+    const folder = scratch('shut');
+    const disk = smallDisk(join(folder.path, 'disk'), { megabytes: 8, inodes: 64 });
+    try {
+      const { store } = value(openStore(storePlatform, join(disk.path, 'state')));
+      const put = (sequence: number) =>
+        codeOf(store.transaction((tx) => tx.putChannel(channelRow(sequence))));
+      const floor = () => value(store.channels())[0]?.floor?.sequence;
+      expect(put(10)).toBe('ok');
+      disk.breakDown();
+      for (let n = 0; n < 5; n += 1) {
+        expect(put(11 + n)).toMatch(/^(store\.io|store\.no-space|platform\.read-only)$/);
+        expect(floor()).toBe(10n);
+      }
+      store.close();
+      disk.repair();
+      const again = value(openStore(storePlatform, join(disk.path, 'state')));
+      expect(again.recovered).toBe('opened');
+      expect(value(again.store.channels())[0]?.floor?.sequence).toBe(10n);
+      again.store.close();
+    } finally {
+      disk.end();
+      folder.remove();
+    }
+  });
 });
