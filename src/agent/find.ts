@@ -49,6 +49,8 @@ export interface FinderInput extends Judging {
   readonly pushes: PushSource | null;
   /** opens a bundle named by `holdfast apply` */
   bundle(path: string): LayoutSource;
+  /** a time statement that a bundle brought */
+  timed?(statement: Uint8Array): void;
 }
 
 export function finder(input: FinderInput): Finder {
@@ -151,6 +153,8 @@ async function findInBundle(
   const startedAt = input.clock.monotonicMs();
   const question = { input, memory, source, wake, wanted: null, startedAt, signal };
   let found: Found = noted(question, { kind: 'nothing', source: source.name });
+  // First: what it says may be what a state beside it waits for.
+  for await (const statement of source.times(signal)) input.timed?.(statement);
   for await (const head of source.heads(signal)) {
     const next = head.ok
       ? judgeHead(question, head.value, { walk: walkBeside(question, head.value.roots) })

@@ -16,6 +16,7 @@ import { type HeadOptions, readArtifact, readHead } from './artifact.ts';
 import { type LayoutFiles, openLayout } from './layout-files.ts';
 import { readSmallBlob } from './read-blob.ts';
 import type { BlobPart, Head, Source } from './source.ts';
+import { readTime } from './time-statements.ts';
 
 export interface LayoutSource extends Source {
   /**
@@ -23,6 +24,8 @@ export interface LayoutSource extends Source {
    * LIMITS.layoutManifestsMax; lazily, so that one head is in memory at a time.
    */
   heads(signal: AbortSignal): AsyncIterable<Result<Head>>;
+  /** The time statements beside them; what cannot be read is passed over. */
+  times(signal: AbortSignal): AsyncIterable<Uint8Array>;
 }
 
 export interface LayoutOptions extends HeadOptions {
@@ -65,6 +68,17 @@ export function ociLayout(files: Reader, path: string, options: LayoutOptions = 
         const head = await headOf(entry, signal);
         if (!head.ok) yield head;
         else if (head.value !== null) yield ok(head.value);
+      }
+    },
+    times: async function* (signal) {
+      const entries = readEntries(files, path, undefined);
+      for (const entry of entries.ok ? entries.value : []) {
+        const manifest = await readManifestOf({ files, path, signal }, blob, entry);
+        if (!manifest.ok) continue;
+        const time = await readTime(manifest.value, path, (layer, name) =>
+          readSmallBlob(blob, { ...layer, what: name }, signal),
+        );
+        if (time.ok && time.value) yield time.value;
       }
     },
     blob,
@@ -110,6 +124,19 @@ function readLayoutIndex(layout: LayoutFiles, path: string): Result<readonly Oci
   return index.ok ? readIndex(index.value) : index;
 }
 
+/** Skopeo drops artifactType from the index: the manifest itself says what it is. */
+async function readManifestOf(
+  { path, signal }: Reading,
+  blob: Source['blob'],
+  entry: OciDescriptor,
+): Promise<Result<Uint8Array>> {
+  const what = `manifest ${entry.digest} of ${path}`;
+  if (entry.size > LIMITS.manifestBytes) {
+    return refuse('source.too-large', { what, cap: LIMITS.manifestBytes });
+  }
+  return entry.data === null ? readSmallBlob(blob, { ...entry, what }, signal) : ok(entry.data);
+}
+
 /** Null when the manifest is not one of ours. */
 async function readEntry(
   reading: Reading,
@@ -118,15 +145,9 @@ async function readEntry(
   options: HeadOptions,
 ): Promise<Result<Head | null>> {
   const { path, signal } = reading;
-  const what = `manifest ${entry.digest} of ${path}`;
-  if (entry.size > LIMITS.manifestBytes) {
-    return refuse('source.too-large', { what, cap: LIMITS.manifestBytes });
-  }
-  // Skopeo drops artifactType from the index: the manifest itself says what it is.
-  const bytes =
-    entry.data === null ? await readSmallBlob(blob, { ...entry, what }, signal) : ok(entry.data);
+  const bytes = await readManifestOf(reading, blob, entry);
   if (!bytes.ok) return bytes;
-  const artifact = readArtifact(bytes.value, what);
+  const artifact = readArtifact(bytes.value, `manifest ${entry.digest} of ${path}`);
   if (!artifact.ok) return artifact.fault.code === 'source.media-type' ? ok(null) : artifact;
   return readHead(
     artifact.value,
