@@ -56,7 +56,7 @@ interface Serving {
   cancelBroadcast: () => void;
 }
 
-/** Ready when HTTP listens; the broker is connected in the background. */
+/** Ready when HTTP listens and the broker was tried once; then it is kept in the background. */
 export async function serveTime(input: ServeTimeInput): Promise<Result<ServedTime>> {
   const serving: Serving = {
     input,
@@ -69,7 +69,9 @@ export async function serveTime(input: ServeTimeInput): Promise<Result<ServedTim
   const handle = (request: ServedRequest) => answerHttp(serving, request);
   const http = input.listenOn ? await listener.listen(input.listenOn, handle) : null;
   if (http && !http.ok) return http;
-  const loop = keepConnected(serving);
+  const tried = Promise.withResolvers<void>();
+  const loop = keepConnected(serving, tried.resolve).finally(tried.resolve);
+  await tried.promise;
   const first = broadcastNow(serving);
   return ok({
     port: http?.ok ? http.value.port : 0,
@@ -83,14 +85,18 @@ export async function serveTime(input: ServeTimeInput): Promise<Result<ServedTim
   });
 }
 
-async function keepConnected(serving: Serving): Promise<void> {
+async function keepConnected(serving: Serving, tried: () => void): Promise<void> {
   const { input, stopping } = serving;
   const { clock, random, log } = input.platform;
   const fleet = input.fleet();
   if (!fleet.ok || !fleet.value.config.mqtt) return;
   const waits = backoff({ baseMs: RECONNECT_BASE_MS, capMs: RECONNECT_CAP_MS, random });
   while (!stopping.signal.aborted) {
-    const ended = await session(serving, () => waits.reset());
+    const ended = await session(serving, () => {
+      waits.reset();
+      tried();
+    });
+    tried();
     if (stopping.signal.aborted) return;
     const { code, message } = ended.ok ? fault('link.down', { peer: 'the broker' }) : ended.fault;
     log.write('warn', 'time.disconnected', { code, message });
