@@ -1,0 +1,116 @@
+/** What `explain` and `doctor` know beside the verdict: mounts, the clock, the last start, the broker. */
+import { afterAll, describe, expect, test } from 'bun:test';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { judgeClock } from '#agent/clock-check.ts';
+import { alsoWrong } from '#agent/explain-also.ts';
+import { mountOf, readMountTable } from '#agent/mounts.ts';
+import { forgetStartFailure, noteStartFailure, readStartFailure } from '#agent/start-failure.ts';
+import { fault } from '#errors/fault.ts';
+import { bunPlatform } from '#platform/bun/platform.ts';
+import { viewTime } from '#trust/time.ts';
+import { scratch } from '../../support/store.ts';
+
+const TABLE = `22 1 0:20 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
+30 22 0:31 / /opt/with\\040blank ro,nosuid - tmpfs tmpfs rw
+31 22 0:32 / /data rw - ext4 /dev/sdb1 ro,errors=remount-ro
+32 22 0:33 / /data/rw rw - ext4 /dev/sdc1 rw
+33 22 0:34 / /opt/twice ro - tmpfs a ro
+34 33 0:35 / /opt/twice rw - tmpfs b rw
+`;
+
+describe('the table of mounts', () => {
+  const table = readMountTable(TABLE);
+  for (const [path, readOnly] of [
+    ['/opt/hello', false],
+    ['/opt/with blank/hello', true],
+    ['/opt/with blankets', false],
+    ['/data', true],
+    ['/data/rw/a', false],
+    ['/opt/twice/a', false],
+  ] as const) {
+    test(`${path} ${readOnly ? 'is read-only' : 'can be written'}`, () => {
+      expect(mountOf(table, path)?.readOnly).toBe(readOnly);
+    });
+  }
+
+  test('what is no table is no mount', () => {
+    expect(mountOf(readMountTable('nonsense\n\n'), '/')).toBeNull();
+  });
+});
+
+describe('the clock against the Date of a registry', () => {
+  const now = Date.UTC(2026, 10, 23, 12);
+  test('minutes are no finding; days are, with the way', () => {
+    expect(judgeClock(now + 240_000, now, 'https://r')).toEqual([]);
+    const [ahead] = judgeClock(now + 3 * 86_400_000, now, 'https://r');
+    expect(ahead?.message).toContain('3d ahead of what https://r says');
+    const [behind] = judgeClock(now - 3_600_000, now, 'https://r');
+    expect(behind?.message).toContain('1h behind what https://r says');
+    expect(behind?.remedy).toContain('Set the clock');
+  });
+});
+
+describe('why the last start failed', () => {
+  const { files } = bunPlatform({ logLevel: 'error', logFormat: 'json' });
+  const folder = scratch('start-failure');
+  afterAll(() => folder.remove());
+  const run = join(folder.path, 'run');
+
+  test('is kept until a start succeeds, with the remedy of this program', () => {
+    expect(readStartFailure(files, run)).toBeNull();
+    const why = fault('platform.listen', { address: '127.0.0.1:1', reason: 'in use' });
+    noteStartFailure(files, run, 7, why);
+    expect(readStartFailure(files, run)).toMatchObject({
+      at: 7,
+      code: 'platform.listen',
+      message: 'cannot listen at 127.0.0.1:1: in use',
+      remedy: why.remedy,
+    });
+    forgetStartFailure(files, run);
+    expect(readStartFailure(files, run)).toBeNull();
+  });
+
+  test('what is torn or unknown is nothing', () => {
+    noteStartFailure(files, run, 7, fault('trust.demo-root', {}));
+    for (const text of ['', '{', 'null', '[]', '{"at":1,"code":"no.such","message":"x"}']) {
+      writeFileSync(join(run, 'start-failed'), text);
+      expect(readStartFailure(files, run)).toBeNull();
+    }
+  });
+});
+
+describe('what is wrong besides', () => {
+  const now = Date.UTC(2026, 10, 23);
+  const well = {
+    mqtt: null,
+    time: viewTime({ floorMs: now, wallMs: now }),
+    channels: [],
+    events: [],
+  };
+  test('nothing, when nothing is', () => {
+    expect(alsoWrong(well)).toEqual([]);
+    const up = { kind: 'up', lastFault: fault('link.down', { peer: 'b' }) };
+    expect(alsoWrong({ ...well, mqtt: up })).toEqual([]);
+  });
+
+  test('a broker that is away, an impossible clock, a second device of this name: each with a cure', () => {
+    const told = alsoWrong({
+      ...well,
+      mqtt: { kind: 'down', lastFault: fault('link.down', { peer: 'broker' }) },
+      time: viewTime({ floorMs: now, wallMs: 0 }),
+      events: [
+        {
+          ...{ number: 1n, at: now, channel: '', deployment: '' },
+          ...{ code: 'identity.cloned', message: 'another client' },
+        },
+      ],
+    });
+    expect(told.map(({ verdict }) => verdict)).toEqual([
+      expect.stringContaining('mqtt is down: link.down'),
+      expect.stringContaining('wall clock is implausible'),
+      expect.stringContaining('identity.cloned: another client'),
+    ]);
+    for (const { cure } of told) expect(cure.length).toBeGreaterThan(15);
+  });
+});
