@@ -1,0 +1,77 @@
+/**
+ * `npm run simulate [-- --seed N] [--runs M] [--jobs K] [--replay]`: the real agent in a simulated
+ * world (test/sim), each run from its seed. The last line is the sum; a failure prints its seed, a
+ * shorter schedule that still fails, the end of its trace, and how to see it again. Ends with 1 when
+ * there was a violation.
+ */
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { ROOT } from './targets.ts';
+
+interface Sum {
+  readonly runs: number;
+  readonly cuts: number;
+  readonly violations: number;
+  readonly ms: number;
+  readonly realMs: number;
+  readonly realCuts: number;
+  readonly verified: { readonly real: number; readonly remembered: number };
+}
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: 'string', default: '1' },
+    runs: { type: 'string', default: '1000' },
+    jobs: { type: 'string', default: '1' },
+    replay: { type: 'boolean', default: false },
+  },
+});
+
+async function job(index: number, jobs: number): Promise<Sum | null> {
+  const runs = Math.floor((Number(values.runs) - index + jobs - 1) / jobs);
+  const range = ['--seed', String(Number(values.seed) + index), '--step', String(jobs)];
+  const flags = values.replay ? ['--replay'] : ['--runs', String(runs)];
+  const preload = `--preload=${join(ROOT, 'test/sim/known-signatures.ts')}`;
+  const main = join(ROOT, 'test/sim/simulate.ts');
+  const command = [process.execPath, preload, main, ...range, ...flags];
+  const child = Bun.spawn(command, { cwd: ROOT, stdout: 'pipe', stderr: 'inherit' });
+  const lines = (await new Response(child.stdout).text()).trimEnd().split('\n');
+  const last = lines.at(-1) ?? '';
+  if (!last.startsWith('{')) {
+    console.log(lines.join('\n'));
+    return null;
+  }
+  if (lines.length > 1) console.log(lines.slice(0, -1).join('\n'));
+  return JSON.parse(last) as Sum;
+}
+
+async function main(): Promise<number> {
+  const jobs = values.replay ? 1 : Math.max(1, Number(values.jobs));
+  const sums = await Promise.all(Array.from({ length: jobs }, (_, index) => job(index, jobs)));
+  if (values.replay) return 0;
+  const add = (of: (sum: Sum) => number): number =>
+    sums.reduce((all, sum) => all + (sum ? of(sum) : 0), 0);
+  const rate = (cuts: number, ms: number): number =>
+    ms === 0 ? 0 : Math.round((cuts / ms) * 60_000);
+  const [cuts, realCuts] = [add((sum) => sum.cuts), add((sum) => sum.realCuts)];
+  const remembered = rate(
+    cuts - realCuts,
+    add((sum) => sum.ms),
+  );
+  const real = rate(
+    realCuts,
+    add((sum) => sum.realMs),
+  );
+  console.log(
+    `crash points a minute on one core: ${remembered} with signatures remembered, ${real} without`,
+  );
+  const lost = sums.some((sum) => sum === null);
+  if (lost) console.log('a process of the simulation ended without its sum');
+  const violations = add((sum) => sum.violations);
+  console.log(
+    `simulated: ${add((sum) => sum.runs)} runs, ${cuts} crash points, ${violations} violations`,
+  );
+  return violations === 0 && !lost ? 0 : 1;
+}
+
+process.exit(await main());

@@ -1,0 +1,223 @@
+/**
+ * One run: a schedule is carried out on a world from its seed, the model looks on; then every fault
+ * ends, and the device has to come to the newest acceptable state. The same seed and schedule give
+ * the same trace, byte for byte.
+ */
+import { freeDisk, healNetwork, perform, type Stage } from './actors.ts';
+import { type Model, model, type Violation } from './model/model.ts';
+import type { Schedule } from './schedule.ts';
+import { NO_TROUBLE } from './world/crash.ts';
+import { ROOMY_BYTES } from './world/disk.ts';
+import type { Observer, World } from './world/shape.ts';
+import { newReports, seenNow, toldNow } from './world/watch.ts';
+import { boot, makeWorld, pass } from './world/world.ts';
+
+export interface Ran {
+  readonly violations: readonly Violation[];
+  readonly cuts: number;
+  readonly boots: number;
+  readonly steps: number;
+  /** of the whole trace */
+  readonly hash: string;
+  readonly lines: readonly string[];
+}
+
+export interface RunOptions {
+  /** keeps the lines of the trace, not only their hash */
+  readonly keep?: boolean;
+  readonly script?: (stage: Stage) => void;
+}
+
+/** ms that a healed device has: the backoff's cap, twice */
+const HEALED_MS = 2 * 3_600_000;
+/** ms in which nothing may be written that nobody asked for */
+const IDLE_MS = 3_600_000;
+
+export function run(schedule: Schedule, options: RunOptions = {}): Ran {
+  const told = model();
+  const trace = tracing(options.keep === true);
+  const stage = stageOf(schedule.seed, told, trace.line);
+  const { world } = stage;
+  boot(world);
+  if (options.script) options.script(stage);
+  for (const { number, act, afterMs } of schedule.acts) {
+    pass(world, { ms: afterMs });
+    if (told.violations.length > 0) break;
+    trace.line(`-- ${number} ${act} at ${Math.round(world.time.now)} ms`);
+    perform(stage, act, world.dice.split(`act ${number}`));
+    pass(world, { ms: 0 });
+    watchReports(stage);
+  }
+  if (told.violations.length === 0) {
+    try {
+      settle(stage);
+    } catch (error) {
+      told.broke(String(error));
+    }
+  }
+  for (const { invariant, says } of told.violations) trace.line(`VIOLATION ${invariant}: ${says}`);
+  const { cuts, boots, steps } = world;
+  const { violations } = told;
+  return { violations, cuts, boots, steps: steps.count, hash: trace.hash(), lines: trace.lines };
+}
+
+interface Watching extends Stage {
+  reports: number;
+  programs: number;
+}
+
+function stageOf(seed: number | string, told: Model, line: (text: string) => void): Watching {
+  const stage: Watching = {
+    world: makeWorld(
+      seed,
+      observerOf(() => stage, line),
+    ),
+    model: told,
+    head: null,
+    cutsAfterStart: [],
+    contents: 0,
+    bundles: 0,
+    reports: 0,
+    programs: 0,
+  };
+  const { nodes } = stage.world.disk;
+  const { rename } = nodes;
+  nodes.rename = (changes) => {
+    rename(changes);
+    for (const { name, to } of changes) {
+      if (name === 'b.conf' && to?.kind === 'file') {
+        told.switched(new TextDecoder().decode(to.data));
+      }
+    }
+  };
+  return stage;
+}
+
+function observerOf(stage: () => Watching, line: (text: string) => void): Observer {
+  return {
+    trace: line,
+    ready(world) {
+      const said = toldNow(world);
+      line(`ready ${said ? describeTold(said) : ''}`);
+      if (said) stage().model.ready(seenNow(world), said, isSound(world));
+    },
+    failed(world, why) {
+      line(`failed to start: ${why.code}: ${why.message}`);
+      stage().model.failedToStart(why.code, isSound(world));
+    },
+    broke(_world, error) {
+      line(`broke: ${error instanceof Error ? error.stack : String(error)}`);
+      stage().model.broke(error instanceof Error ? error.message : String(error));
+    },
+    cut(world, kind) {
+      line(`fell by ${kind}`);
+      world.steps.cancelCut();
+      const next = stage().cutsAfterStart.shift();
+      const again = world.dice.split(`again ${world.cuts}`);
+      const how = again.oneIn(2) ? 'kill' : 'power';
+      if (next !== undefined) world.steps.cutAt(world.steps.count + next, how);
+    },
+  };
+}
+
+function describeTold({ phase, applied, floor }: NonNullable<ReturnType<typeof toldNow>>): string {
+  const of = (point: typeof applied) => (point ? `${point.epoch}.${point.sequence}` : 'nothing');
+  return `${phase} applied ${of(applied)} floor ${of(floor)}`;
+}
+
+/** No trouble of the disk that the agent could meet. */
+function isSound({ steps, disk, troublesBefore }: World): boolean {
+  const none = steps.trouble === NO_TROUBLE && steps.troubles === troublesBefore;
+  return none && disk.capacity >= ROOMY_BYTES;
+}
+
+function watchReports(stage: Watching): void {
+  const { world, model: told } = stage;
+  for (const status of newReports(world, stage.reports)) told.reported(status);
+  stage.reports = world.broker.received.length;
+  const { started } = world.processes;
+  for (; stage.programs < started.length; stage.programs += 1) {
+    told.started(started[stage.programs] ?? '');
+  }
+}
+
+/** Every fault ends; the operator lets the device go on; a last statement may come. */
+function settle(stage: Watching): void {
+  const { world, model: told } = stage;
+  world.steps.cancelCut();
+  stage.cutsAfterStart.length = 0;
+  world.steps.trouble = NO_TROUBLE;
+  freeDisk(world);
+  healNetwork(world);
+  world.wallOffsetMs = Math.max(world.wallOffsetMs, Date.UTC(2026, 10, 24)) % Date.UTC(2039, 1, 1);
+  const choose = world.dice.split('end');
+  pass(world, { ms: 30_000, holds: () => world.running?.ready === true });
+  perform(stage, 'resume', choose);
+  if (stage.head === null || choose.oneIn(2)) perform(stage, 'publish', choose);
+  else world.publisher.turnBack(stage.head);
+  const reached = pass(world, { ms: HEALED_MS, holds: () => isThere(stage) });
+  pass(world, { ms: 120_000 });
+  watchReports(stage);
+  const said = toldNow(world);
+  if (!said) {
+    told.broke(`no agent answers (${reached})`);
+    return;
+  }
+  told.end(seenNow(world), said, stage.head);
+  if (choose.oneIn(8)) idle(stage);
+  if (told.violations.length === 0) tidy(stage);
+}
+
+function isThere({ world, head }: Watching): boolean {
+  const said = toldNow(world);
+  if (said?.phase !== 'idle' || world.running?.assembled.runner.busy) return false;
+  return head === null || head.bad || said.applied?.digest === head.digest;
+}
+
+/** I7: an idle device writes nothing, and nothing of a change is left over. */
+function idle({ world, model: told }: Watching): void {
+  const before = world.commits.count;
+  pass(world, { ms: IDLE_MS });
+  const commits = world.commits.count - before;
+  if (commits > 2) told.violations.push({ invariant: 'I7', says: `${commits} commits when idle` });
+}
+
+/** I7: one more change, and nothing of those before it is left over. */
+function tidy(stage: Watching): void {
+  const { world, model: told } = stage;
+  perform(stage, 'publish', world.dice.split('last'));
+  pass(world, { ms: HEALED_MS, holds: () => isThere(stage) });
+  pass(world, { ms: 120_000 });
+  const said = toldNow(world);
+  if (said) told.end(seenNow(world), said, stage.head);
+  const left = leftovers(world);
+  if (left !== null) told.violations.push({ invariant: 'I7', says: `${left} is left over` });
+}
+
+function leftovers(world: World): string | null {
+  const found: string[] = [];
+  const visit = (inode: World['disk']['root'], path: string): void => {
+    for (const name of [...inode.entries.keys()].sort()) {
+      const entry = inode.entries.get(name);
+      const temporary = /\.(?:tmp|part|new)$|^\.part/.test(name);
+      if (temporary) found.push(`${path}/${name}`);
+      else if (entry?.kind === 'directory' && entry.device === 1) visit(entry, `${path}/${name}`);
+    }
+  };
+  visit(world.disk.root, '');
+  return found[0] ?? null;
+}
+
+function tracing(keep: boolean) {
+  const lines: string[] = [];
+  const hasher = new Bun.CryptoHasher('sha256');
+  return {
+    lines,
+    line(text: string): void {
+      if (keep) lines.push(text);
+      hasher.update(text);
+      hasher.update('\n');
+    },
+    hash: (): string => hasher.digest('hex'),
+  };
+}

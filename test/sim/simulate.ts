@@ -1,0 +1,132 @@
+/**
+ * One process of `npm run simulate`: runs of seeds one after the other. Lines of its own go to
+ * stdout; the last one is JSON for whoever started it (scripts/simulate.ts), with
+ * `--preload known-signatures.ts`.
+ */
+import { parseArgs } from 'node:util';
+import { counts, verifyForReal } from './known-signatures.ts';
+import { type Ran, run } from './run.ts';
+import { scheduleOf } from './schedule.ts';
+import { sealed } from './sealed.ts';
+import { shorten } from './shorten.ts';
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: 'string', default: '1' },
+    runs: { type: 'string', default: '1000' },
+    step: { type: 'string', default: '1' },
+    replay: { type: 'boolean', default: false },
+    'stop-at-first': { type: 'boolean', default: false },
+  },
+});
+
+/** every so many runs verify signatures for real */
+const REAL_EVERY = 100;
+const SHOWN_MAX = 3;
+
+export interface Sum {
+  runs: number;
+  cuts: number;
+  boots: number;
+  steps: number;
+  violations: number;
+  /** seeds that failed */
+  seeds: number[];
+  realMs: number;
+  realCuts: number;
+  ms: number;
+  verified: { real: number; remembered: number };
+  hash: string;
+}
+
+const unhandled: unknown[] = [];
+process.on('unhandledRejection', (error) => {
+  if (!(error instanceof Error && error.name === 'Cut')) unhandled.push(error);
+});
+
+/** Off the microtask queue, so that the run may drain it; then what nobody caught is known. */
+async function apart<T>(work: () => T): Promise<T> {
+  await new Promise((resolve) => setImmediate(resolve));
+  const result = await new Promise<T>((resolve, reject) => {
+    setImmediate(() => {
+      try {
+        resolve(sealed(work));
+      } catch (error) {
+        reject(error);
+      }
+    });
+  });
+  await new Promise((resolve) => setImmediate(resolve));
+  return result;
+}
+
+async function runSeed(seed: number, keep = false): Promise<Ran> {
+  const ran = await apart(() => run(scheduleOf(seed), { keep }));
+  const [first] = unhandled.splice(0);
+  if (first === undefined) return ran;
+  const says = first instanceof Error ? `${first.stack}` : String(first);
+  return { ...ran, violations: [...ran.violations, { invariant: 'I4', says }] };
+}
+
+async function show(seed: number): Promise<void> {
+  const first = await runSeed(seed);
+  const [violation] = first.violations;
+  if (!violation) {
+    const whole = await runSeed(seed, true);
+    console.log(whole.lines.join('\n'));
+    console.log(`seed ${seed}: no violation; trace ${first.hash.slice(0, 16)}`);
+    return;
+  }
+  const short = await apart(() =>
+    shorten(scheduleOf(seed), violation.invariant, (schedule) => run(schedule)),
+  );
+  const last = await apart(() => run(short, { keep: true }));
+  console.log(last.lines.slice(-(values.replay ? 5_000 : 60)).join('\n'));
+  const acts = short.acts.map(({ act, afterMs }) => `${act} after ${afterMs} ms`).join(', ');
+  console.log(`seed ${seed}: ${violation.invariant}: ${violation.says.split('\n')[0]}`);
+  console.log(`shortest schedule that still fails: ${acts || 'nothing'}`);
+  console.log(`npm run simulate -- --seed ${seed} --replay`);
+}
+
+async function main(): Promise<number> {
+  const seed = Number(values.seed);
+  if (values.replay) {
+    await show(seed);
+    return 0;
+  }
+  const sum: Sum = {
+    ...{ runs: 0, cuts: 0, boots: 0, steps: 0, violations: 0, seeds: [] },
+    ...{ realMs: 0, realCuts: 0, ms: 0, verified: counts, hash: '' },
+  };
+  const hasher = new Bun.CryptoHasher('sha256');
+  for (let at = 0; at < Number(values.runs); at += 1) {
+    const number = seed + at * Number(values.step);
+    const real = number % REAL_EVERY === 0;
+    verifyForReal(real);
+    const begun = performance.now();
+    const ran = await runSeed(number);
+    const ms = performance.now() - begun;
+    sum.runs += 1;
+    sum.cuts += ran.cuts;
+    sum.boots += ran.boots;
+    sum.steps += ran.steps;
+    if (real) {
+      sum.realMs += ms;
+      sum.realCuts += ran.cuts;
+    } else sum.ms += ms;
+    hasher.update(ran.hash);
+    if (ran.violations.length === 0) continue;
+    sum.violations += ran.violations.length;
+    sum.seeds.push(number);
+    if (sum.seeds.length <= SHOWN_MAX && !values['stop-at-first']) await show(number);
+    if (values['stop-at-first']) {
+      console.log(`${ran.violations[0]?.invariant}: ${ran.violations[0]?.says}`);
+      break;
+    }
+  }
+  sum.hash = hasher.digest('hex');
+  console.log(JSON.stringify(sum));
+  return sum.violations === 0 ? 0 : 1;
+}
+
+process.exit(await main());
