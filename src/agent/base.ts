@@ -23,6 +23,7 @@ import { openRoot } from '#trust/root-chain.ts';
 import type { Trusted } from '#trust/verify.ts';
 import { type AuditFact, type AuditLog, auditLog } from './audit-log.ts';
 import type { AgentConfig } from './config.ts';
+import { type CredentialView, credentialView } from './credential-view.ts';
 import { type Identity, openIdentity } from './identity.ts';
 import { rebuild } from './rebuild.ts';
 import { type RecentEvents, recentEvents } from './recent-events.ts';
@@ -48,6 +49,8 @@ export interface Base {
   readonly roots: RootKeeper;
   readonly audit: AuditLog;
   readonly identity: Identity;
+  /** how this device shows who it is, where it was enrolled */
+  readonly credential: CredentialView;
   readonly device: DeviceFacts;
   readonly time: AgentTime;
   readonly boot: bigint;
@@ -129,6 +132,7 @@ function begin(given: Given, opened: OpenedStore, content: ContentStore): Result
     roots: roots.value,
     audit,
     identity: identity.value,
+    credential: credentialView(platform, config.stateDir),
     device,
     time,
     boot,

@@ -9,6 +9,7 @@ import type { Platform } from '#platform/platform.ts';
 import type { TlsTrust } from '#state/root.ts';
 import { instantText, type TimeView, viewTime } from '#trust/time.ts';
 import { clockAgainst } from './clock-check.ts';
+import { credentialFindings } from './credential-findings.ts';
 import { agentSays } from './doctor-agent.ts';
 import { doctorRoot } from './doctor-trust.ts';
 import { type Finding, good, note, weak, wrong } from './finding.ts';
@@ -40,6 +41,7 @@ export async function doctor(input: DoctorInput): Promise<readonly Finding[]> {
     ...readOnlyPlaces(platform.files, config),
     ...(await agentSays(platform, config)),
     ...weaknesses(input),
+    ...credentialFindings(platform, config, time),
     ...(await registries(input, http)),
     ...(await broker(input, time, tls)),
   ];

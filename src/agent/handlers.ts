@@ -22,7 +22,7 @@ import { alsoWrong } from './explain-also.ts';
 import { openLog } from './program-logs.ts';
 import { eventsView } from './recent-events.ts';
 import type { JobEnd } from './runner.ts';
-import { channelView, emptyPlan, historyView, lookView, planView } from './views.ts';
+import { channelView, credentialStatus, emptyPlan, historyView, lookView, planView } from './views.ts';
 
 export interface HandlersInput {
   readonly platform: Platform;
@@ -127,6 +127,7 @@ function status({
       protocol: mqtt.protocol,
       fault: mqtt.lastFault && faultView(mqtt.lastFault),
     },
+    credential: credentialStatus(base.credential.current()),
     lastLook: lookView(finder.lastLook()),
     nextLookInMs: schedule.nextInMs(),
     undeliveredEvents: events.value.filter(({ number }) => number > delivered).length,

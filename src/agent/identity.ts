@@ -52,6 +52,9 @@ export function openIdentity(input: IdentityInput): Result<Identity> {
     let made: Identity['made'] = null;
     if (!found.value || moved) {
       made = found.value ? 'other-machine' : 'first-start';
+      // What a hub gave to another key is not this device's (agent/enrolled.ts).
+      const foreign = directory.value.removeTree('hub');
+      if (!foreign.ok) return foreign;
       const { privatePem } = keyFiles.generate(null);
       const temporary = `${KEY_FILE}.new`;
       const removed = directory.value.removeTree(temporary);

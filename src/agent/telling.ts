@@ -45,6 +45,7 @@ export function snapshotOf(from: SnapshotFrom): Result<Snapshot> {
     drift: drift.found(),
     safeMode: follower.safeMode(),
   });
+  const credential = base.credential.current();
   const audit = base.store.auditHead();
   if (!audit.ok) return audit;
   return ok({
@@ -59,6 +60,7 @@ export function snapshotOf(from: SnapshotFrom): Result<Snapshot> {
     rootVersion: base.root.version,
     sealingKey: sealingSpki(base.identity.sealing.publicKey),
     auditHead: audit.value.count === 0n ? null : audit.value.hash,
+    ...(credential ? { credential } : {}),
   });
 }
 

@@ -1,9 +1,17 @@
 /** From the agent's own types to what the control sockets carry (control/api.ts). Pure. */
-import type { ChannelView, HistoryView, LookView, PlanView, PointView } from '#control/api.ts';
+import type {
+  ChannelView,
+  CredentialView,
+  HistoryView,
+  LookView,
+  PlanView,
+  PointView,
+} from '#control/api.ts';
 import { faultView } from '#control/api.ts';
 import type { Fault } from '#errors/fault.ts';
 import type { Step } from '#plan/step.ts';
 import type { HistoryRow } from '#state/channel-row.ts';
+import type { Credential } from '#state/enrolment.ts';
 import type { Generation } from '#state/generation.ts';
 import { pointText } from '#state/point.ts';
 import type { ChannelStatus, StatusPoint } from '#state/status.ts';
@@ -45,6 +53,11 @@ export function channelView(status: ChannelStatus, follower: Follower): ChannelV
     },
     deployments: status.deployments,
   };
+}
+
+/** null: not enrolled */
+export function credentialStatus(held: Credential | null): CredentialView | null {
+  return held && { kind: held.kind, notAfter: held.notAfter, fingerprint: held.fingerprint };
 }
 
 export function lookView(look: Look | null): LookView | null {

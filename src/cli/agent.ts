@@ -9,6 +9,7 @@ import { type AgentConfig, readConfig } from '#agent/config.ts';
 import type { CycleEnd } from '#agent/cycle.ts';
 import { controlHandlers } from '#agent/handlers.ts';
 import { serveMetrics } from '#agent/metrics.ts';
+import { startRenewal } from '#agent/renewal.ts';
 import { forgetStartFailure, noteStartFailure } from '#agent/start-failure.ts';
 import { serveControl } from '#control/server.ts';
 import { type Fault, ok, type Result } from '#errors/fault.ts';
@@ -132,6 +133,10 @@ async function serve(
     context.onSignal('reload', () => end('reload')),
   ];
   const disconnect = assembled.connect();
+  const stopRenewal = startRenewal({
+    ...{ platform, config, base: assembled.base, agentVersion: version.version },
+    changed: () => assembled.delivery?.changed('detail'),
+  });
   forgetStartFailure(platform.files, config.runDir);
   platform.log.write('info', 'agent.started', {
     version: version.version,
@@ -141,6 +146,7 @@ async function serve(
     await assembled.agent.run(stopping.signal);
   } finally {
     for (const off of unsubscribe) off();
+    await stopRenewal();
     await disconnect();
     await closeMetrics.value();
     await closeControl.value();

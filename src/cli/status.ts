@@ -69,11 +69,25 @@ export function statusText(view: StatusView, style: Style): string {
         ? `${mqtt.state === 'up' ? paint.good('up') : paint.warn('down')}, MQTT ${mqtt.protocol}${mqtt.fault ? `: ${mqtt.fault.message}` : ''}`
         : 'not configured',
     ],
+    ...credentialLines(view, style),
     ...(view.undeliveredEvents > 0
       ? [['outbox', `${view.undeliveredEvents} events not yet delivered`] as const]
       : []),
   ]);
   return head + view.channels.map((channel) => `\n${channelText(channel, style)}`).join('');
+}
+
+function credentialLines(
+  { credential }: StatusView,
+  { paint, now }: Style,
+): readonly (readonly [string, string])[] {
+  if (!credential) return [];
+  const { kind, notAfter, fingerprint } = credential;
+  if (notAfter === 0) return [['credential', `${kind} ${shortDigest(fingerprint)}`]];
+  const days = Math.floor((notAfter - now) / 86_400_000);
+  const day = new Date(notAfter).toISOString().slice(0, 10);
+  const left = notAfter > now ? `until ${day} (${days} d)` : paint.bad(`ended ${day}`);
+  return [['credential', `${kind} ${shortDigest(fingerprint)}, ${left}`]];
 }
 
 function channelText(channel: ChannelView, style: Style): string {

@@ -87,6 +87,8 @@ export interface StatusView {
     readonly ready: boolean;
   };
   readonly channels: readonly ChannelView[];
+  /** how this device shows who it is; null: it was not enrolled */
+  readonly credential: CredentialView | null;
   readonly mqtt: {
     readonly state: string;
     readonly protocol: string;
@@ -95,6 +97,14 @@ export interface StatusView {
   readonly lastLook: LookView | null;
   readonly nextLookInMs: number | null;
   readonly undeliveredEvents: number;
+}
+
+export interface CredentialView {
+  readonly kind: string;
+  /** Unix ms; 0: not known */
+  readonly notAfter: number;
+  /** sha256:… of the certificate or token */
+  readonly fingerprint: string;
 }
 
 export interface LookView {

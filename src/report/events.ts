@@ -47,6 +47,10 @@ export const EVENTS = {
   'identity.new': (d: { reason: string }) => `this device made a new identity: ${d.reason}`,
   'identity.sealing-key': () =>
     'this device made a new sealing key: what was sealed for another does not open',
+  'credential.renewed': (d: { fingerprint: string; until: string }) =>
+    `credential ${d.fingerprint} is in use, until ${d.until}`,
+  'credential.not-renewed': (d: { code: string }) =>
+    `the credential could not be renewed (${d.code}): the one in use stays`,
   'identity.cloned': (d: { times: number }) =>
     `another client used this identity ${d.times} times in ten minutes: is the image a copy?`,
   'store.quarantined': (d: { reason: string }) =>

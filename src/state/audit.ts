@@ -22,6 +22,8 @@ export const AUDIT_KINDS = [
   'root-replaced',
   'identity-made',
   'store-rebuilt',
+  'enrolled',
+  'credential-renewed',
 ] as const;
 export type AuditKind = (typeof AUDIT_KINDS)[number];
 

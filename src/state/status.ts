@@ -1,5 +1,6 @@
 /** The signed status of a device, decoded (FORMATS: Status). Shared by report, control, hub and tests. */
 import type { Digest } from './digest.ts';
+import type { Credential } from './enrolment.ts';
 import type { Fleet } from './names.ts';
 
 export type TimeGrade = 'estimated' | 'synchronised' | 'attested';
@@ -38,6 +39,8 @@ export interface Status {
   readonly sealingKey: Uint8Array;
   /** hash of the newest entry of the audit journal; null: none yet */
   readonly auditHead: Digest | null;
+  /** how it shows who it is; not there: it was not enrolled */
+  readonly credential?: Credential;
 }
 
 export interface ChannelStatus {

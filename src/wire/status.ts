@@ -16,6 +16,7 @@ import type {
   StatusPoint,
   TimeGrade,
 } from '#state/status.ts';
+import { credentialFromProto, credentialToProto } from './enrolment.ts';
 import { type FieldCheck, fieldCheck, fleetToBytes } from './field-check.ts';
 import {
   type ChannelStatus as ProtoChannelStatus,
@@ -75,6 +76,7 @@ export function readStatus(payload: Uint8Array): Result<Status> {
     deviceKey: from.deviceKey,
     sealingKey: from.sealingKey,
     auditHead: check.digestOrNull('audit_head', from.auditHead),
+    ...readCredential(check, from.credential),
   };
   const problem = check.problem();
   return problem === null ? ok(status) : refuse('format.message', { what: 'status', ...problem });
@@ -100,8 +102,14 @@ export function writeStatus(status: Status): Uint8Array {
     deviceKey: status.deviceKey,
     sealingKey: status.sealingKey,
     auditHead: status.auditHead ? digestToBytes(status.auditHead) : new Uint8Array(),
+    ...(status.credential ? { credential: credentialToProto(status.credential) } : {}),
   });
   return toBinary(StatusSchema, message);
+}
+
+function readCredential(check: FieldCheck, from: Parameters<typeof credentialFromProto>[1]) {
+  const credential = credentialFromProto(check, from);
+  return credential === null ? {} : { credential };
 }
 
 const TIME_GRADES: Readonly<Record<TimeGrade, ProtoTimeGrade>> = {
