@@ -24,6 +24,7 @@ import type { Gate } from '#triggers/gate.ts';
 import type { Wake } from '#triggers/trigger.ts';
 import { type CycleEnd, type CycleParts, resumeFrom, startCycle } from './cycle.ts';
 import type { Drift } from './drift.ts';
+import { replan } from './replan.ts';
 
 /** ms between two looks at the disk and the process table */
 const WATCH_EVERY_MS = 30_000;
@@ -45,6 +46,11 @@ export interface AgentParts extends CycleParts {
   ready(): void;
   /** A look ended: the schedule learns whether its source was reached. */
   looked(end: CycleEnd): void;
+  /** what is in force with the values of this device that are; null: it has them */
+  makeValuesChange(signal: AbortSignal): Promise<Result<Change | null>>;
+  /** These values cannot be used by what is in force. */
+  rejectValues(why: Fault): void;
+  wake(wake: Wake): void;
   /** Unreferenced blobs, statements and generations; only called when idle. */
   collect(): Promise<void>;
   /** What runs is watched by its health checks from now on; unchanged watches go on. */
@@ -61,6 +67,8 @@ export interface Agent {
   /** A state on disk that is accepted and not applied goes on (after a cut, after a hold). */
   resume(): Promise<CycleEnd | null>;
   current(): Result<readonly Generation[]>;
+  /** Other values of this device are in force: what names them follows. */
+  valuesChanged(): void;
   /** Programs are about to be stopped: what is missing from now on is no drift. */
   leaveAlone(): void;
 }
@@ -70,7 +78,6 @@ interface Loop {
   readonly stopping: AbortController;
   /** looks are done one after the other */
   queue: Promise<unknown>;
-  current: { readonly digest: string; readonly generations: readonly Generation[] } | null;
   retryMs: number;
   cancelRetry: () => void;
   cancelWatch: () => void;
@@ -87,7 +94,6 @@ export function agent(parts: AgentParts): Agent {
     parts,
     stopping: new AbortController(),
     queue: Promise.resolve(),
-    current: null,
     retryMs: RETRY_BASE_MS,
     cancelRetry: () => {},
     cancelWatch: () => {},
@@ -103,6 +109,7 @@ export function agent(parts: AgentParts): Agent {
     look: (wake) => look(loop, wake),
     resume: () => resume(loop),
     current: () => currentOf(loop),
+    valuesChanged: () => valuesChanged(loop),
     leaveAlone: () => {
       loop.leftAlone = true;
     },
@@ -131,7 +138,8 @@ async function start(loop: Loop): Promise<Result<void>> {
 
 /** No look stands behind a recovery's end: nothing else would tell that the state was rejected. */
 function tellRefused({ follower }: AgentParts, change: Change, outcome: Outcome): void {
-  if (outcome.kind !== 'rejected') return;
+  // Of values: their own channel tells it.
+  if (outcome.kind !== 'rejected' || change.kind === 'values') return;
   follower.noteRefusal(outcome.fault, pointOf(change.to), change.via);
 }
 
@@ -183,7 +191,9 @@ async function run(loop: Loop, signal: AbortSignal): Promise<void> {
   signal.addEventListener('abort', stop, { once: true });
   if (signal.aborted) stop();
   watchLater(loop);
-  void resume(loop).catch(loop.fail);
+  void resume(loop)
+    .then(() => followValues(loop))
+    .catch(loop.fail);
   try {
     await Promise.race([wakes(loop), failed]);
   } finally {
@@ -236,6 +246,7 @@ function settle(loop: Loop, end: CycleEnd): void {
   if (end.kind === 'applied') {
     watchHealthNow(loop);
     collectLater(loop);
+    void followValues(loop).catch(loop.fail);
     return;
   }
   const { intent } = parts.follower.row();
@@ -273,8 +284,9 @@ async function resume(loop: Loop): Promise<CycleEnd | null> {
   const { parts, stopping } = loop;
   const { floor, applied, hold, intent } = parts.follower.row();
   if (stopping.signal.aborted || parts.runner.busy || !floor || hold) return null;
-  if (floor.stateDigest === applied?.stateDigest && !intent) return null;
+  if (floor.stateDigest === applied?.stateDigest && !intent) return followValues(loop);
   if (intent && intent.phase !== 'waiting') return undoAgain(loop);
+  if (intent?.kind === 'values') return followValues(loop);
   const kept = parts.context.content.readStatement(floor.stateDigest);
   if (!kept.ok) return null;
   const { envelope, via } = kept.value;
@@ -284,6 +296,24 @@ async function resume(loop: Loop): Promise<CycleEnd | null> {
   parts.log.write('info', `resume.${end.kind}`, { code: 'fault' in end ? end.fault.code : '' });
   settle(loop, end);
   return end;
+}
+
+/** A state that waits for a value is looked at again; what is in force is planned anew. */
+function valuesChanged(loop: Loop): void {
+  const { follower, wake } = loop.parts;
+  if (follower.waitingFor()?.code === 'values.unresolved') wake({ kind: 'schedule' });
+  void followValues(loop).catch(loop.fail);
+}
+
+async function followValues(loop: Loop): Promise<null> {
+  if (loop.stopping.signal.aborted) return null;
+  const end = await replan(loop.parts, loop.stopping.signal);
+  if (end === 'nothing') return null;
+  loop.parts.changed();
+  if (end === 'later') retryLater(loop);
+  else collectLater(loop);
+  watchHealthNow(loop);
+  return null;
 }
 
 /** From `stuck`: the undo is tried again; it is idempotent like every step of it. */
@@ -333,14 +363,10 @@ async function collect(loop: Loop): Promise<void> {
   if (!parts.runner.busy) await parts.collect().catch(loop.fail);
 }
 
-/** The generations of the applied state; read from disk once per state. */
+/** The generations of the applied state; its row is decoded and loaded once (apply/load.ts). */
 function currentOf(loop: Loop): Result<readonly Generation[]> {
   const row = loop.parts.follower.row();
-  const digest = row.applied?.stateDigest ?? null;
-  if (loop.current?.digest === (digest ?? '')) return ok(loop.current.generations);
-  const read = generationsOf(loop.parts.context, row, digest);
-  if (read.ok) loop.current = { digest: digest ?? '', generations: read.value };
-  return read;
+  return generationsOf(loop.parts.context, row, row.applied?.stateDigest ?? null);
 }
 
 function complain(log: Log, deployment: string, why: Fault): void {

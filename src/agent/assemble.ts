@@ -3,7 +3,7 @@
  * Nothing is asked before recovery (agent.ts). One line here for what a new part needs to know.
  */
 import { disown, orphansOf } from '#apply/orphans.ts';
-import { type ApplyContext, type Change, type Moment, runtimeOf } from '#apply/transaction.ts';
+import { type ApplyContext, type Moment, runtimeOf } from '#apply/transaction.ts';
 import { ok, type Result } from '#errors/fault.ts';
 import type { MqttLinkEvent } from '#link/mqtt.ts';
 import type { Platform } from '#platform/platform.ts';
@@ -16,14 +16,16 @@ import type { Trusted } from '#trust/verify.ts';
 import { readDesiredState } from '#wire/desired-state.ts';
 import { type Agent, agent } from './agent.ts';
 import { type Base, openBase, type ProgramVersion, trustedOf } from './base.ts';
-import { type ChangeInput, changeOf, planCandidate } from './change.ts';
+import type { ChangeInput } from './change.ts';
 import { collect, keptStates } from './collect.ts';
 import type { AgentConfig } from './config.ts';
+import { type DeviceChannel, openDeviceChannel } from './device-channel.ts';
+import { secretsOf } from './device-values.ts';
 import { type Drift, drift } from './drift.ts';
 import { type Finder, finder } from './find.ts';
 import { type Follower, follower } from './follow.ts';
-import type { Candidate } from './found.ts';
-import { checkOvertaken } from './overtaken.ts';
+import { makeChange, makeValuesChange } from './make-change.ts';
+import { withOwnBundles } from './own-bundles.ts';
 import { type Progress, progressOf } from './progress.ts';
 import { quiet } from './quiet.ts';
 import { type Runner, runner } from './runner.ts';
@@ -31,6 +33,7 @@ import { type AgentRuntimes, openRuntimes } from './runtimes.ts';
 import { type Links, openLinks } from './sources.ts';
 import { CRASHES_MAX, QUIET_MS } from './start-count.ts';
 import { deliveryOf, recordDrift, recordLink, snapshotOf } from './telling.ts';
+import { raiseTimeFloor } from './time-floor.ts';
 import { type Timekeeping, timekeeping } from './timekeeping.ts';
 import { connect, type Triggers, tellSchedule, triggersOf } from './waking.ts';
 
@@ -58,6 +61,7 @@ export interface Assembled extends Triggers {
   readonly changes: ChangeInput;
   readonly progress: Progress;
   readonly timekeeping: Timekeeping;
+  readonly device: DeviceChannel;
   isReady(): boolean;
   snapshot(): Result<Snapshot>;
   /** Triggers, links and delivery; after `agent.start`. The returned function stops them. */
@@ -87,10 +91,11 @@ function assembleOn(
   const names = { fleet: root.fleet, deviceId: device.id, agentVersion: program.version };
   const links = openLinks({ platform, config, time, ...names, roots: base.roots });
   if (!links.ok) return links;
-  const wires: Wires = { changed: () => {}, settle: () => {}, follower: null };
+  const wires: Wires = { changed: () => {}, settle: () => {}, follower: null, device: null };
   const runtimes = openRuntimes({
     platform,
     content: base.content,
+    secrets: secretsOf(base.content, base.identity.sealing),
     config,
     executable: program.executable,
     onChange: () => wires.changed('detail'),
@@ -114,6 +119,7 @@ interface Wires {
   changed: (what: News) => void;
   settle: (tx: StoreWriter) => void;
   follower: Follower | null;
+  device: DeviceChannel | null;
 }
 
 function partsOf(given: Given, wires: Wires): Result<Assembled> {
@@ -132,18 +138,24 @@ function partsOf(given: Given, wires: Wires): Result<Assembled> {
     changed: (what) => wires.changed(what),
   });
   if (!kept.ok) return kept;
-  const looping = { wires, context, follower: following.value, triggers, timekeeping: kept.value };
+  const device = openDeviceChannel({
+    ...{ ...given, wires, agentVersion: given.program.version, first: following.value },
+    attestation: () => kept.value.attestation(),
+    valuesChanged: () => loop.agent.valuesChanged(),
+    rootReplaced: () => loop.rootReplaced(),
+  });
+  if (!device.ok) return device;
+  wires.device = device.value;
+  const own = { device: device.value, timekeeping: kept.value };
+  const looping = { wires, context, follower: following.value, triggers, ...own };
   const loop = loopOf(given, looping);
   const snapshot = (): Result<Snapshot> =>
     snapshotOf({
-      base,
-      platform,
-      context,
-      agentVersion: given.program.version,
+      ...{ base, platform, context, agentVersion: given.program.version },
       follower: following.value,
       agent: loop.agent,
       drift: loop.drift,
-      timekeeping: kept.value,
+      ...own,
       healthOf: (generation) => runtimes.monitor.health(generation),
     });
   const delivery = deliveryOf(base, platform, links, snapshot);
@@ -155,7 +167,7 @@ function partsOf(given: Given, wires: Wires): Result<Assembled> {
   }
   const endQuiet = platform.clock.after(QUIET_MS, () => base.starts.reset());
   const connecting = {
-    ...{ platform, config, links, follower: following.value, triggers, timekeeping: kept.value },
+    ...{ platform, config, links, follower: following.value, triggers, ...own },
     linkEvent(event: MqttLinkEvent): void {
       if (recordLink(given, event)) wires.changed('detail');
     },
@@ -166,10 +178,8 @@ function partsOf(given: Given, wires: Wires): Result<Assembled> {
     base,
     config,
     follower: following.value,
-    context,
-    runtimes,
-    links,
-    timekeeping: kept.value,
+    ...{ context, runtimes, links },
+    ...own,
     delivery: delivery.value,
     snapshot,
     connect: () => connect({ ...connecting, delivery: delivery.value }),
@@ -188,32 +198,29 @@ interface LoopInput {
   readonly follower: Follower;
   readonly triggers: Triggers;
   readonly timekeeping: Timekeeping;
+  readonly device: DeviceChannel;
 }
+
+type LoopNames = 'agent' | 'finder' | 'drift' | 'runner' | 'changes' | 'progress' | 'isReady';
+type LoopParts = Pick<Assembled, LoopNames> & { rootReplaced(): void };
 
 function loopOf(
   given: Given,
-  { wires, context, follower, triggers, timekeeping }: LoopInput,
-): Pick<Assembled, 'agent' | 'finder' | 'drift' | 'runner' | 'changes' | 'progress' | 'isReady'> {
+  { wires, context, follower, triggers, timekeeping, device }: LoopInput,
+): LoopParts {
   const { base, platform, links, runtimes } = given;
   const { clock, log } = platform;
   const progress = progressOf();
-  const changes = changesOf(given, progress.tell);
-  const find = finder({
-    clock,
-    sources: links.sources,
-    pushes: links.pushes,
-    roots: base.roots,
-    bundle: (path) => ociLayout(platform.files, path, bundleOptions(given)),
-    trusted: () => currentTrust(given, follower, timekeeping.attestation()),
-    rootReplaced() {
-      wires.changed('phase');
-      links.rootReplaced(triggers.gate.wake);
-      timekeeping.rootReplaced();
-    },
-    alsoFound(found) {
-      if (follower.note(found)) wires.changed('detail');
-    },
-  });
+  const changes = { ...changesOf(given, progress.tell), values: () => device.values() };
+  const making = { changes, follower, clock, log };
+  const rootReplaced = () => {
+    wires.changed('phase');
+    links.rootReplaced(triggers.gate.wake);
+    timekeeping.rootReplaced();
+    device.takes({ kind: 'reconnect' });
+  };
+  const first = firstFinder(given, { wires, follower, timekeeping, rootReplaced });
+  const find = withOwnBundles(first, device);
   const run = runner(context, () => {});
   const watch = drift({
     clock,
@@ -242,7 +249,10 @@ function loopOf(
     monotonicMs: () => clock.monotonicMs(),
     orphaned: () => orphansOf(base, follower.row()).flatMap(({ generations }) => generations),
     healthWindowOf: (digest) => healthWindowOf(base, digest),
-    makeChange: (candidate, signal) => makeChange(given, changes, { follower, candidate, signal }),
+    makeChange: (candidate, signal) => makeChange(making, candidate, signal),
+    makeValuesChange: (signal) => makeValuesChange(making, signal),
+    rejectValues: (why) => device.rejectNow(why),
+    wake: triggers.gate.wake,
     ready() {
       ready = true;
       given.program.ready();
@@ -257,7 +267,29 @@ function loopOf(
     watchHealth: (current) => runtimes.monitor.watch(current),
   });
   const isReady = () => ready;
-  return { agent: whole, finder: find, drift: watch, runner: run, changes, progress, isReady };
+  const made = { agent: whole, finder: find, drift: watch, runner: run };
+  return { ...made, changes, progress, isReady, rootReplaced };
+}
+
+function firstFinder(
+  given: Given,
+  of: Pick<LoopInput, 'wires' | 'follower' | 'timekeeping'> & Pick<LoopParts, 'rootReplaced'>,
+): Finder {
+  const { base, platform, links } = given;
+  const { wires, follower, timekeeping, rootReplaced } = of;
+  return finder({
+    clock: platform.clock,
+    sources: links.sources,
+    pushes: links.pushes,
+    roots: base.roots,
+    bundle: (path) => ociLayout(platform.files, path, bundleOptions(given)),
+    timed: (statement) => void timekeeping.take(statement, 'bundle'),
+    trusted: () => currentTrust(given, follower, timekeeping.attestation()),
+    rootReplaced,
+    alsoFound(found) {
+      if (follower.note(found)) wires.changed('detail');
+    },
+  });
 }
 
 function bundleOptions({ base, config }: Given): LayoutOptions {
@@ -276,37 +308,6 @@ function changesOf({ base, platform, config, links }: Given, tell: Telling): Cha
     reserveBytes: config.keep.reserveBytes,
     wallMs: () => platform.clock.wallMs(),
   };
-}
-
-interface Wanted {
-  readonly follower: Follower;
-  readonly candidate: Candidate;
-  readonly signal: AbortSignal;
-}
-
-async function makeChange(
-  { platform }: Given,
-  changes: ChangeInput,
-  { follower, candidate, signal }: Wanted,
-): Promise<Result<Change>> {
-  const { clock, log } = platform;
-  const row = follower.row();
-  const late = checkOvertaken(changes.store, candidate, row);
-  if (!late.ok) return late;
-  const begunAt = clock.monotonicMs();
-  const planned = await planCandidate(changes, candidate, row, signal);
-  if (!planned.ok) return planned;
-  const plannedAt = clock.monotonicMs();
-  const change = await changeOf(changes, planned.value, row, signal);
-  const { startedAt, headMs } = candidate;
-  log.write('debug', 'change.made', {
-    startedAt,
-    headMs,
-    verifyMs: begunAt - startedAt - headMs,
-    planMs: plannedAt - begunAt,
-    fetchMs: clock.monotonicMs() - plannedAt,
-  });
-  return change;
 }
 
 async function collectNow(context: ApplyContext, follower: Follower): Promise<void> {
@@ -330,6 +331,7 @@ function contextOf({ base, platform, config, runtimes }: Given, wires: Wires): A
       platform.log.write('info', 'phase', { phase, channel: row.channel });
       base.audit.landed();
       wires.follower?.saw(row);
+      wires.device?.refresh();
       const lasts = phase === 'idle' || phase === 'waiting' || phase === 'stuck';
       wires.changed(lasts ? 'phase' : 'passing');
     },
@@ -344,12 +346,7 @@ function beside(
 ): void {
   const { row } = moment;
   if (moment.kind === 'accepted') {
-    base.time.raise(moment.issuedAt);
-    const device = tx.device();
-    const floor = base.time.floorMs();
-    if (device.ok && device.value && device.value.timeFloorMs < floor) {
-      tx.putDevice({ ...device.value, timeFloorMs: floor });
-    }
+    raiseTimeFloor(base.time, tx, moment.issuedAt);
   } else {
     const kept = keptStates(row);
     const states = tx.states(row.fleet, row.channel);
@@ -361,6 +358,8 @@ function beside(
     if (moment.kind === 'applied' || moment.rejected) base.starts.reset();
   }
   wires.follower?.beside(tx, moment);
+  if (moment.kind === 'undone' && moment.rejected && moment.change === 'values')
+    wires.device?.reject(tx, moment.fault);
   wires.settle(tx);
 }
 

@@ -15,6 +15,7 @@ import type { Digest } from '#state/digest.ts';
 import { LIMITS } from '#state/limits.ts';
 import type { Root } from '#state/root.ts';
 import type { StatusPoint } from '#state/status.ts';
+import { deviceChannel, deviceOfChannel } from '#state/values.ts';
 import { type ContentStore, contentStore } from '#store/content.ts';
 import type { EngineKind } from '#store/engine.ts';
 import { type OpenedStore, openStore } from '#store/open.ts';
@@ -159,10 +160,11 @@ function identify({ platform, config }: Given, before: DeviceRow | null): Result
 
 function refill({ platform, config }: Given, base: Base): Result<void> {
   const { store, content, root } = base;
-  const channel = config.channel.name;
-  const done = rebuild({ store, content, fleet: root.fleet, channel });
-  if (!done.ok) return done;
-  if (done.value) platform.log.write('warn', 'store.rebuilt', { channel });
+  for (const channel of [config.channel.name, deviceChannel(base.device.id)]) {
+    const done = rebuild({ store, content, fleet: root.fleet, channel });
+    if (!done.ok) return done;
+    if (done.value) platform.log.write('warn', 'store.rebuilt', { channel });
+  }
   return ok(undefined);
 }
 
@@ -222,7 +224,9 @@ function leftBy(
   const own = tx.channel(root.fleet, name);
   const rows = tx.channels();
   if (!own.ok || own.value || !rows.ok) return [];
-  return rows.value.filter(({ applied }) => applied !== null);
+  return rows.value.filter(
+    ({ applied, channel }) => applied !== null && deviceOfChannel(channel) === null,
+  );
 }
 
 export interface ChannelFacts {

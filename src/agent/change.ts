@@ -10,6 +10,7 @@ import type { Change } from '#apply/transaction.ts';
 import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { Allow } from '#plan/allow.ts';
 import { type Document, type Plan, planChange } from '#plan/plan.ts';
+import { checkValuesOnly } from '#plan/values.ts';
 import { type BlobWanted, type Downloads, fetchSmall } from '#sources/download.ts';
 import type { Source } from '#sources/source.ts';
 import type { ChannelRow } from '#state/channel-row.ts';
@@ -19,6 +20,7 @@ import { type Digest, sha256 } from '#state/digest.ts';
 import type { Generation } from '#state/generation.ts';
 import { LIMITS } from '#state/limits.ts';
 import type { StatusPoint } from '#state/status.ts';
+import type { KnownValues } from '#state/values.ts';
 import type { ContentStore } from '#store/content.ts';
 import type { Store } from '#store/store.ts';
 import { blobNames } from '#wire/deployment.ts';
@@ -34,6 +36,8 @@ export interface ChangeInput {
   readonly downloads: Downloads;
   readonly device: DeviceFacts;
   readonly allow: Allow;
+  /** those in force of this device's own channel */
+  values?(): KnownValues;
   /** bytes that stay free on the file system of stateDir */
   readonly reserveBytes: number;
   readonly wallMs: () => number;
@@ -55,6 +59,8 @@ export async function planCandidate(
   row: ChannelRow,
   signal: AbortSignal,
 ): Promise<Result<Planned>> {
+  const carried = checkValuesOnly(row.channel, candidate.state);
+  if (!carried.ok) return carried;
   const layer = await documentsLayer(input, candidate, { row, signal });
   if (!layer.ok) return layer;
   const documents = readAll(candidate.state, layer.value);
@@ -67,6 +73,7 @@ export async function planCandidate(
     current: current.value,
     device: input.device,
     allow: input.allow,
+    ...(input.values && { values: input.values() }),
     everythingChanged: row.intent?.phase === 'stuck',
   });
   if (!plan.ok) return plan;
@@ -123,8 +130,8 @@ export async function changeOf(
  * The documents layer: came along, is on disk from an earlier try or from a state that had the same
  * one (a statement signed anew), or is fetched (checks 2–4).
  */
-async function documentsLayer(
-  { content, sources }: ChangeInput,
+export async function documentsLayer(
+  { content, sources }: Pick<ChangeInput, 'content' | 'sources'>,
   { state, inline, source }: Candidate,
   { row, signal }: { readonly row: ChannelRow; readonly signal: AbortSignal },
 ): Promise<Result<Uint8Array | null>> {

@@ -11,6 +11,7 @@ import { ok, type Result } from '#errors/fault.ts';
 import type { ChannelRow, StateRow } from '#state/channel-row.ts';
 import type { Digest } from '#state/digest.ts';
 import type { Generation } from '#state/generation.ts';
+import { deviceOfChannel } from '#state/values.ts';
 import { auditedStatements } from './evidence.ts';
 
 /** States whose rows and contents stay. */
@@ -42,7 +43,9 @@ export async function collect(context: ApplyContext, row: ChannelRow): Promise<R
   const audited = auditedStatements(context);
   if (!audited.ok) return audited;
   const others = orphans.flatMap((orphan) => [...keptStates(orphan.row)]);
-  return sweepContent(context, new Set([...kept, ...others, ...audited.value]), generations);
+  const values = valuesStatements(context, row, generations);
+  if (!values.ok) return values;
+  return sweepContent(context, new Set([...kept, ...others, ...values.value, ...audited.value]), generations);
 }
 
 function idsOf(states: readonly StateRow[]): ReadonlySet<string> {
@@ -75,6 +78,24 @@ function goneOf(
     for (const name of left.value) if (folderOf(name) === name && !named.has(name)) gone.add(name);
   }
   return ok([...gone].sort());
+}
+
+/** Of the device's own channel: in force, the floor, those before, and what generations were made with. */
+function valuesStatements(
+  { store }: ApplyContext,
+  { fleet }: ChannelRow,
+  generations: readonly Generation[],
+): Result<readonly Digest[]> {
+  const rows = store.channels();
+  if (!rows.ok) return rows;
+  const own = rows.value.filter(
+    (row) => row.fleet === fleet && deviceOfChannel(row.channel) !== null,
+  );
+  const used = generations.flatMap(({ secrets }) => [...(secrets?.values() ?? [])]);
+  return ok([
+    ...own.flatMap((row) => [...keptStates(row)]),
+    ...used.map(({ statement }) => statement),
+  ]);
 }
 
 async function sweepDeployment(

@@ -118,6 +118,8 @@ export function follower(input: FollowerInput): Result<Follower> {
     beside(tx, moment) {
       const place = { at: context.clock.wallMs(), channel };
       for (const event of eventsOf(moment, place)) tx.addEvent(event);
+      // Of other values for the applied state: their own channel has told that they were accepted.
+      if (moment.kind === 'accepted' && moment.row.intent?.kind === 'values') return;
       audit.add(tx, { channel, ...factOf(moment) });
     },
     rollback: (apply) => rollbackChange(apply, held.row),
@@ -220,7 +222,7 @@ function eventsOf(moment: Moment, place: { readonly at: number; readonly channel
       const details = { point: moment.point, code: moment.fault.code };
       const undone = eventOf('state.undone', place, { ...details, to: row.applied });
       const why = eventOfFault(moment.fault, place);
-      return moment.rejected
+      return moment.rejected && moment.change === 'apply'
         ? [why, undone, eventOf('state.rejected', place, details)]
         : [why, undone];
     }
@@ -246,7 +248,8 @@ function factOf(moment: Moment): AuditFact {
         : { kind: 'applied', actor: 'agent', point, via, message };
     }
     case 'undone': {
-      const { point, fault, rejected } = moment;
+      const { point, fault } = moment;
+      const rejected = moment.rejected && moment.change === 'apply';
       return { kind: rejected ? 'rejected' : 'undone', actor: 'agent', point, fault };
     }
   }

@@ -12,6 +12,7 @@ import type { Platform } from '#platform/platform.ts';
 import { pointText } from '#state/point.ts';
 import { readJournal } from '#wire/audit.ts';
 import { writeAuditFile } from '#wire/audit-file.ts';
+import type { Wake } from '#triggers/trigger.ts';
 import type { Assembled } from './assemble.ts';
 import { auditFileOf } from './audit-export.ts';
 import { auditEntryView } from './audit-view.ts';
@@ -97,7 +98,7 @@ function status({
   agentVersion,
   startedAt,
 }: HandlersInput): Result<StatusView> {
-  const { base, follower, links, finder, schedule } = assembled;
+  const { base, follower, links, finder, schedule, device } = assembled;
   const snapshot = assembled.snapshot();
   if (!snapshot.ok) return snapshot;
   const events = base.store.outboxEvents();
@@ -121,7 +122,10 @@ function status({
       upMs: Math.round(platform.clock.monotonicMs() - startedAt),
       ready: assembled.isReady(),
     },
-    channels: snapshot.value.channels.map((channel) => channelView(channel, follower)),
+    channels: snapshot.value.channels.map((channel) => {
+      const own = channel.channel === device.follower.channel;
+      return channelView(channel, own ? device.follower : follower);
+    }),
     mqtt: mqtt && {
       state: mqtt.kind,
       protocol: mqtt.protocol,
@@ -193,7 +197,7 @@ async function apply(
       bundle === null
         ? ({ kind: 'command' } as const)
         : ({ kind: 'bundle', path: bundle } as const);
-    const end = await assembled.agent.look(wake);
+    const end = await lookForBoth(assembled, wake);
     // A poll by hand is a poll: it costs the flash nothing.
     if (bundle === null && (end.kind === 'unchanged' || end.kind === 'nothing')) takeBack();
     return endLine(end);
@@ -203,6 +207,17 @@ async function apply(
     changed(input, ok(undefined));
     stop();
   }
+}
+
+/** In a bundle values first, so that a state beside them finds them; its end is what is told. */
+async function lookForBoth({ agent, device }: Assembled, wake: Wake): Promise<CycleEnd> {
+  const looking = device.look(wake, new AbortController().signal);
+  if (wake.kind === 'bundle') await looking;
+  const end = await agent.look(wake);
+  const own = await looking;
+  const nothing = end.kind === 'unchanged' || end.kind === 'nothing';
+  const told = own.kind !== 'unchanged' && own.kind !== 'nothing' && own.kind !== 'unreachable';
+  return nothing && told ? own : end;
 }
 
 function endLine(end: CycleEnd): ProgressLine {

@@ -2,6 +2,7 @@
 import { type HealthMonitor, healthMonitor, proveHealthy } from '#apply/health.ts';
 import { allRuntimes, type Runtimes } from '#apply/runtimes/catalogue.ts';
 import type { Condition } from '#apply/runtimes/runtime.ts';
+import type { Secrets } from '#apply/secrets.ts';
 import { ok, type Result } from '#errors/fault.ts';
 import type { Platform } from '#platform/platform.ts';
 import type { Generation } from '#state/generation.ts';
@@ -25,6 +26,8 @@ export interface AgentRuntimes extends Runtimes {
 export interface RuntimesInput {
   readonly platform: Platform;
   readonly content: ContentStore;
+  /** opens what was sealed to this device */
+  readonly secrets: Secrets;
   readonly config: AgentConfig;
   /** absolute: no state may replace it */
   readonly executable: string;
@@ -33,7 +36,7 @@ export interface RuntimesInput {
 }
 
 export function openRuntimes(input: RuntimesInput): Result<AgentRuntimes> {
-  const { platform, content, config, executable, onChange } = input;
+  const { platform, content, config, executable, onChange, secrets } = input;
   const { files, processes, clock, inflate, log, http, sockets } = platform;
   const { stateDir, runDir, channel } = config;
   const id = storeId(platform, stateDir);
@@ -41,7 +44,19 @@ export function openRuntimes(input: RuntimesInput): Result<AgentRuntimes> {
   const { user: defaultUser, allowRoot } = config.process;
   const users = { defaultUser, allowRoot };
   const runtimes = allRuntimes({
-    ...{ files, processes, content, clock, inflate, log, stateDir, runDir, users, onChange },
+    ...{
+      files,
+      processes,
+      content,
+      clock,
+      inflate,
+      log,
+      stateDir,
+      runDir,
+      users,
+      onChange,
+      secrets,
+    },
     storeId: id.value,
     roots: channel.allow.roots,
     protectedPaths: [executable, config.file, config.trust.root, stateDir, runDir],

@@ -14,6 +14,7 @@ import type { Source } from '#sources/source.ts';
 import { taggedTime } from '#sources/time-statements.ts';
 import type { Fleet } from '#state/names.ts';
 import type { TimeRequest } from '#state/time-statement.ts';
+import { deviceChannel } from '#state/values.ts';
 import type { Wake } from '#triggers/trigger.ts';
 import type { AgentConfig } from './config.ts';
 import { reanchor } from './reanchor.ts';
@@ -25,6 +26,8 @@ export interface Links {
   readonly sources: readonly Source[];
   /** what the broker brings whole; null: there is no broker */
   readonly pushes: PushSource | null;
+  /** the same for the device's own channel */
+  readonly own: { readonly sources: readonly Source[]; readonly pushes: PushSource | null };
   readonly mqtt: MqttLink | null;
   readonly topicRoot: string;
   /** a POST to time.url; null: there is none */
@@ -55,6 +58,7 @@ export function openLinks(input: LinksInput): Result<Links> {
     rootAnchors: () => roots.root().tls,
   });
   const sources: Source[] = [];
+  const own: Source[] = [];
   const timeTags: Links['timeTags'][number][] = [];
   for (const settings of config.registries) {
     const checked = readEndpoint(settings);
@@ -63,6 +67,7 @@ export function openLinks(input: LinksInput): Result<Links> {
     const { name } = config.channel;
     const repository = registry(http, settings);
     sources.push(SOURCES['oci-registry'](repository, name, { heldRoot }));
+    own.push(SOURCES['oci-registry'](repository, deviceChannel(input.deviceId), { heldRoot }));
     timeTags.push((signal) => taggedTime(repository, signal));
   }
   const root = checkTopicRoot(config.mqtt?.topicRoot ?? defaultTopicRoot(input.fleet));
@@ -74,7 +79,8 @@ export function openLinks(input: LinksInput): Result<Links> {
     sources,
     timeTags,
     askTime: authority && ((request, signal) => askTime(http, authority, request, signal)),
-    pushes: config.mqtt ? SOURCES['mqtt-push'](brokerName(config.mqtt)) : null,
+    pushes: pushesOf(config),
+    own: { sources: own, pushes: pushesOf(config) },
     mqtt: mqtt.value,
     topicRoot: root.value,
     rootReplaced: reanchor(() => roots.root().tls, {
@@ -86,6 +92,10 @@ export function openLinks(input: LinksInput): Result<Links> {
       http.close();
     },
   });
+}
+
+function pushesOf({ mqtt }: AgentConfig): PushSource | null {
+  return mqtt ? SOURCES['mqtt-push'](brokerName(mqtt)) : null;
 }
 
 function openMqtt(input: LinksInput, topicRoot: string): Result<MqttLink | null> {

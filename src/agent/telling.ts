@@ -12,6 +12,7 @@ import type { Generation } from '#state/generation.ts';
 import { sealingSpki } from '#trust/sealing-key.ts';
 import type { Agent } from './agent.ts';
 import type { Base } from './base.ts';
+import type { DeviceChannel } from './device-channel.ts';
 import type { Drift, DriftEvent } from './drift.ts';
 import type { Follower } from './follow.ts';
 import { channelStatus } from './snapshot.ts';
@@ -26,6 +27,7 @@ export interface SnapshotFrom {
   readonly follower: Follower;
   readonly agent: Agent;
   readonly drift: Drift;
+  readonly device: Pick<DeviceChannel, 'status'>;
   readonly timekeeping: Timekeeping;
   healthOf(generation: Generation): Health;
 }
@@ -56,7 +58,7 @@ export function snapshotOf(from: SnapshotFrom): Result<Snapshot> {
     attestedAt: Math.trunc(base.time.attested()?.atMs ?? 0),
     agentVersion: from.agentVersion,
     labels: base.device.labels,
-    channels: [from.timekeeping.told(channel)],
+    channels: [from.timekeeping.told(channel), ...from.device.status()],
     rootVersion: base.root.version,
     sealingKey: sealingSpki(base.identity.sealing.publicKey),
     auditHead: audit.value.count === 0n ? null : audit.value.hash,

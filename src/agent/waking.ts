@@ -6,8 +6,10 @@ import { startAll, TRIGGERS } from '#triggers/catalogue.ts';
 import type { Command } from '#triggers/command.ts';
 import { type Gate, gate } from '#triggers/gate.ts';
 import type { Schedule } from '#triggers/schedule.ts';
+import type { Wake } from '#triggers/trigger.ts';
 import type { AgentConfig } from './config.ts';
 import type { CycleEnd } from './cycle.ts';
+import type { DeviceChannel } from './device-channel.ts';
 import type { Follower } from './follow.ts';
 import type { Links } from './sources.ts';
 import type { Timekeeping } from './timekeeping.ts';
@@ -35,39 +37,48 @@ export interface ConnectInput {
   readonly triggers: Triggers;
   readonly delivery: Delivery | null;
   readonly timekeeping: Timekeeping;
+  readonly device: DeviceChannel;
   /** what the link found out about broker and identity */
   linkEvent(event: MqttLinkEvent): void;
 }
 
 /** Starts triggers, delivery and link; the returned function stops them. */
 export function connect(input: ConnectInput): () => Promise<void> {
-  const { platform, config, links, follower, triggers, delivery, timekeeping } = input;
+  const { platform, config, links, follower, triggers, delivery, timekeeping, device } = input;
   const { gate, command, schedule } = triggers;
   const { mqtt } = links;
+  const isOwn = (channel: string) => channel === device.follower.channel;
+  const of = (channel: string) => (isOwn(channel) ? device.follower : follower);
+  const pushesFor = (channel: string) => (isOwn(channel) ? links.own.pushes : links.pushes);
+  const wake = (what: Wake): void => {
+    if (!device.takes(what)) gate.wake(what);
+  };
   const listening = mqtt
     ? [
         TRIGGERS.nudge({
           clock: platform.clock,
           link: mqtt,
-          channels: [config.channel.name],
-          floor: () => follower.row().floor,
+          channels: [config.channel.name, device.follower.channel],
+          floor: (channel) => of(channel).row().floor,
           timed: (statement) => void timekeeping.take(statement, 'nudge'),
-          pushed: (nudge, retained) => links.pushes?.take({ ...nudge, retained }),
+          pushed: (nudge, retained) => pushesFor(nudge.channel)?.take({ ...nudge, retained }),
         }),
         TRIGGERS.reconnect(mqtt),
       ]
     : [];
   const { clock, files } = platform;
   const drop = TRIGGERS.bundleDrop({ clock, files, directories: config.bundleDirectories });
-  const stop = startAll([command, schedule, drop, ...listening], gate.wake);
+  const stop = startAll([command, schedule, drop, ...listening], wake);
   const stopTelling = mqtt?.listen((event) => input.linkEvent(event)) ?? (() => {});
   delivery?.start();
   const stopTime = timekeeping.start();
+  const stopDevice = device.start();
   mqtt?.start();
-  if (links.sources.length > 0) gate.wake({ kind: 'start' });
+  if (links.sources.length > 0) wake({ kind: 'start' });
   return async () => {
     stop();
     stopTime();
+    await stopDevice();
     stopTelling();
     delivery?.stop();
     await links.close();

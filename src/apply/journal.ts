@@ -43,7 +43,7 @@ export interface Acceptance {
 export function accepted(row: ChannelRow, acceptance: Acceptance): ChannelRow {
   const { kind, to, via, freshness, attemptsMax } = acceptance;
   const again = row.intent?.to.stateDigest === to.stateDigest ? row.intent : null;
-  const floor = kind === 'rollback' ? row.floor : raised(row.floor, to);
+  const floor = kind === 'apply' ? raised(row.floor, to) : row.floor;
   const tries = (again?.tries ?? 0) + 1;
   const intent: Intent = {
     kind,

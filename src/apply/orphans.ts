@@ -5,6 +5,7 @@
  */
 import type { ChannelRow } from '#state/channel-row.ts';
 import type { Generation } from '#state/generation.ts';
+import { deviceOfChannel } from '#state/values.ts';
 import type { ContentStore } from '#store/content.ts';
 import type { StoreReader, StoreWriter } from '#store/store.ts';
 import { loadState } from './load.ts';
@@ -68,7 +69,11 @@ function othersOf(
   { fleet, channel }: Own,
 ): readonly ChannelRow[] {
   const rows = store.channels();
-  return (rows.ok ? rows.value : [])
-    .filter((row) => row.applied !== null && (row.fleet !== fleet || row.channel !== channel))
-    .toSorted((a, b) => (b.applied?.at ?? 0) - (a.applied?.at ?? 0));
+  return (
+    (rows.ok ? rows.value : [])
+      .filter((row) => row.applied !== null && (row.fleet !== fleet || row.channel !== channel))
+      // Values bring nothing into force by themselves: there is nothing to leave or to take over.
+      .filter((row) => deviceOfChannel(row.channel) === null)
+      .toSorted((a, b) => (b.applied?.at ?? 0) - (a.applied?.at ?? 0))
+  );
 }

@@ -12,6 +12,7 @@ import type { Generation } from '#state/generation.ts';
 import { counted } from './journal.ts';
 import { loadState } from './load.ts';
 import { takenOver } from './orphans.ts';
+import { before } from './replaced.ts';
 import { type ApplyContext, type Change, doStep, type Outcome, undo } from './transaction.ts';
 
 export type Recovered =
@@ -113,18 +114,21 @@ function reopen(
   intent: Intent,
   healthWindowMs: number,
 ): Result<{ readonly change: Change; readonly desired: readonly Generation[] }> {
-  const current = generationsOf(context, row, row.applied?.stateDigest ?? null);
+  const stateRow = context.store.state(row.fleet, row.channel, intent.to.stateDigest);
+  if (!stateRow.ok) return stateRow;
+  const current =
+    intent.kind === 'values' && stateRow.value
+      ? loadState(context.content, before(stateRow.value))
+      : generationsOf(context, row, row.applied?.stateDigest ?? null);
   if (!current.ok) return current;
   const desired = generationsOf(context, row, intent.to.stateDigest);
   if (!desired.ok) return desired;
-  const stateRow = context.store.state(row.fleet, row.channel, intent.to.stateDigest);
-  if (!stateRow.ok) return stateRow;
   const { kind, to, via, freshness, attemptsMax } = intent;
   // Begun where an undo had stuck: what is on disk is not known to be `current`.
   const between = row.degraded === null ? stepsBetween : everyStep;
   const owned = new Set(current.value.map(({ id }) => id));
   const named = new Set(desired.value.map(({ id }) => id).filter((id) => !owned.has(id)));
-  const before = [...current.value, ...takenOver(context, row, named)];
+  const here = [...current.value, ...takenOver(context, row, named)];
   const change: Change = {
     kind,
     to,
@@ -133,7 +137,7 @@ function reopen(
     attemptsMax,
     fleet: row.fleet,
     channel: row.channel,
-    steps: between(before, desired.value),
+    steps: between(here, desired.value),
     stateRow: stateRow.value ?? { stateDigest: to.stateDigest, generations: [] },
     statement: null,
     healthWindowMs,

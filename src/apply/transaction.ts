@@ -30,6 +30,7 @@ import {
   mayTryAgain,
   retriable,
 } from './journal.ts';
+import { forgetReplaced, restoreReplaced } from './replaced.ts';
 import type { Runtime } from './runtimes/runtime.ts';
 
 export interface ApplyContext {
@@ -66,7 +67,9 @@ export type Moment =
       readonly row: ChannelRow;
       readonly point: StatusPoint;
       readonly fault: Fault;
+      /** not tried again; of a change of values, these values */
       readonly rejected: boolean;
+      readonly change: Change['kind'];
     };
 
 export interface Change extends Acceptance {
@@ -263,8 +266,9 @@ function finishUndo(
   const current = undoing(row.value, why, superseded);
   const { intent } = current;
   const again =
-    change.kind === 'apply' && intent !== null && !superseded && mayTryAgain(intent, why);
-  const rejected = !again && !superseded && change.kind === 'apply';
+    change.kind !== 'rollback' && intent !== null && !superseded && mayTryAgain(intent, why);
+  const ended = !again && !superseded;
+  const rejected = ended && change.kind === 'apply';
   const { fleet, channel } = change;
   const refusal = { point: change.to, code: why.code, message: why.message, deployment: '' };
   if (rejected) markRejected(context, { fleet, channel, row: refusal });
@@ -285,7 +289,9 @@ function finishUndo(
     tx.addHistory(
       historyOf(context, change, superseded ? 'undone' : rejected ? 'rejected' : 'undone', why),
     );
-    context.beside(tx, { kind: 'undone', row: next, point: change.to, fault: why, rejected });
+    restoreReplaced(tx, change);
+    const what = { row: next, point: change.to, fault: why, change: change.kind };
+    context.beside(tx, { kind: 'undone', rejected: ended && change.kind !== 'rollback', ...what });
   });
   if (!done.ok) return { kind: 'stuck', fault: done.fault };
   context.onPhase(next.intent?.phase ?? 'idle', next);
@@ -309,6 +315,7 @@ function commit(context: ApplyContext, change: Change): Outcome | Promise<Outcom
   const done = context.store.transaction((tx) => {
     tx.putChannel(next);
     tx.removeRejected(change.fleet, change.channel, change.to.stateDigest);
+    forgetReplaced(tx, change);
     const line = historyOf(context, change, outcome, null);
     tx.addHistory(line);
     context.beside(tx, { kind: 'applied', row: next, tookMs: line.tookMs });

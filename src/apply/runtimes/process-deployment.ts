@@ -32,6 +32,7 @@ import {
 } from './process-identity.ts';
 import type { ProgramLogs } from './process-logs.ts';
 import { commandOf, environmentOf, processProfile } from './process-program.ts';
+import type { ProgramSecrets } from './process-secrets.ts';
 import { supervise, type Unit } from './process-unit.ts';
 
 export interface ProcessEnv {
@@ -43,6 +44,7 @@ export interface ProcessEnv {
   readonly programs: ProgramFiles;
   readonly records: PidRecords;
   readonly logs: ProgramLogs;
+  readonly secrets: ProgramSecrets;
   readonly onChange: (deployment: string) => void;
   /** by deployment id, in the order in which they were started */
   readonly running: Map<string, Running>;
@@ -165,11 +167,15 @@ async function launch(
   if (!passage.ok) return passage;
   const output = env.logs.path(id, component.name);
   if (!output.ok) return output;
+  const from = env.secrets.opened(generation);
+  if (!from.ok) return from;
+  const held = env.secrets.write(from.value, component, owner.value);
+  if (!held.ok) return held;
   const noted = env.records.write(id, component.name, { token, identity: null });
   if (!noted.ok) return noted;
   const child = await env.processes.spawn({
     command: commandOf(generation, component, directory.value),
-    env: environmentOf(generation, component, token),
+    env: { ...environmentOf(from.value, component, token), ...held.value },
     directory: component.workingDirectory ?? directory.value,
     output: output.value,
     ...owner.value,
@@ -195,7 +201,8 @@ export async function bringDown(
   const held = env.running.get(id);
   const stopped = held ? await stopUnits(env, id, held) : ok(undefined);
   if (!stopped.ok) return stopped;
-  return endAlive(env, id, previous, () => true);
+  const ended = await endAlive(env, id, previous, () => true);
+  return ended.ok ? env.secrets.clear(id) : ended;
 }
 
 async function stopUnits(env: ProcessEnv, id: string, held: Running): Promise<Result<void>> {
@@ -206,7 +213,7 @@ async function stopUnits(env: ProcessEnv, id: string, held: Running): Promise<Re
     if (!removed.ok) return removed;
   }
   env.running.delete(id);
-  return ok(undefined);
+  return env.secrets.clear(id);
 }
 
 /** What no unit here supervises: of an earlier agent, of another generation. */

@@ -56,9 +56,10 @@ export function environmentOf(
     LANG: 'C.UTF-8',
   };
   for (const { name, targets } of deployment.parameters) {
-    for (const { pointer, components } of targets) {
+    for (const { pointer, components, as } of targets) {
       const value = values.get(name);
-      if (value !== undefined && components.includes(component.name)) env[pointer] = value;
+      if (value !== undefined && as !== 'file' && components.includes(component.name))
+        env[pointer] = value;
     }
   }
   for (const [name, text] of Object.entries(component.env))

@@ -8,6 +8,7 @@ import type { RunRules } from '#apply/accounts.ts';
 import { ensureData, markPurge, missingData, purge } from '#apply/data-directories.ts';
 import { type Depth, slotsOf } from '#apply/generations.ts';
 import { durablePlaces } from '#apply/places.ts';
+import { NO_SECRETS, type Secrets } from '#apply/secrets.ts';
 import { type Blobs, pace } from '#apply/stage.ts';
 import type { TargetRules } from '#apply/targets.ts';
 import { ok, type Result } from '#errors/fault.ts';
@@ -30,6 +31,7 @@ import { programFiles } from './process-files.ts';
 import { pidRecords } from './process-identity.ts';
 import { programLogs } from './process-logs.ts';
 import { processProfile } from './process-program.ts';
+import { programSecrets } from './process-secrets.ts';
 import type { Condition, Deviation, Runtime } from './runtime.ts';
 
 export interface ProcessOptions {
@@ -48,6 +50,8 @@ export interface ProcessOptions {
   readonly roots: readonly string[];
   readonly protectedPaths: readonly string[];
   readonly users: RunRules;
+  /** default: nothing was sealed to this device */
+  readonly secrets?: Secrets;
   /** a program ended by itself, or was started again */
   readonly onChange?: (deployment: string) => void;
 }
@@ -81,6 +85,7 @@ export function processRuntime(options: ProcessOptions): ProcessRuntime {
     keepFound: () => Promise.resolve(ok([])),
     condition: (current) => condition(env, current),
     sweep: (id, keep) => Promise.resolve(sweep(env, rules, id, keep)),
+    left: () => env.programs.owners(),
     async stopAll() {
       for (const id of [...env.running.keys()].reverse()) {
         const down = await bringDown(env, id, env.running.get(id)?.generation ?? null);
@@ -107,6 +112,7 @@ function environment(options: ProcessOptions): ProcessEnv {
     programs: programFiles(files, tools, stateDir),
     records: pidRecords(files, runDir),
     logs: programLogs(files, clock, stateDir),
+    secrets: programSecrets(files, runDir, options.secrets ?? NO_SECRETS),
     onChange: options.onChange ?? (() => {}),
     running: new Map(),
   };
@@ -117,7 +123,8 @@ async function prepare(env: ProcessEnv, next: Generation): Promise<Result<void>>
     const owner = account(env, next, component);
     if (!owner.ok) return owner;
   }
-  return readyFiles(env, next);
+  const opens = env.secrets.check(next);
+  return opens.ok ? readyFiles(env, next) : opens;
 }
 
 /** Check 18: every byte is compared, unless the program runs from there already. */

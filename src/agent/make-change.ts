@@ -1,0 +1,112 @@
+/**
+ * Changes from a candidate, and from the state in force where values of this device have changed
+ * since: planned anew from what is on disk, only what names such a value, and only where it differs.
+ */
+import { stateRowOf } from '#apply/load.ts';
+import { generationsOf } from '#apply/recover.ts';
+import { before } from '#apply/replaced.ts';
+import type { Change } from '#apply/transaction.ts';
+import { ok, type Result } from '#errors/fault.ts';
+import { stepsBetween } from '#plan/steps.ts';
+import type { Clock } from '#platform/clock.ts';
+import type { Log } from '#platform/log.ts';
+import type { ChannelRow } from '#state/channel-row.ts';
+import type { Generation } from '#state/generation.ts';
+import type { StatusPoint } from '#state/status.ts';
+import { readDesiredState } from '#wire/desired-state.ts';
+import { type ChangeInput, changeOf, planCandidate } from './change.ts';
+import type { Follower } from './follow.ts';
+import type { Candidate } from './found.ts';
+import { checkOvertaken } from './overtaken.ts';
+
+export interface Making {
+  readonly changes: ChangeInput;
+  readonly follower: Pick<Follower, 'row'>;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export async function makeChange(
+  { changes, follower, clock, log }: Making,
+  candidate: Candidate,
+  signal: AbortSignal,
+): Promise<Result<Change>> {
+  const row = follower.row();
+  const late = checkOvertaken(changes.store, candidate, row);
+  if (!late.ok) return late;
+  const begunAt = clock.monotonicMs();
+  const planned = await planCandidate(changes, candidate, row, signal);
+  if (!planned.ok) return planned;
+  const plannedAt = clock.monotonicMs();
+  const change = await changeOf(changes, planned.value, row, signal);
+  const { startedAt, headMs } = candidate;
+  log.write('debug', 'change.made', {
+    startedAt,
+    headMs,
+    verifyMs: begunAt - startedAt - headMs,
+    planMs: plannedAt - begunAt,
+    fetchMs: clock.monotonicMs() - plannedAt,
+  });
+  return change;
+}
+
+/** Null: what is in force has the values that are. */
+export async function makeValuesChange(
+  { changes, follower, clock }: Making,
+  signal: AbortSignal,
+): Promise<Result<Change | null>> {
+  const row = follower.row();
+  const { applied } = row;
+  if (!applied) return ok(null);
+  const current = generationsOf(changes, row, applied.stateDigest);
+  if (!current.ok) return current;
+  if (!current.value.some(namesValues)) return ok(null);
+  const held = changes.store.state(row.fleet, row.channel, applied.stateDigest);
+  if (!held.ok || !held.value) return held.ok ? ok(null) : held;
+  const candidate = candidateOf(changes, { ...row, applied }, clock.monotonicMs());
+  if (!candidate.ok) return candidate;
+  const planned = await planCandidate(changes, candidate.value, row, signal);
+  if (!planned.ok) return planned;
+  const { plan, mediaTypes } = planned.value;
+  // Labels may have changed as well: what names no value is left as it is.
+  const kept = new Map(current.value.map((generation) => [generation.id, generation]));
+  const desired = plan.desired.map((next) =>
+    namesValues(next) ? next : (kept.get(next.id) ?? next),
+  );
+  const steps = stepsBetween(current.value, desired);
+  if (steps.length === 0) return ok(null);
+  const only = { ...planned.value, plan: { desired, steps } };
+  const change = await changeOf(changes, only, row, signal);
+  if (!change.ok) return change;
+  const stateRow = stateRowOf(applied.stateDigest, desired, (id) => mediaTypes.get(id) ?? '');
+  const replaced = before(held.value).generations;
+  const settled = { kind: 'values', to: applied, statement: null, issuedAt: 0 } as const;
+  return ok({ ...change.value, ...settled, steps, stateRow: { ...stateRow, replaced } });
+}
+
+function namesValues({ deployment }: Generation): boolean {
+  return deployment.parameters.some(({ value }) => value.kind === 'device-value');
+}
+
+/** The statement in force, from disk: accepted before, so age and number are not judged again. */
+function candidateOf(
+  { content }: ChangeInput,
+  { applied, appliedVia, appliedFreshness }: ChannelRow & { readonly applied: StatusPoint },
+  startedAt: number,
+): Result<Candidate> {
+  const kept = content.readStatement(applied.stateDigest);
+  if (!kept.ok) return kept;
+  const { envelope } = kept.value;
+  const state = readDesiredState(envelope.payload);
+  if (!state.ok) return state;
+  const from = { manifestDigest: null, inline: new Map(), source: null, startedAt, headMs: 0 };
+  const via = appliedVia ?? 'registry';
+  return ok({
+    state: state.value,
+    envelope,
+    freshness: appliedFreshness,
+    via,
+    checks: [],
+    ...from,
+  });
+}

@@ -1,0 +1,21 @@
+/**
+ * A bundle may hold the first channel, the device's own, or both: one look goes through it for both,
+ * values first, so that a state beside them finds them. Where it holds the own one alone, it is no
+ * bundle of a foreign channel.
+ */
+import type { DeviceChannel } from './device-channel.ts';
+import type { Finder } from './find.ts';
+
+export function withOwnBundles(finder: Finder, own: Pick<DeviceChannel, 'look'>): Finder {
+  return {
+    ...finder,
+    async find(wake, signal) {
+      if (wake.kind !== 'bundle') return finder.find(wake, signal);
+      const end = await own.look(wake, signal);
+      const found = await finder.find(wake, signal);
+      if (end.kind === 'nothing' || found.kind !== 'refused') return found;
+      const foreign = found.fault.code === 'trust.wrong-channel';
+      return foreign ? { kind: 'nothing', source: found.source } : found;
+    },
+  };
+}
