@@ -50,7 +50,7 @@ interface Material {
   readonly rootVersion: bigint;
 }
 
-const MATERIAL_MS = 30_000;
+const MATERIAL_MS = 5_000;
 
 export function timeAuthority(input: TimeAuthorityInput): TimeAuthority {
   const { clock } = input;

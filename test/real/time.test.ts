@@ -1,0 +1,249 @@
+/**
+ * Time without a clock, whole: the executable as device and as time authority, Mosquitto, a registry,
+ * and clocks at 1970 and 2040. What an attacker at the broker can do with answers is in
+ * test/attacks/time.test.ts.
+ */
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { endChild, run } from '../support/command.ts';
+import { AT_1970, clockAt, faketime } from '../support/dead-clock.ts';
+import { type Device, holdfast } from '../support/device.ts';
+import { eventually } from '../support/eventually.ts';
+import {
+  filesSpec,
+  makePlant,
+  missing,
+  type Parts,
+  type Plant,
+  startParts,
+} from '../support/plant.ts';
+
+const lacks = missing ?? (faketime ? null : 'no faketime');
+const real = lacks === null ? test : test.skip;
+const title = (what: string) => (lacks === null ? what : `${what} (${lacks})`);
+const AT_2040 = clockAt('2040-05-05 05:05:05');
+const HOUR = 3_600_000;
+
+let parts: Parts;
+let plant: Plant;
+
+beforeAll(async () => {
+  if (lacks !== null) return;
+  parts = await startParts();
+  plant = await makePlant(parts, { init: ['--time-key'] });
+});
+afterAll(async () => {
+  await plant?.remove();
+  await parts?.remove();
+});
+
+interface Authority {
+  readonly url: string;
+  stop(): Promise<void>;
+}
+
+/** `holdfast time serve` in the plant's folder. */
+async function serve(): Promise<Authority> {
+  const args = ['time', 'serve', '--fleet', plant.fleetFolder, '--port', '0'];
+  const child: ChildProcess = spawn(holdfast, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let out = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream?.on('data', (text) => {
+      out += text;
+    });
+  const url = await eventually('the authority serves', async () => {
+    if (child.exitCode !== null) throw new Error(out);
+    return /^time +(http:\/\/\S+)$/m.exec(out)?.[1];
+  });
+  return { url: url ?? '', stop: () => endChild(child, 'SIGTERM') };
+}
+
+async function publish(text: string, ...flags: readonly string[]): Promise<string> {
+  plant.write('canary', 'speed.conf', `${text}\n`);
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: a placeholder of the document
+  const target = join(plant.folder, '${id}', 'opt', 'speed.conf');
+  const parameters = { id: { valueFrom: { device: 'id' } } };
+  const conf = { blob: 'speed.conf', target };
+  plant.deploy('canary', 'conf', { ...(filesSpec({ conf }) as object), parameters });
+  return (await plant.publish('canary', ...flags)).point;
+}
+
+const gradeOf = async (device: Device) => (await device.status()).device.timeGrade;
+const factOf = async (device: Device, name: string) =>
+  (await device.explain()).facts.find((fact) => fact.name === name)?.value ?? '';
+const freshnessOf = async (device: Device) => (await device.status()).channels[0]?.freshness;
+
+async function attested(device: Device): Promise<void> {
+  await eventually(
+    `${device.id} knows the time`,
+    async () => (await gradeOf(device)) === 'attested',
+  );
+}
+
+describe('check 0: a device whose clock is wrong learns the time from its fleet', () => {
+  for (const [name, wrap, plain] of [
+    ['1970', AT_1970, 'implausible'],
+    ['2040', AT_2040, 'attested'],
+  ] as const) {
+    real(
+      title(`at ${name}, over MQTT: attested, and the newest state is proven to be the newest`),
+      async () => {
+        const device = plant.device(`press-${name}`, { wrap });
+        await device.start();
+        const point = await publish(`year=${name}`);
+        await device.applied(point);
+        expect(await gradeOf(device)).toBe('estimated');
+        const authority = await serve();
+        await device.stop();
+        await device.start({ wrap });
+        await attested(device);
+        await eventually(
+          'the head is proven',
+          async () => (await freshnessOf(device)) === 'attested',
+        );
+        expect(await factOf(device, 'time')).toContain(plain);
+        const now = /^(\S+) \(attested/.exec(await factOf(device, 'time'))?.[1] ?? '';
+        expect(Math.abs(Date.parse(now) - Date.now())).toBeLessThan(HOUR);
+        const report = await device.reports(
+          'an attested status',
+          ({ grade }) => grade === 'ATTESTED',
+        );
+        expect(report.freshness).toBe('ATTESTED');
+        await authority.stop();
+      },
+      60_000,
+    );
+  }
+
+  real(
+    title('at 1970, over HTTP alone, and with a link to nobody it starts what it had'),
+    async () => {
+      const authority = await serve();
+      const time = { url: authority.url, interval: '1h' };
+      const device = plant.device('press-http', {
+        wrap: AT_1970,
+        settings: { mqtt: undefined, time },
+      });
+      await device.start();
+      const point = await publish('way=http');
+      await device.command(['apply']);
+      await device.applied(point);
+      await attested(device);
+      await authority.stop();
+      await device.stop();
+      device.configure({ registries: [{ url: 'http://127.0.0.1:1/nobody/state' }] });
+      await device.start();
+      expect(device.read('speed.conf')).toBe('way=http\n');
+      expect(await gradeOf(device)).toBe('estimated');
+      // what it learned outlives the link: the floor is of today
+      const floor = Date.parse(await factOf(device, 'time floor'));
+      expect(Math.abs(floor - Date.now())).toBeLessThan(48 * HOUR);
+    },
+    60_000,
+  );
+
+  real(
+    title('carried by hand: time ask, time sign, apply --time; once'),
+    async () => {
+      const device = plant.device('press-hand', {
+        wrap: AT_1970,
+        settings: {
+          mqtt: undefined,
+          registries: [],
+          trust: { root: plant.root, allowDemo: true, unattestedMax: '30d' },
+        },
+      });
+      await device.start();
+      const point = await publish('way=hand');
+      const bundle = join(plant.folder, 'by-hand');
+      await plant.publish('canary', '--to', `oci:${bundle}`);
+      const refused = await device.command(['apply', bundle]);
+      expect([refused.code, refused.err]).toEqual([3, expect.stringContaining('trust.unattested')]);
+      const asked = await device.command(['time', 'ask', '-o', 'json']);
+      const { nonce } = JSON.parse(asked.out) as { nonce: string };
+      const answer = join(plant.folder, 'answer.json');
+      const question = ['--device', 'press-hand', '--nonce', nonce];
+      const signed = await plant.holdfast(['time', 'sign', ...question, '--out', answer]);
+      expect([signed.code, signed.out]).toEqual([0, expect.stringContaining('press-hand')]);
+      const taken = await device.command(['apply', bundle, '--time', answer]);
+      expect([taken.code, taken.out]).toEqual([0, expect.stringContaining('time is attested')]);
+      await device.applied(point);
+      const again = await device.command(['apply', '--time', answer]);
+      expect([again.code, again.err]).toEqual([3, expect.stringContaining('trust.time-nonce')]);
+    },
+    60_000,
+  );
+});
+
+describe('a statement for everyone', () => {
+  real(
+    title('from the tag time, a bundle and the broker raises the floor, and names the heads'),
+    async () => {
+      const point = await publish('way=everyone');
+      const device = plant.device('press-all', { wrap: AT_1970, settings: { mqtt: undefined } });
+      const told = await plant.holdfast(['time', 'publish', '-o', 'json']);
+      expect(told.code).toBe(0);
+      expect(JSON.parse(told.out).heads).toContain(`canary ${point}`);
+      await device.start();
+      await device.applied(point);
+      const today = async () =>
+        Math.abs(Date.parse(await factOf(device, 'time floor')) - Date.now()) < HOUR;
+      await eventually('the floor is of today', today);
+      expect(await gradeOf(device)).toBe('estimated');
+      const bundle = join(plant.folder, 'time.tar');
+      const wrote = await plant.holdfast(['time', 'publish', '--to', `oci-archive:${bundle}`]);
+      expect([wrote.code, existsSync(bundle)]).toEqual([0, true]);
+      const alone = plant.device('press-stick', {
+        ...{ wrap: AT_1970, settings: { mqtt: undefined, registries: [] } },
+      });
+      await alone.start();
+      await alone.command(['apply', bundle]);
+      const floor = Date.parse(await factOf(alone, 'time floor'));
+      expect(Math.abs(floor - Date.now())).toBeLessThan(HOUR);
+    },
+    60_000,
+  );
+});
+
+describe('the authority', () => {
+  real(title('signs nothing by a clock that cannot be right, nor without a role'), async () => {
+    const signed = await run([...AT_1970, holdfast, 'time', 'sign'], { cwd: plant.fleetFolder });
+    expect([signed.code, signed.err]).toEqual([2, expect.stringContaining('publish.time-clock')]);
+    const other = await makePlant(parts);
+    const none = await other.holdfast(['time', 'sign']);
+    expect([none.code, none.err]).toEqual([2, expect.stringContaining('publish.time-role')]);
+    await other.remove();
+  });
+
+  real(
+    title('takes no key that the root does not name, and no half of a certificate'),
+    async () => {
+      const stable = join(plant.fleetFolder, 'keys/signing/stable.pem');
+      const key = await plant.holdfast(['time', 'sign', '--key', stable]);
+      expect([key.code, key.err]).toEqual([2, expect.stringContaining('publish.time-key')]);
+      const half = await plant.holdfast(['time', 'serve', '--port', '0', '--tls-cert', stable]);
+      expect([half.code, half.err]).toEqual([2, expect.stringContaining('publish.option')]);
+      const open = await plant.holdfast(['time', 'serve', '--port', '0', '--listen', '0.0.0.0']);
+      expect([open.code, open.err]).toEqual([2, expect.stringContaining('--insecure')]);
+      const nonce = await plant.holdfast(['time', 'sign', '--nonce', 'abcd', '--device', 'a']);
+      expect([nonce.code, nonce.err]).toEqual([2, expect.stringContaining('--nonce')]);
+    },
+  );
+
+  real(title('is made with a root by init, and a channel cannot have its name'), async () => {
+    expect(existsSync(join(plant.fleetFolder, 'keys/signing/time.pem'))).toBe(true);
+    const folder = join(plant.folder, 'other');
+    const args = ['init', folder, '--time-key', '--channel', 'time', '--no-passphrase'];
+    const made = await plant.holdfast(args);
+    expect([made.code, made.err]).toEqual([2, expect.stringContaining('publish.time-channel')]);
+    const plain = await plant.holdfast([
+      'init',
+      join(plant.folder, 'third'),
+      '--time-key',
+      '--no-passphrase',
+    ]);
+    expect(plain.out).toContain('online key');
+  });
+});
