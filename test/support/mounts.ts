@@ -3,7 +3,7 @@
  * rights can make them; everything mounted is unmounted by `end`, also when the test fails.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, statfsSync, unlinkSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -46,20 +46,16 @@ export interface Mount {
   end(): void;
 }
 
-/** @param options  of tmpfs: `size=1m`, `nr_inodes=20` */
-export function mountTmpfs(path: string, options: string): Mount {
-  mkdirSync(path, { recursive: true });
-  const done = run(['mount', '-t', 'tmpfs', '-o', options, 'holdfast-test', path]);
-  if (!done) throw new Error(`mount ${path}`);
+/** What takes the room of the file system at this path, and gives it back. */
+export function room(path: string): Pick<Mount, 'fill' | 'fillInodes' | 'empty'> {
   const made: string[] = [];
   const filler = join(path, '.filler');
   return {
-    path,
     fill(free) {
       const { bavail, bsize } = statfsSync(path);
       const bytes = Math.floor((bavail * bsize - free) / bsize) * bsize;
-      if (bytes > 0) writeFileSync(filler, Buffer.alloc(bytes, 1));
       made.push(filler);
+      writeWhatFits(filler, bytes);
     },
     fillInodes(free) {
       for (let left = statfsSync(path).ffree; left > free; left -= 1) {
@@ -69,8 +65,35 @@ export function mountTmpfs(path: string, options: string): Mount {
       }
     },
     empty() {
-      for (const name of made.splice(0)) unlinkSync(name);
+      for (const name of made.splice(0)) rmSync(name, { force: true });
     },
+  };
+}
+
+/** A file system keeps some of what it calls free for its own tables. */
+function writeWhatFits(file: string, bytes: number): void {
+  for (let left = bytes; left > 0; ) {
+    try {
+      appendFileSync(file, Buffer.alloc(Math.min(left, FILL_STEP), 1));
+      left -= FILL_STEP;
+    } catch (error) {
+      if (!String(error).includes('ENOSPC')) throw error;
+      return;
+    }
+  }
+}
+
+/** bytes of one write: what is left when one fails is less */
+const FILL_STEP = 4096;
+
+/** @param options  of tmpfs: `size=1m`, `nr_inodes=20` */
+export function mountTmpfs(path: string, options: string): Mount {
+  mkdirSync(path, { recursive: true });
+  const done = run(['mount', '-t', 'tmpfs', '-o', options, 'holdfast-test', path]);
+  if (!done) throw new Error(`mount ${path}`);
+  return {
+    path,
+    ...room(path),
     readOnly(on) {
       if (!run(['mount', '-o', `remount,${on ? 'ro' : 'rw'}`, path])) throw new Error('remount');
     },
