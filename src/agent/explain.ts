@@ -98,8 +98,8 @@ function openReason(follower: Follower): Reason | null {
   const to = pointText(intent.to);
   const waiting = follower.waitingFor();
   if (intent.phase === 'stuck') {
+    if (waiting) return told(`stuck: undoing ${to} fails`, waiting);
     const code = degraded ?? intent.failure?.code;
-    if (waiting && waiting.code === code) return told(`stuck: undoing ${to} fails`, waiting);
     return withFault(`stuck: undoing ${to} fails${code ? `: ${code}` : ''}`, code);
   }
   const at = `${intent.phase} ${to} (try ${Math.max(1, intent.tries)} of ${intent.attemptsMax})`;
