@@ -23,7 +23,8 @@ const title = (what: string) => (missing === null ? what : `${what} (${missing})
 
 const SECONDS = Number(process.env.HOLDFAST_HOSTILE_SECONDS ?? 20);
 const MIB = 1024 * 1024;
-const OWN_MAX = 150 * MIB;
+/** of the 150 MiB that a device may take, the pages of the executable's file included */
+const RESIDENT_MAX = 130 * MIB;
 const CONVERGES_WITHIN_MS = 15_000;
 const SAMPLE_MS = 100;
 /** a twentieth of the time, so that a short run sees them as well */
@@ -127,7 +128,7 @@ real(
       `hostile: ${SECONDS} s, ${shown(before)} before, ${shown(peak)} at most, converged ${tookMs} ms after the publish`,
     );
     expect(device.read('speed.conf')).toBe('speed=2\n');
-    expect(peak.own).toBeLessThan(OWN_MAX);
+    expect(peak.resident).toBeLessThan(RESIDENT_MAX);
     expect(tookMs).toBeLessThan(CONVERGES_WITHIN_MS);
     expect(registry.played.size).toBeGreaterThan(1);
     expect(broker.played.size).toBeGreaterThan(1);

@@ -7,7 +7,13 @@ import { createServer, type Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { MEDIA } from '#state/media-types.ts';
 import { writeNudge } from '#wire/nudge.ts';
-import { connack, publishBytes, type RawConnection, rawBroker } from './raw-broker.ts';
+import {
+  connack,
+  publishAcknowledged,
+  publishBytes,
+  type RawConnection,
+  rawBroker,
+} from './raw-broker.ts';
 
 export interface HostilePeer {
   readonly port: number;
@@ -147,6 +153,15 @@ function frames(topicRoot: string, channel: string): readonly Trick<RawConnectio
       'flood of nudges',
       (at) => {
         for (let count = 0; count < FLOOD; count += 1) say(at, nudgeOf(channel, BigInt(count), []));
+      },
+    ],
+    [
+      'flood of nudges of QoS 1',
+      ({ level, socket }) => {
+        for (let count = 0; count < FLOOD && !socket.destroyed; count += 1) {
+          const payload = nudgeOf(channel, BigInt(count), []);
+          socket.write(publishAcknowledged(level, topic, payload, (count % 65_535) + 1));
+        }
       },
     ],
     [

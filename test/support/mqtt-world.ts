@@ -38,7 +38,7 @@ export function realPlatform(onSocket: (socket: Socket) => void = () => {}): Lin
     log: { write: () => {} },
     tunnels: nodeTunnels(),
     certificates: parseCertificates,
-    mqtt: mqttClient(),
+    mqtt: mqttClient(() => Bun.gc(true)),
     sockets: {
       ...sockets,
       async connect(to, timeoutMs) {

@@ -149,12 +149,25 @@ export function publishBytes(
   payload: Uint8Array,
   properties: readonly number[] = [0],
 ): Uint8Array {
-  const props = level === 5 ? properties : [];
-  const length = 2 + topic.length + props.length + payload.length;
+  return frameOf(0x30, topic, [...(level === 5 ? properties : []), ...payload]);
+}
+
+/** A PUBLISH of QoS 1 without properties. @param id  1 to 65,535 */
+export function publishAcknowledged(
+  level: number,
+  topic: Uint8Array,
+  payload: Uint8Array,
+  id: number,
+): Uint8Array {
+  const properties = level === 5 ? [0] : [];
+  return frameOf(0x32, topic, [id >> 8, id & 0xff, ...properties, ...payload]);
+}
+
+function frameOf(first: number, topic: Uint8Array, rest: readonly number[]): Uint8Array {
+  const length = 2 + topic.length + rest.length;
   return Buffer.concat([
-    Uint8Array.from([0x30, ...lengthBytes(length), topic.length >> 8, topic.length & 0xff]),
+    Uint8Array.from([first, ...lengthBytes(length), topic.length >> 8, topic.length & 0xff]),
     topic,
-    Uint8Array.from(props),
-    payload,
+    Uint8Array.from(rest),
   ]);
 }

@@ -39,7 +39,7 @@ export function bunPlatform(options: PlatformOptions): Platform {
     tunnels: nodeTunnels(),
     certificates: parseCertificates,
     x509: systemX509(),
-    mqtt: mqttClient(),
+    mqtt: mqttClient(() => Bun.gc(true)),
     mqttListener: systemMqttListener(),
     inflate: systemInflate(),
     listener: systemListener(),

@@ -1,11 +1,15 @@
 /**
- * Watches the frames of an incoming MQTT stream. mqtt.js collects a packet of up to 256 MB before
+ * Watches the frames of an incoming MQTT stream; mqtt-stream.ts hands on what passes. mqtt.js collects a packet of up to 256 MB before
  * anybody sees it, whatever `maximumPacketSize` says; so the length in each fixed header is read
  * here, on the raw bytes, and the stream ends at a header that announces more than the cap (attack
- * rows M01, M02). Nothing is kept but a few numbers.
+ * rows M01, M02). Nothing is kept but a few numbers and, between two chunks, one header.
+ *
+ * And it drops messages of QoS 0 above a ration (M07): each that mqtt.js reads costs kilobytes of
+ * objects, so a flood costs memory faster than it is given back. At most once is all that QoS 0
+ * promises, and nudges are QoS 1, of which an honest broker sends only as many as are acknowledged.
  * @see MQTT 5.0 section 2.1
  */
-import { Duplex } from 'node:stream';
+import type { Ration } from './mqtt-ration.ts';
 
 export type FrameFault =
   /** bytes announced by a header */
@@ -13,85 +17,80 @@ export type FrameFault =
   /** a length in more than four bytes */
   | { readonly kind: 'malformed' };
 
-const LENGTH_BYTES_MAX = 4;
+export interface FrameWatch {
+  /** A fault, or what of this chunk is to be handed on; chunks in order. */
+  read(chunk: Uint8Array): FrameFault | readonly Uint8Array[];
+}
 
-/** @param cap  bytes after the fixed header; @returns a fault, or null, for each chunk in order */
-export function frameWatch(cap: number): (chunk: Uint8Array) => FrameFault | null {
-  let bodyLeft = 0;
-  // 0: at a packet's first byte; n: n bytes of header read
-  let headerRead = 0;
-  let length = 0;
-  return (chunk) => {
-    let at = 0;
-    while (at < chunk.length) {
-      if (bodyLeft > 0) {
-        const skipped = Math.min(bodyLeft, chunk.length - at);
-        bodyLeft -= skipped;
-        at += skipped;
-        continue;
-      }
-      const byte = chunk[at] ?? 0;
-      at += 1;
-      if (headerRead === 0) {
-        headerRead = 1;
-        length = 0;
-        continue;
-      }
-      length += (byte & 0x7f) * 128 ** (headerRead - 1);
-      if (length > cap) return { kind: 'too-large', bytes: length };
-      if ((byte & 0x80) === 0) {
-        bodyLeft = length;
-        headerRead = 0;
-      } else if (headerRead === LENGTH_BYTES_MAX) {
-        return { kind: 'malformed' };
-      } else {
-        headerRead += 1;
-      }
-    }
-    return null;
-  };
+const LENGTH_BYTES_MAX = 4;
+const PUBLISH = 3;
+
+/** Where the watch is in the stream. */
+interface State {
+  bodyLeft: number;
+  /** of the frame that `bodyLeft` counts: it is not handed on */
+  dropping: boolean;
+  /** of a fixed header that has begun; a frame is judged when it is whole */
+  readonly header: number[];
 }
 
 /**
- * The same stream, watched. It ends when the frame watch finds a fault, before the chunk that shows
- * it is handed on. Small writes that belong together leave as one.
+ * @param cap  bytes after the fixed header
+ * @param ration  of messages of QoS 0; null: all are handed on
  */
-export function watchedStream(
-  stream: Duplex,
-  cap: number,
-  onFault: (fault: FrameFault) => void,
-): Duplex {
-  const watch = frameWatch(cap);
-  const watched = new Duplex({
-    read: () => void stream.resume(),
-    write: (chunk: Uint8Array, _encoding, done) => void stream.write(chunk, done),
-    writev: (chunks, done) =>
-      void stream.write(Buffer.concat(chunks.map(({ chunk }) => chunk as Uint8Array)), done),
-    final: (done) => void stream.end(done),
-    destroy(error, done) {
-      stream.destroy();
-      done(error);
-    },
-  });
-  stream.on('data', (chunk: Uint8Array) => {
-    if (watched.destroyed) return;
-    const fault = watch(chunk);
-    if (fault !== null) {
-      onFault(fault);
-      watched.destroy();
-    } else if (!watched.push(chunk)) {
-      stream.pause();
-    }
-  });
-  // A broker that says why it leaves closes right behind it: what came is read to the end first.
-  let finished = false;
-  const finish = (): void => {
-    if (!finished && !watched.destroyed) watched.push(null);
-    finished = true;
+export function frameWatch(cap: number, ration: Ration | null = null): FrameWatch {
+  const state: State = { bodyLeft: 0, dropping: false, header: [] };
+  return { read: (chunk) => read(state, chunk, { cap, ration }) };
+}
+
+function read(
+  state: State,
+  chunk: Uint8Array,
+  { cap, ration }: { readonly cap: number; readonly ration: Ration | null },
+): FrameFault | readonly Uint8Array[] {
+  const handed: Uint8Array[] = [];
+  // What stands from here on is handed on, unless a frame in it is dropped.
+  let from = 0;
+  const handUpTo = (end: number): void => {
+    if (end > from) handed.push(chunk.subarray(from, end));
   };
-  stream.once('end', finish);
-  stream.once('close', finish);
-  watched.once('end', () => setImmediate(() => watched.destroy()));
-  stream.on('error', (error) => void watched.destroy(error));
-  return watched;
+  for (let at = 0; at < chunk.length; ) {
+    if (state.bodyLeft > 0) {
+      const part = Math.min(state.bodyLeft, chunk.length - at);
+      state.bodyLeft -= part;
+      at += part;
+      if (state.dropping) from = at;
+      continue;
+    }
+    state.header.push(chunk[at] ?? 0);
+    at += 1;
+    const length = lengthOf(state.header);
+    if (length === null) continue;
+    if (length === 'malformed') return { kind: 'malformed' };
+    if (length > cap) return { kind: 'too-large', bytes: length };
+    const begun = at - state.header.length;
+    state.dropping = isUnacknowledged(state.header) && ration?.take(length) === false;
+    if (state.dropping) {
+      handUpTo(begun);
+      from = at;
+    } else if (begun < 0) {
+      handed.push(Uint8Array.from(state.header.slice(0, -begun)));
+    }
+    state.header.length = 0;
+    state.bodyLeft = length;
+  }
+  handUpTo(chunk.length - state.header.length);
+  return handed;
+}
+
+/** Null: the header is not whole. A length above the cap need not be. */
+function lengthOf(header: readonly number[]): number | 'malformed' | null {
+  const last = header.at(-1) ?? 0;
+  if (header.length === 1) return null;
+  if ((last & 0x80) !== 0) return header.length > LENGTH_BYTES_MAX ? 'malformed' : null;
+  return header.slice(1).reduce((sum, byte, index) => sum + (byte & 0x7f) * 128 ** index, 0);
+}
+
+function isUnacknowledged([first = 0]: readonly number[]): boolean {
+  return first >> 4 === PUBLISH && (first & 0x06) === 0;
 }

@@ -4,7 +4,7 @@ import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { Listening, ServerTls } from '#platform/listener.ts';
 import type { MqttListener } from '#platform/mqtt-listener.ts';
 import { errnoOf } from './errno.ts';
-import { watchedStream } from './mqtt-frames.ts';
+import { watchedStream } from './mqtt-stream.ts';
 import { type SecureServer, secureServer } from './tls-server.ts';
 
 const CONNECTIONS_MAX = 10_000;

@@ -8,7 +8,9 @@ import { writeToStream } from 'mqtt-packet';
 import { type Fault, fault, ok, type Result, refuse, refused } from '#errors/fault.ts';
 import type { Mqtt, MqttConnection, MqttOptions } from '#platform/mqtt.ts';
 import type { Socket } from '#platform/tls.ts';
-import { type FrameFault, watchedStream } from './mqtt-frames.ts';
+import type { FrameFault } from './mqtt-frames.ts';
+import { ration } from './mqtt-ration.ts';
+import { watchedStream } from './mqtt-stream.ts';
 import { netFault } from './net-faults.ts';
 import { streamOf } from './sockets.ts';
 
@@ -22,8 +24,9 @@ const CODE = { versionOf4: 1, version: 0x84, takenOver: 0x8e } as const;
 // Else the first packet makes a buffer for each number of two bytes and keeps all 65,536 (5 MB).
 writeToStream.cacheNumbers = false;
 
-export function mqttClient(): Mqtt {
-  return { connect };
+/** @param collect  gives back at once what is no longer used; for floods, which outrun the runtime's pace */
+export function mqttClient(collect: () => void = () => {}): Mqtt {
+  return { connect: (options, socket) => connect(options, socket, collect) };
 }
 
 /** One connection's state, from CONNECT on. */
@@ -39,10 +42,14 @@ interface Session {
   readonly closed: Promise<void>;
 }
 
-function connect(options: MqttOptions, socket: Socket): Promise<Result<MqttConnection>> {
-  const peer = peerOf(socket);
+function connect(
+  options: MqttOptions,
+  socket: Socket,
+  collect: () => void,
+): Promise<Result<MqttConnection>> {
   return new Promise((resolve) => {
-    const session = open(options, socket, peer);
+    const session = open(options, socket, collect);
+    const { peer } = session;
     const timer = setTimeout(() => {
       session.why ??= fault('link.timeout', { peer, ms: options.connectTimeoutMs });
       session.client.end(true);
@@ -62,10 +69,14 @@ function connect(options: MqttOptions, socket: Socket): Promise<Result<MqttConne
   });
 }
 
-function open(options: MqttOptions, socket: Socket, peer: string): Session {
-  const stream = watchedStream(streamOf(socket), options.messageCap + OVERHEAD, (found) => {
+function open(options: MqttOptions, socket: Socket, collect: () => void): Session {
+  const peer = peerOf(socket);
+  const cap = options.messageCap + OVERHEAD;
+  const faulty = (found: FrameFault): void => {
     session.why ??= frameFault(found, peer, options.messageCap);
-  });
+  };
+  const watching = { ration: ration(), collect };
+  const stream = watchedStream(streamOf(socket), cap, faulty, watching);
   const client = new MqttClient(() => stream, clientOptions(options));
   const session: Session = {
     client,

@@ -5,7 +5,8 @@ import fc from 'fast-check';
 import type { Result } from '#errors/fault.ts';
 import type { MqttConnection, MqttOptions } from '#platform/mqtt.ts';
 import { mqttClient } from '#platform/node/mqtt.ts';
-import { frameWatch } from '#platform/node/mqtt-frames.ts';
+import { type FrameWatch, frameWatch } from '#platform/node/mqtt-frames.ts';
+import { ration } from '#platform/node/mqtt-ration.ts';
 import { systemSockets } from '#platform/node/sockets.ts';
 
 const CAP = 1_000;
@@ -225,9 +226,11 @@ describe('the frame watch', () => {
         (sizes, cut) => {
           const stream = Buffer.concat(sizes.map(packet));
           const watch = frameWatch(500);
+          const handed: Uint8Array[] = [];
           for (let at = 0; at < stream.length; at += cut) {
-            expect(watch(stream.subarray(at, at + cut))).toBeNull();
+            handed.push(...handedOf(watch.read(stream.subarray(at, at + cut))));
           }
+          expect(Buffer.concat(handed).equals(stream)).toBe(true);
         },
       ),
     );
@@ -235,6 +238,80 @@ describe('the frame watch', () => {
 
   test('names the first packet above the cap', () => {
     const stream = Buffer.concat([packet(500), packet(501)]);
-    expect(frameWatch(500)(stream)).toEqual({ kind: 'too-large', bytes: 501 });
+    expect(frameWatch(500).read(stream)).toEqual({ kind: 'too-large', bytes: 501 });
+  });
+
+  test('M07: drops whole messages of QoS 0 above the ration and nothing else, however cut', () => {
+    const kinds = [0x30, 0x31, 0x38, 0x32, 0x34, 0xd0, 0x90];
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.constantFrom(...kinds), fc.integer({ min: 0, max: 300 })), {
+          maxLength: 12,
+        }),
+        fc.integer({ min: 1, max: 400 }),
+        fc.integer({ min: 0, max: 4 }),
+        (wanted, cut, most) => {
+          const frames = wanted.map(([first, size], index) => {
+            const frame = packet(size);
+            frame[0] = first;
+            return { frame: frame.fill(index, frame.length - size), first };
+          });
+          let left = most;
+          const take = (): boolean => {
+            left -= 1;
+            return left >= 0;
+          };
+          const watch = frameWatch(500, { take });
+          const stream = Buffer.concat(frames.map(({ frame }) => frame));
+          const handed: Uint8Array[] = [];
+          for (let at = 0; at < stream.length; at += cut) {
+            handed.push(...handedOf(watch.read(stream.subarray(at, at + cut))));
+          }
+          let kept = most;
+          const expected = frames.filter(({ first }) => {
+            if (first >> 4 !== 3 || (first & 6) !== 0) return true;
+            kept -= 1;
+            return kept >= 0;
+          });
+          expect(Buffer.concat(handed)).toEqual(Buffer.concat(expected.map(({ frame }) => frame)));
+        },
+      ),
+    );
   });
 });
+
+describe('the ration of messages of QoS 0', () => {
+  const rationed = () => {
+    const clock = { nowMs: 1_000 };
+    const options = { burst: 3, perSecond: 2, burstBytes: 1_000, bytesPerSecond: 100 };
+    return { clock, ...ration(() => clock.nowMs, options) };
+  };
+
+  test('is so many at once, then by the second, and never more than at the start', () => {
+    const { clock, take } = rationed();
+    expect([take(1), take(1), take(1), take(1)]).toEqual([true, true, true, false]);
+    clock.nowMs += 500;
+    expect([take(1), take(1)]).toEqual([true, false]);
+    clock.nowMs += 3_600_000;
+    expect([take(1), take(1), take(1), take(1)]).toEqual([true, true, true, false]);
+  });
+
+  test('counts bytes as well', () => {
+    const { clock, take } = rationed();
+    expect([take(900), take(200), take(100)]).toEqual([true, false, true]);
+    clock.nowMs += 1_000;
+    expect([take(101), take(100)]).toEqual([false, true]);
+  });
+
+  test('a clock that goes back gives nothing', () => {
+    const { clock, take } = rationed();
+    expect([take(1), take(1), take(1)]).toEqual([true, true, true]);
+    clock.nowMs -= 10_000;
+    expect(take(1)).toBe(false);
+  });
+});
+
+function handedOf(read: ReturnType<FrameWatch['read']>): readonly Uint8Array[] {
+  if ('kind' in read) throw new Error(read.kind);
+  return read;
+}
