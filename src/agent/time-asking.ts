@@ -81,20 +81,54 @@ export function timeAsking(input: TimeAskingInput): TimeAsking {
   return {
     kick: () => soon(task),
     start() {
-      const ration = bucket(clock, { capacity: READ_BURST, refillMs: READ_EVERY_MS });
+      const reader = rationed(clock, (payload) => {
+        const envelope = readEnvelopeMessage(payload);
+        if (envelope.ok) input.take(envelope.value, 'mqtt');
+      });
       const stop =
         mqtt?.listen((event) => {
           if (event.kind === 'up') soon(task);
-          if (event.kind !== 'time' || !ration.take()) return;
-          const envelope = readEnvelopeMessage(event.payload);
-          if (envelope.ok) input.take(envelope.value, 'mqtt');
+          if (event.kind === 'time') reader.offer(event.own ? 'own' : 'all', event.payload);
         }) ?? (() => {});
       soon(task);
       return () => {
         stop();
+        reader.stop();
         task.cancel();
         task.stopping.abort();
       };
+    },
+  };
+}
+
+/** Past the ration only the newest of each topic is kept, and read when there is a ration again. */
+function rationed(clock: Clock, read: (payload: Uint8Array) => void) {
+  const ration = bucket(clock, { capacity: READ_BURST, refillMs: READ_EVERY_MS });
+  const unread = new Map<'own' | 'all', Uint8Array>();
+  let cancel: (() => void) | null = null;
+  const later = (): void => {
+    cancel ??= clock.after(Math.max(1, ration.waitMs()), () => {
+      cancel = null;
+      for (const [topic, payload] of unread) {
+        if (!ration.take()) break;
+        unread.delete(topic);
+        read(payload);
+      }
+      if (unread.size > 0) later();
+    });
+  };
+  return {
+    offer(topic: 'own' | 'all', payload: Uint8Array): void {
+      if (unread.size === 0 && ration.take()) {
+        read(payload);
+        return;
+      }
+      unread.set(topic, payload);
+      later();
+    },
+    stop(): void {
+      cancel?.();
+      unread.clear();
     },
   };
 }

@@ -79,7 +79,7 @@ export type MqttLinkEvent =
       readonly retained: boolean;
     }
   /** a time statement, for everyone or for this device */
-  | { readonly kind: 'time'; readonly payload: Uint8Array }
+  | { readonly kind: 'time'; readonly own: boolean; readonly payload: Uint8Array }
   /** `auto` found that the broker speaks another version than was tried first */
   | { readonly kind: 'protocol'; readonly protocol: '5' | '3.1.1' }
   /** another client took this identity's session over so many times in ten minutes */
@@ -328,7 +328,7 @@ function receive(
     topic?.kind === 'time' ||
     (topic?.kind === 'device-time' && topic.device === deviceId)
   ) {
-    tell(machine, { kind: 'time', payload });
+    tell(machine, { kind: 'time', own: topic.kind === 'device-time', payload });
   } else if (topic?.kind === 'presence' && topic.device === deviceId) {
     const presence = readPresence(payload);
     if (presence.ok) machine.clones.saw(presence.value.since);
