@@ -61,6 +61,15 @@ export const ATTACKS: ReadonlyMap<string, string> = new Map([
   ['R21', 'statement that removes everything, or more than half, without allow_removal'],
   ['R22', 'issued_at in 2100; NTP step to 2100, then a normal state'],
   ['R16', 'signer equivocation across two mirrors'],
+  [
+    'R40',
+    'time statement signed by a channel, the root, a stranger; a state signed by the time key',
+  ],
+  [
+    'R41',
+    'a mirror that holds states back while the time authority names the head; a head signed twice',
+  ],
+  ['R42', 'flood of time statements; a replayed answer after an honest one'],
   // C. OCI
   ['C01', 'doc with both manifests and layers'],
   ['C02', 'Content-Type index, body manifest'],
