@@ -10,9 +10,9 @@ import { faultView } from '#control/api.ts';
 import { type Fault, ok, type Result } from '#errors/fault.ts';
 import type { Platform } from '#platform/platform.ts';
 import { pointText } from '#state/point.ts';
+import type { Wake } from '#triggers/trigger.ts';
 import { readJournal } from '#wire/audit.ts';
 import { writeAuditFile } from '#wire/audit-file.ts';
-import type { Wake } from '#triggers/trigger.ts';
 import type { Assembled } from './assemble.ts';
 import { auditFileOf } from './audit-export.ts';
 import { auditEntryView } from './audit-view.ts';
@@ -20,10 +20,18 @@ import { planCandidate } from './change.ts';
 import type { CycleEnd } from './cycle.ts';
 import { explain } from './explain.ts';
 import { alsoWrong } from './explain-also.ts';
+import { ORPHANED, orphanView } from './orphan-status.ts';
 import { openLog } from './program-logs.ts';
 import { eventsView } from './recent-events.ts';
 import type { JobEnd } from './runner.ts';
-import { channelView, credentialStatus, emptyPlan, historyView, lookView, planView } from './views.ts';
+import {
+  channelView,
+  credentialStatus,
+  emptyPlan,
+  historyView,
+  lookView,
+  planView,
+} from './views.ts';
 
 export interface HandlersInput {
   readonly platform: Platform;
@@ -123,6 +131,7 @@ function status({
       ready: assembled.isReady(),
     },
     channels: snapshot.value.channels.map((channel) => {
+      if (channel.waitingFor === ORPHANED) return orphanView(channel);
       const own = channel.channel === device.follower.channel;
       return channelView(channel, own ? device.follower : follower);
     }),

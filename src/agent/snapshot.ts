@@ -10,14 +10,18 @@ import type { Generation } from '#state/generation.ts';
 import type { ChannelStatus, DeploymentStatus } from '#state/status.ts';
 import type { Follower } from './follow.ts';
 
-export interface SnapshotInput {
-  readonly follower: Follower;
-  /** generations of the applied state */
-  readonly current: readonly Generation[];
+/** How one deployment is. */
+export interface DeploymentFacts {
   runtimeOf(generation: Generation): Runtime | null;
   /** what the last looks of its health checks said */
   healthOf(generation: Generation): Health;
   readonly drift: ReadonlyMap<string, readonly Deviation[]>;
+}
+
+export interface SnapshotInput extends DeploymentFacts {
+  readonly follower: Follower;
+  /** generations of the applied state */
+  readonly current: readonly Generation[];
   readonly safeMode: boolean;
 }
 
@@ -43,7 +47,7 @@ export function channelStatus(input: SnapshotInput): ChannelStatus {
   };
 }
 
-function deploymentStatus(input: SnapshotInput, generation: Generation): DeploymentStatus {
+export function deploymentStatus(input: DeploymentFacts, generation: Generation): DeploymentStatus {
   const { id, documentDigest: digest } = generation;
   const condition = input.runtimeOf(generation)?.condition(generation);
   const restarts = condition?.restarts ?? 0;

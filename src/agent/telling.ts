@@ -1,5 +1,6 @@
 /** What the agent tells: the snapshot behind every status, its delivery, the events of drift. */
 import type { Health } from '#apply/health.ts';
+import { orphansOf } from '#apply/orphans.ts';
 import { type ApplyContext, runtimeOf } from '#apply/transaction.ts';
 import { ok, type Result } from '#errors/fault.ts';
 import type { MqttLinkEvent } from '#link/mqtt.ts';
@@ -15,7 +16,8 @@ import type { Base } from './base.ts';
 import type { DeviceChannel } from './device-channel.ts';
 import type { Drift, DriftEvent } from './drift.ts';
 import type { Follower } from './follow.ts';
-import { channelStatus } from './snapshot.ts';
+import { orphanStatuses } from './orphan-status.ts';
+import { channelStatus, type DeploymentFacts } from './snapshot.ts';
 import type { Links } from './sources.ts';
 import type { Timekeeping } from './timekeeping.ts';
 
@@ -36,17 +38,18 @@ export function snapshotOf(from: SnapshotFrom): Result<Snapshot> {
   const { base, platform, context, follower, agent, drift } = from;
   const current = agent.current();
   if (!current.ok) return current;
-  const channel = channelStatus({
-    follower,
-    current: current.value,
+  const facts: DeploymentFacts = {
     runtimeOf(generation) {
       const runtime = runtimeOf(context, generation);
       return runtime.ok ? runtime.value : null;
     },
     healthOf: from.healthOf,
     drift: drift.found(),
-    safeMode: follower.safeMode(),
-  });
+  };
+  const safeMode = follower.safeMode();
+  const channel = channelStatus({ ...facts, follower, current: current.value, safeMode });
+  const row = follower.row();
+  const orphans = orphanStatuses(orphansOf(base, row), row, { ...facts, drift: new Map() });
   const credential = base.credential.current();
   const audit = base.store.auditHead();
   if (!audit.ok) return audit;
@@ -58,7 +61,7 @@ export function snapshotOf(from: SnapshotFrom): Result<Snapshot> {
     attestedAt: Math.trunc(base.time.attested()?.atMs ?? 0),
     agentVersion: from.agentVersion,
     labels: base.device.labels,
-    channels: [from.timekeeping.told(channel), ...from.device.status()],
+    channels: [from.timekeeping.told(channel), ...from.device.status(), ...orphans],
     rootVersion: base.root.version,
     sealingKey: sealingSpki(base.identity.sealing.publicKey),
     auditHead: audit.value.count === 0n ? null : audit.value.hash,

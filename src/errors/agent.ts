@@ -33,6 +33,13 @@ export const agentFaults = {
       `there is no evidence of the change ${d.change}: ${d.reason}`,
     remedy: 'Look with `holdfast audit` which changes the journal still has.',
   },
+  'agent.orphaned': {
+    retry: 'operator',
+    says: (d: { channel: string }) =>
+      `${d.channel} is no longer followed here: what it left runs on, and nothing changes it`,
+    remedy:
+      'Publish a state that names the same deployments: it takes them over. Or configure that channel again.',
+  },
   'agent.self-test': {
     retry: 'operator',
     says: (d: { what: string }) => `this executable does not work here: ${d.what}`,

@@ -267,11 +267,23 @@ describe('a device that its owner moves to another fleet', () => {
         await other.watch.until('moved', 'what it left', told);
         expect(one.read('speed.conf')).toBe('speed=1\n');
         expect(linesOf(journal)).toEqual([before ?? '']);
+        const left = (await one.status()).channels.at(1);
+        expect(left).toMatchObject({
+          channel: `stable.of-${plant.fleet.slice(0, 8)}`,
+          applied: { point: '1.2' },
+          waitingFor: { code: 'agent.orphaned' },
+        });
+        expect(left?.deployments.map(({ id }) => id).toSorted()).toEqual(['conf', 'run']);
         writeProgram(other, journal);
         await other.publish('stable');
         await one.command(['apply']);
         await one.applied('1.1');
         expect(linesOf(journal)).toEqual([before ?? '']);
+        // What was not taken over is still told.
+        const rows = (await one.status()).channels.map(({ deployments }) =>
+          deployments.map(({ id }) => id),
+        );
+        expect(rows).toEqual([['run'], ['conf']]);
         await one.stop();
         one.configure({ trust: { root: plant.root, allowDemo: true } });
         await one.start();
