@@ -10,9 +10,7 @@ import { type Fault, fault, ok, type Result } from '#errors/fault.ts';
 import { checkValuesOnly } from '#plan/values.ts';
 import type { Platform } from '#platform/platform.ts';
 import type { News } from '#report/deliver.ts';
-import { eventOf } from '#report/events.ts';
 import { ociLayout } from '#sources/oci-layout.ts';
-import type { ChannelRow } from '#state/channel-row.ts';
 import type { Digest } from '#state/digest.ts';
 import { type Point, pointText } from '#state/point.ts';
 import { channelOf } from '#state/root.ts';
@@ -30,10 +28,11 @@ import { keptValues, knownValues } from './device-values.ts';
 import { evidenceOf } from './evidence.ts';
 import { type Finder, finder } from './find.ts';
 import { type Follower, follower } from './follow.ts';
-import type { Candidate, Found } from './found.ts';
+import { type Candidate, type Found, isForeign } from './found.ts';
 import { channelStatus } from './snapshot.ts';
 import type { Links } from './sources.ts';
 import { raiseTimeFloor } from './time-floor.ts';
+import { rejectValues, tellRejected } from './values-rejected.ts';
 
 export interface DeviceChannel {
   readonly follower: Follower;
@@ -110,6 +109,12 @@ export function openDeviceChannel(input: DeviceChannelInput): Result<DeviceChann
     queue: Promise.resolve(),
     known: null,
   };
+  const { audit, content } = base;
+  const { log } = platform;
+  const rejecting = {
+    ...{ store: base.store, content, audit, clock, log, follower: self.follower },
+    changed: (what: News) => input.wires.changed(what),
+  };
   return ok({
     follower: self.follower,
     finder: self.finder,
@@ -118,12 +123,12 @@ export function openDeviceChannel(input: DeviceChannelInput): Result<DeviceChann
     look: (wake, signal) => look(self, wake, signal),
     takes: (wake) => takes(self, wake),
     start: () => start(self),
-    reject: (tx, why) => reject(self, tx, why),
+    reject: (tx, why) => rejectValues(rejecting, tx, why),
     rejectNow(why) {
-      const done = base.store.transaction((tx) => reject(self, tx, why));
-      if (done.ok) refresh(self);
+      const done = base.store.transaction((tx) => rejectValues(rejecting, tx, why));
+      if (done.ok) tellRejected(rejecting);
     },
-    refresh: () => refresh(self),
+    refresh: () => tellRejected(rejecting),
     status: () => status(self),
   });
 }
@@ -202,8 +207,7 @@ async function lookNow(self: Self, wake: Wake, signal: AbortSignal): Promise<Cyc
   await resume(self, signal);
   const found = await self.finder.find(wake, signal);
   // A stick with other channels on it says nothing of this one.
-  const foreign = 'fault' in found && found.fault.code === 'trust.wrong-channel';
-  if (wake.kind === 'bundle' && (found.kind === 'nothing' || foreign)) return nothing;
+  if (wake.kind === 'bundle' && (found.kind === 'nothing' || isForeign(found))) return nothing;
   const end = await settle(self, found, signal);
   const code = 'fault' in end ? end.fault.code : '';
   const quiet = end.kind === 'unchanged' || end.kind === 'nothing';
@@ -341,46 +345,6 @@ function valuesInForce(self: Self): KnownValues {
   const { values } = self.known;
   if (!values.ok) return none(values.fault.message);
   return { channel, absent: null, byName: values.value };
-}
-
-/** The floor stays: the same values do not come again, the next ones do. */
-function reject(self: Self, tx: StoreWriter, why: Fault): void {
-  const { base, platform } = self.input;
-  const row = self.follower.row();
-  const { applied: point, fleet, channel } = row;
-  if (!point || point.stateDigest !== row.floor?.stateDigest) return;
-  const { code, message } = why;
-  const rejected = { point, code, message, deployment: '' };
-  const marked = base.content.markRejected({ fleet, channel, row: rejected });
-  if (!marked.ok) platform.log.write('warn', 'rejection.unmarked', { code: marked.fault.code });
-  const [before = null, ...previous] = row.previous;
-  const next: ChannelRow = { ...row, applied: before, previous };
-  tx.putChannel(next);
-  tx.putRejected(fleet, channel, rejected);
-  const at = platform.clock.wallMs();
-  const via = row.appliedVia;
-  tx.addHistory({ at, channel, outcome: 'rejected', point, via, code, message, tookMs: 0 });
-  tx.addEvent(eventOf('state.rejected', { at, channel }, { point, code }));
-  base.audit.add(tx, { kind: 'rejected', actor: 'agent', channel, point, fault: why });
-}
-
-function refresh(self: Self): void {
-  const before = self.follower.row();
-  const row = self.input.base.store.channel(before.fleet, self.channel);
-  if (!row.ok || !row.value || row.value.applied?.stateDigest === before.applied?.stateDigest)
-    return;
-  self.follower.saw(row.value);
-  const { floor, appliedVia } = row.value;
-  const rejected = self.input.base.store.rejected(before.fleet, self.channel);
-  const why = (rejected.ok ? rejected.value : []).find(
-    ({ point }) => point.stateDigest === floor?.stateDigest,
-  );
-  if (!floor || !why) return;
-  const { code, message } = why;
-  const point = { epoch: floor.epoch, sequence: floor.sequence, digest: floor.stateDigest };
-  const told = { code, message, remedy: '', retry: 'never' } as const;
-  self.follower.noteRefusal(told, point, appliedVia ?? 'registry');
-  self.input.wires.changed('phase');
 }
 
 function status(self: Self): readonly ChannelStatus[] {

@@ -45,6 +45,12 @@ export type Found =
     }
   | { readonly kind: 'unreachable'; readonly fault: Fault; readonly source: string };
 
+/** Of another channel: its signers are not those of this one, so it is not even read (checks 10–12). */
+export function isForeign(found: Found): boolean {
+  if (found.kind !== 'refused') return false;
+  return found.offered === null || found.fault.code === 'trust.wrong-channel';
+}
+
 /** What `explain` shows of the last look. */
 export interface Look {
   /** Unix ms by the wall clock */

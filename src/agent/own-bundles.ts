@@ -5,6 +5,7 @@
  */
 import type { DeviceChannel } from './device-channel.ts';
 import type { Finder } from './find.ts';
+import { isForeign } from './found.ts';
 
 export function withOwnBundles(finder: Finder, own: Pick<DeviceChannel, 'look'>): Finder {
   return {
@@ -14,8 +15,7 @@ export function withOwnBundles(finder: Finder, own: Pick<DeviceChannel, 'look'>)
       const end = await own.look(wake, signal);
       const found = await finder.find(wake, signal);
       if (end.kind === 'nothing' || found.kind !== 'refused') return found;
-      const foreign = found.fault.code === 'trust.wrong-channel';
-      return foreign ? { kind: 'nothing', source: found.source } : found;
+      return isForeign(found) ? { kind: 'nothing', source: found.source } : found;
     },
   };
 }

@@ -17,7 +17,7 @@ import { isId } from '#state/names.ts';
 import { blobNames, readDeployment } from '#wire/deployment.ts';
 import { writeDocuments } from '#wire/documents.ts';
 import { treePath } from '#wire/tar-path.ts';
-import { readValues, type ValuesDocument } from '#wire/values.ts';
+import { isValues, readValues, type ValuesDocument } from '#wire/values.ts';
 import { bytesContent, type Content, fileContent } from './content.ts';
 import { splitLast } from './place.ts';
 import { packTree } from './tree.ts';
@@ -46,7 +46,6 @@ interface Document {
 
 /** Layers besides blobs: envelope, documents, and room for a chain of roots. */
 const LAYERS_KEPT = 2 + LIMITS.rootStepsMax;
-const VALUES_KIND = /^kind:[ \t]*["']?Values["']?[ \t]*(?:#.*)?\r?$/m;
 const MARGO_KIND = /^kind:[ \t]*["']?ApplicationDeployment["']?[ \t]*(?:#.*)?\r?$/m;
 
 /** @param folder  absolute: channels/NAME. None there: a state without deployments. */
@@ -128,7 +127,7 @@ function readDocument(platform: CompilePlatform, file: string, id: string): Resu
   const bytes = platform.files.readFile(file, LIMITS.documentBytes);
   if (!bytes.ok) return bytes;
   const text = new TextDecoder().decode(bytes.value);
-  if (VALUES_KIND.test(text)) return readValuesDocument(bytes.value, { id, file });
+  if (isValues(bytes.value, file)) return readValuesDocument(bytes.value, { id, file });
   const mediaType = MARGO_KIND.test(text) ? MEDIA.margoDeployment : MEDIA.deployment;
   const deployment = readDeployment(bytes.value, mediaType, { id, file });
   if (!deployment.ok) return deployment;

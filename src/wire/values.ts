@@ -69,6 +69,16 @@ const schema = closed({
   ),
 });
 
+const MAYBE_VALUES = /\bValues\b/;
+
+/** What the document says that it is, in YAML or JSON; where it says nothing, it is none. */
+export function isValues(bytes: Uint8Array, file: string): boolean {
+  if (!MAYBE_VALUES.test(decodeText(bytes) ?? '')) return false;
+  const document = openYaml(bytes, file);
+  const value = document.ok ? document.value.value : null;
+  return typeof value === 'object' && value !== null && 'kind' in value && value.kind === 'Values';
+}
+
 /** @param where  the id that the statement gives it, and a name for messages */
 export function readValues(
   bytes: Uint8Array,
