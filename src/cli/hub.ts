@@ -5,10 +5,11 @@ import type { CliContext } from './context.ts';
 import { exitCodeOf } from './exit.ts';
 import { registerHubEnroll } from './hub-enroll.ts';
 import { type SecureFlags, secureOf, secureOptions } from './hub-secure.ts';
+import { type HubTimeFlags, startHubTime, timeOptions } from './hub-time.ts';
 import { resolvePath } from './paths.ts';
 import { complain } from './render.ts';
 
-interface Options extends SecureFlags {
+interface Options extends SecureFlags, HubTimeFlags {
   readonly data: string;
   readonly listen: string;
   readonly registryPort: number;
@@ -36,7 +37,9 @@ export function registerHub(program: Command, context: CliContext): void {
       fromEnv(env.HOLDFAST_HUB_MQTT_PORT, 1883),
     )
     .option('--insecure', 'let other machines in: everyone may read and write');
-  secureOptions(hub, context).action((options: Options) => runHub(context, options));
+  timeOptions(secureOptions(hub, context), context).action((options: Options) =>
+    runHub(context, options),
+  );
   registerHubEnroll(hub, context);
 }
 
@@ -73,7 +76,14 @@ async function runHub(context: CliContext, options: Options): Promise<void> {
   if (authority) context.terminal.out(`authority ${authority}\n`);
   context.terminal.out(`registry  http${s}://${host}:${registryPort}\n`);
   context.terminal.out(`mqtt      mqtt${s}://${host}:${mqttPort}\n`);
+  const time = await startHubTime(context, options);
+  if (!time.ok) {
+    await hub.value.close();
+    return failed(context, time.fault);
+  }
+  if (time.value) context.terminal.out(`time      http://127.0.0.1:${time.value.port}\n`);
   await stop;
+  await time.value?.close();
   await hub.value.close();
   context.exit(0);
 }

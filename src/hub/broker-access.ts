@@ -1,6 +1,6 @@
 /**
  * What a device may do at the broker: speak under `ROOT/d/OWN-ID/` (but not nudge itself), hear
- * `ROOT/c/…` and `ROOT/d/OWN-ID/…`, and be connected under its own client id, so that none can throw
+ * `ROOT/c/…`, `ROOT/d/OWN-ID/…` and `ROOT/time`, and be connected under its own client id, so that none can throw
  * another out. A topic root is whatever the fleet configured, so a topic is judged by its first level
  * that is `c` or `d`.
  */
@@ -21,13 +21,17 @@ export function mayPublish(who: Identity, topic: string): boolean {
   const below = belowRoot(topic);
   if (!below) return false;
   const [place, id, ...rest] = below;
-  return place === 'd' && id === who.id && rest.length > 0 && !FOR_DEVICES.includes(rest[0] ?? '');
+  const own = place === 'd' && id === who.id && rest.length > 0;
+  // A device asks what time it is; what it hears there is the authority's.
+  const answers = rest[0] === 'time' && rest[1] !== 'ask';
+  return own && !answers && !FOR_DEVICES.includes(rest[0] ?? '');
 }
 
 export function maySubscribe(who: Identity, filter: string): boolean {
   if (who.kind === 'operator') return true;
   const below = belowRoot(filter);
-  if (!below) return false;
+  // what the authority says for everyone
+  if (!below) return /^[^+#]+\/time$/.test(filter);
   const [place, id, ...rest] = below;
   return place === 'c' ? below.length > 1 : id === who.id && rest.length > 0;
 }
