@@ -80,7 +80,7 @@ function byAccount(input: AccessInput, { username, password }: Account): Identit
 /** The digest of a random secret of 256 bits is looked up: there is nothing to learn by timing it. */
 function deviceOf(input: AccessInput, fingerprint: string): Identity | null {
   const held = input.store.holderOf(fingerprint);
-  if (held?.device.state !== 'enrolled') return null;
+  if (!held || (held.device.state !== 'enrolled' && held.device.state !== 'approved')) return null;
   const { device, credential } = held;
   const now = input.clock.wallMs();
   const replaced = credential.replacedAt > 0 && credential.replacedAt + OVERLAP_MS <= now;

@@ -135,8 +135,12 @@ function admitNew(
       return refuse('enroll.refused', { reason: 'the token was used already' });
     }
     if (holder && holder.keyid !== keyid) return taken(request);
+    const same = before?.token === token.value.id && before.id === request.deviceId;
+    if (before && same && token.value.usedBy === keyid) return ok(before);
     const record = recordOf(input, request, caller, before);
-    const used = { ...record, state: 'approved' as const, token: token.value.id };
+    // What was in force goes on counting until the new one is used.
+    const state = before?.state === 'enrolled' ? 'enrolled' : 'approved';
+    const used: DeviceRecord = { ...record, state, token: token.value.id };
     // The token first: a cut between the two leaves it to this key alone, which asks again.
     const marked = store.tokens.put({ ...token.value, usedBy: keyid });
     if (!marked.ok) return marked;

@@ -6,14 +6,15 @@
 import { afterAll, describe, expect, test } from 'bun:test';
 import { ARCHIVES } from './archives.ts';
 import { fuzz } from './engine.ts';
+import { ENROLMENT } from './enrolment.ts';
 import { KEYS } from './keys.ts';
 import { MESSAGES } from './messages.ts';
 import { ROWS } from './rows.ts';
 import { TEXTS } from './texts.ts';
 
 const only = process.env.HOLDFAST_FUZZ_ONLY ?? '';
-const TARGETS = [...MESSAGES, ...ROWS, ...ARCHIVES, ...TEXTS, ...KEYS].filter(({ name }) =>
-  name.includes(only),
+const TARGETS = [...MESSAGES, ...ROWS, ...ARCHIVES, ...TEXTS, ...KEYS, ...ENROLMENT].filter(
+  ({ name }) => name.includes(only),
 );
 const total = process.env.HOLDFAST_FUZZ_TOTAL_SECONDS;
 /** for each target */
