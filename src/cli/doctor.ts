@@ -4,6 +4,7 @@ import { readConfig } from '#agent/config.ts';
 import { doctor } from '#agent/doctor.ts';
 import { type Finding, type Severity, wrong } from '#agent/finding.ts';
 import type { CliContext } from './context.ts';
+import { writeSupport } from './doctor-bundle.ts';
 import { EXIT } from './exit.ts';
 import { printed } from './local.ts';
 import { resolvePath } from './paths.ts';
@@ -11,6 +12,7 @@ import { columns, FORMATS, type Format, type Painter, painter } from './render.t
 
 interface Options {
   readonly config: string;
+  readonly bundle?: string;
   readonly output: Format;
 }
 
@@ -27,19 +29,26 @@ export function registerDoctor(program: Command, context: CliContext): void {
     .command('doctor')
     .description('what is wrong with configuration, clock, disk, link and trust, and what to do')
     .option('-c, --config <file>', 'agent.yaml', context.env.HOLDFAST_CONFIG ?? CONFIG)
+    .option('--bundle <file>', 'writes what helpers need into one file, without secrets')
     .addOption(new Option('-o, --output <format>').choices([...FORMATS]).default('text'))
     .action((options: Options) => run(context, options));
 }
 
 async function run(context: CliContext, options: Options): Promise<void> {
   const { platform, terminal, version } = context;
-  const config = readConfig(platform.files, resolvePath(context, options.config));
+  const file = resolvePath(context, options.config);
+  const config = readConfig(platform.files, file);
   const findings = config.ok
     ? await doctor({
         ...{ platform, config: config.value, buildTime: version.buildTime },
         ...{ env: context.env, executable: context.executable },
       })
     : [wrong('configuration', config.fault)];
+  if (options.bundle !== undefined) {
+    const { bundle, output } = options;
+    const read = config.ok ? config.value : null;
+    return writeSupport(context, { bundle, output, file, config: read, findings });
+  }
   terminal.out(
     printed(options.output, findings, {
       text: (rows) => findingsText(rows, painter(terminal)),
