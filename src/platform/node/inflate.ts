@@ -28,6 +28,15 @@ function gzip(bytes: Uint8Array): Uint8Array {
 
 function* gunzip(packed: Iterable<Result<Uint8Array>>, cap: number): Iterable<Result<Uint8Array>> {
   const input = inputOf(packed);
+  try {
+    yield* inflated(input, cap);
+  } finally {
+    // Whoever stops early leaves the input in its middle: it has a file open.
+    input.close();
+  }
+}
+
+function* inflated(input: Input, cap: number): Iterable<Result<Uint8Array>> {
   const headerFault = skipHeader(input);
   if (headerFault !== null) return yield refused(headerFault);
   const raw = rawInflate();
@@ -66,6 +75,7 @@ interface Input {
   skip(count: number): void;
   /** exactly `count` bytes, or null */
   take(count: number): Uint8Array | null;
+  close(): void;
 }
 
 function inputOf(packed: Iterable<Result<Uint8Array>>): Input {
@@ -88,6 +98,7 @@ function inputOf(packed: Iterable<Result<Uint8Array>>): Input {
     skip(count) {
       current = current.subarray(count);
     },
+    close: () => void source.return?.(),
     take(count) {
       const bytes = new Uint8Array(count);
       for (let got = 0; got < count; ) {

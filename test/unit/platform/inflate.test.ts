@@ -106,6 +106,29 @@ describe('gunzip', () => {
     expect(pulled).toBeLessThan(10);
   });
 
+  for (const [how, taken, cap] of [
+    ['is read to its end', 99, 10_000_000],
+    ['is left after its first piece', 1, 10_000_000],
+    ['ends at its cap', 99, 100],
+  ] as const) {
+    test(`its input is closed when it ${how}: there is an open file behind it`, () => {
+      let closed = false;
+      function* input() {
+        try {
+          yield* pieces(gzip(randomBytes(300_000)), 1_000);
+        } finally {
+          closed = true;
+        }
+      }
+      let left = taken;
+      for (const _ of gunzip(input(), cap)) {
+        left -= 1;
+        if (left === 0) break;
+      }
+      expect(closed).toBe(true);
+    });
+  }
+
   test('a fault of the input is passed on', () => {
     function* broken(): Generator<Result<Uint8Array>> {
       yield ok(packed.subarray(0, 2_000));
