@@ -80,6 +80,8 @@ interface Loop {
   queue: Promise<unknown>;
   retryMs: number;
   cancelRetry: () => void;
+  /** null: none is due */
+  cancelCollect: (() => void) | null;
   cancelWatch: () => void;
   /** a look at disk and processes is under way */
   watching: boolean;
@@ -96,6 +98,7 @@ export function agent(parts: AgentParts): Agent {
     queue: Promise.resolve(),
     retryMs: RETRY_BASE_MS,
     cancelRetry: () => {},
+    cancelCollect: null,
     cancelWatch: () => {},
     watching: false,
     leftAlone: false,
@@ -199,6 +202,7 @@ async function run(loop: Loop, signal: AbortSignal): Promise<void> {
   } finally {
     stopping.abort();
     loop.cancelRetry();
+    loop.cancelCollect?.();
     loop.cancelWatch();
   }
   if (!parts.runner.busy) return;
@@ -266,7 +270,15 @@ function watchHealthNow(loop: Loop): void {
 function collectLater(loop: Loop): void {
   loop.retryMs = RETRY_BASE_MS;
   loop.cancelRetry();
-  loop.cancelRetry = loop.parts.clock.after(WATCH_EVERY_MS, () => void collect(loop));
+  collectDue(loop);
+}
+
+/** The first of many changes sets the time: a channel that never rests is collected as well. */
+function collectDue(loop: Loop): void {
+  loop.cancelCollect ??= loop.parts.clock.after(WATCH_EVERY_MS, () => {
+    loop.cancelCollect = null;
+    void collect(loop);
+  });
 }
 
 function retryLater(loop: Loop): void {
@@ -360,7 +372,8 @@ async function watch(loop: Loop): Promise<void> {
 
 async function collect(loop: Loop): Promise<void> {
   const { parts } = loop;
-  if (!parts.runner.busy) await parts.collect().catch(loop.fail);
+  if (parts.runner.busy) return collectDue(loop);
+  await parts.collect().catch(loop.fail);
 }
 
 /** The generations of the applied state; its row is decoded and loaded once (apply/load.ts). */
