@@ -7,10 +7,12 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { writeTimeRequest } from '#wire/time-statement.ts';
 import { endChild, run } from '../support/command.ts';
 import { AT_1970, clockAt, faketime } from '../support/dead-clock.ts';
 import { type Device, holdfast } from '../support/device.ts';
 import { eventually } from '../support/eventually.ts';
+import { freePort } from '../support/free-port.ts';
 import {
   filesSpec,
   makePlant,
@@ -246,4 +248,51 @@ describe('the authority', () => {
     ]);
     expect(plain.out).toContain('online key');
   });
+});
+
+describe('the hub', () => {
+  real(
+    title('says what time it is beside registry and broker, over MQTT and HTTP'),
+    async () => {
+      const data = join(plant.folder, 'hub');
+      const [registryPort, mqttPort] = [await freePort(), await freePort()];
+      const own = await makePlant(parts, {
+        registry: `http://127.0.0.1:${registryPort}/plant/state`,
+        mqtt: `mqtt://127.0.0.1:${mqttPort}`,
+        init: ['--time-key'],
+        watch: ['-p', String(parts.broker.port)],
+      });
+      const key = join(own.fleetFolder, 'keys/signing/time.pem');
+      const ports = ['--registry-port', `${registryPort}`, '--mqtt-port', `${mqttPort}`];
+      const time = ['--time-key', key, '--fleet', own.fleetFolder, '--time-port', '0'];
+      const hub = spawn(holdfast, ['hub', '--data', data, ...ports, ...time], {
+        stdio: ['ignore', 'pipe', 'pipe'],
+      });
+      let out = '';
+      for (const stream of [hub.stdout, hub.stderr])
+        stream.on('data', (text) => {
+          out += text;
+        });
+      const url = await eventually('the hub says the time', () => {
+        if (hub.exitCode !== null) throw new Error(out);
+        return /^time +(http:\/\/\S+)$/m.exec(out)?.[1];
+      });
+      const request = writeTimeRequest({ nonce: new Uint8Array(16), deviceId: 'curl' });
+      const headers = { 'content-type': 'application/vnd.holdfast.time-request.v1+protobuf' };
+      const asked = await fetch(url, { method: 'POST', body: new Uint8Array(request), headers });
+      expect([asked.status, asked.headers.get('content-type')]).toEqual([
+        200,
+        'application/vnd.holdfast.time.v1+json',
+      ]);
+      expect((await fetch(url)).status).toBe(405);
+      expect((await fetch(url, { method: 'POST', body: 'what time?' })).status).toBe(415);
+      expect((await fetch(url, { method: 'POST', body: 'no', headers })).status).toBe(400);
+      const device = own.device('press-hub', { wrap: AT_1970 });
+      await device.start();
+      await attested(device);
+      await endChild(hub, 'SIGTERM');
+      await own.remove();
+    },
+    60_000,
+  );
 });
