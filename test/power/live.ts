@@ -75,6 +75,8 @@ const BULK_BYTES = [5_000, 600_000] as const;
 const CUT_WITHIN_MS = 1_200;
 const CUT_WRITES = 160;
 const SETTLES_WITHIN = 6;
+/** the agent is held still meanwhile: only what it had started already can come */
+const EXEC_MS = 5_000;
 
 export async function makePowerLane(parts: Parts, index: number, seed: number): Promise<PowerLane> {
   const plant = await makePlant(parts, { channels: [CHANNEL] });
@@ -236,12 +238,15 @@ async function atReady(lane: PowerLane, offered: Offered, tally: LiveTally): Pro
     // The next try was quicker than the signal; the end is looked at all the same.
     if (['activating', 'undoing', 'stuck'].includes(found.phase)) return;
     const mayBeDown = next.broken === 'ends';
-    const faults = [before, next].map((state) => [
-      ...fileFaults(place, state),
-      ...(state === next && mayBeDown ? [] : versionFaults(place, state)),
-    ]);
-    if (faults.every((each) => each.length > 0)) {
-      throw new Error(`at ready (${found.phase}) neither old nor new: ${JSON.stringify(faults)}`);
+    const perState = () =>
+      [before, next].map((state) => [
+        ...fileFaults(place, state),
+        ...(state === next && mayBeDown ? [] : versionFaults(place, state)),
+      ]);
+    // A program that was just started shows its environment only once it has begun to run.
+    const whole = () => perState().some((each) => each.length === 0);
+    if (!(await eventually('old or new', whole, EXEC_MS).catch(() => false))) {
+      throw new Error(`at ready (${found.phase}) neither: ${JSON.stringify(perState())}`);
     }
     tally.held += 1;
   } finally {
