@@ -11,6 +11,7 @@ import { instantText, type TimeView, viewTime } from '#trust/time.ts';
 import { clockAgainst } from './clock-check.ts';
 import { credentialFindings } from './credential-findings.ts';
 import { agentSays } from './doctor-agent.ts';
+import { identityFindings } from './doctor-identity.ts';
 import { doctorRoot } from './doctor-trust.ts';
 import { type Finding, good, note, weak, wrong } from './finding.ts';
 import { readOnlyPlaces } from './mounts.ts';
@@ -41,6 +42,7 @@ export async function doctor(input: DoctorInput): Promise<readonly Finding[]> {
     ...readOnlyPlaces(platform.files, config),
     ...(await agentSays(platform, config)),
     ...weaknesses(input),
+    ...identityFindings(platform, config),
     ...credentialFindings(platform, config, time),
     ...(await registries(input, http)),
     ...(await broker(input, time, tls)),

@@ -11,7 +11,7 @@ import { hexOf, sha256 } from '#state/digest.ts';
 import type { SealingKey } from '#trust/sealing-key.ts';
 import { openSealing } from './sealing.ts';
 
-const KEY_FILE = 'device.key';
+export const DEVICE_KEY_FILE = 'device.key';
 const KEY_BYTES = 16 * 1024;
 /** hex digits of the key's digest in a derived device id */
 const DERIVED_DIGITS = 16;
@@ -45,7 +45,7 @@ export function openIdentity(input: IdentityInput): Result<Identity> {
   if (!directory.ok) return directory;
   const machine = machineOf(files);
   try {
-    const found = directory.value.stat(KEY_FILE);
+    const found = directory.value.stat(DEVICE_KEY_FILE);
     if (!found.ok) return found;
     const moved =
       input.boundTo !== null && input.boundTo !== '' && machine !== '' && input.boundTo !== machine;
@@ -56,17 +56,17 @@ export function openIdentity(input: IdentityInput): Result<Identity> {
       const foreign = directory.value.removeTree('hub');
       if (!foreign.ok) return foreign;
       const { privatePem } = keyFiles.generate(null);
-      const temporary = `${KEY_FILE}.new`;
+      const temporary = `${DEVICE_KEY_FILE}.new`;
       const removed = directory.value.removeTree(temporary);
       if (!removed.ok) return removed;
       const written = directory.value.write(temporary, Buffer.from(privatePem), 0o600);
       if (!written.ok) return written;
-      const renamed = directory.value.rename(temporary, KEY_FILE);
+      const renamed = directory.value.rename(temporary, DEVICE_KEY_FILE);
       if (!renamed.ok) return renamed;
       const synced = directory.value.sync();
       if (!synced.ok) return synced;
     }
-    const pem = directory.value.read(KEY_FILE, KEY_BYTES);
+    const pem = directory.value.read(DEVICE_KEY_FILE, KEY_BYTES);
     if (!pem.ok) return pem;
     const signer = keyFiles.load(Buffer.from(pem.value).toString('latin1'), null);
     if (!signer.ok) return signer;
