@@ -15,6 +15,10 @@ const BROKER = 'e2e-auth: nudged, applied, and the signed status comes back';
 const PASSWORD = 'e2e-auth: applies with it; without and with a wrong one ends with 4';
 const PROXIED = 'e2e-config: registry and broker are reached through a proxy that knows CONNECT';
 
+const TIME_HTTP = 'time: at 1970, over HTTP alone, and with a link to nobody it starts what it had';
+const TIME_TLS =
+  'time: over HTTPS through a proxy, by the right CA; by another one nobody is asked';
+
 /** Key → `file: part of the title` of the test. */
 const USED: Readonly<Record<string, string>> = {
   apiVersion: CHANGE,
@@ -29,6 +33,14 @@ const USED: Readonly<Record<string, string>> = {
   'trust.clock':
     'e2e-config: a state whose end the clock has passed waits where the clock is strict',
   'trust.allowDemo': 'e2e-config: a demo root is refused where it is not allowed',
+  'trust.unattestedMax': 'time: carried by hand: time ask, time sign, apply --time; once',
+  'time.url': TIME_HTTP,
+  'time.interval': TIME_HTTP,
+  'time.tls.ca': TIME_TLS,
+  'time.tls.cert': TIME_TLS,
+  'time.tls.key': TIME_TLS,
+  'time.proxy': TIME_TLS,
+  'time.insecure': 'time: plain http to an authority on another host needs insecure',
   'channels.name': 'e2e-command-line: --once does one cycle and ends with its code',
   'channels.allow.roots': CHANGE,
   'channels.allow.runtimes': 'e2e-config: a runtime that the channel may not use is refused',

@@ -5,10 +5,12 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeTimeRequest } from '#wire/time-statement.ts';
+import { authority } from '../support/authority.ts';
 import { endChild, run } from '../support/command.ts';
+import { startConnectProxy } from '../support/connect-proxy.ts';
 import { AT_1970, clockAt, faketime } from '../support/dead-clock.ts';
 import { type Device, holdfast } from '../support/device.ts';
 import { eventually } from '../support/eventually.ts';
@@ -47,8 +49,8 @@ interface Authority {
 }
 
 /** `holdfast time serve` in the plant's folder. */
-async function serve(): Promise<Authority> {
-  const args = ['time', 'serve', '--fleet', plant.fleetFolder, '--port', '0'];
+async function serve(flags: readonly string[] = []): Promise<Authority> {
+  const args = ['time', 'serve', '--fleet', plant.fleetFolder, '--port', '0', ...flags];
   const child: ChildProcess = spawn(holdfast, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   let out = '';
   for (const stream of [child.stdout, child.stderr])
@@ -57,7 +59,7 @@ async function serve(): Promise<Authority> {
     });
   const url = await eventually('the authority serves', async () => {
     if (child.exitCode !== null) throw new Error(out);
-    return /^time +(http:\/\/\S+)$/m.exec(out)?.[1];
+    return /^time +(https?:\/\/\S+)$/m.exec(out)?.[1];
   });
   return { url: url ?? '', stop: () => endChild(child, 'SIGTERM') };
 }
@@ -97,7 +99,7 @@ describe('check 0: a device whose clock is wrong learns the time from its fleet'
         const point = await publish(`year=${name}`);
         await device.applied(point);
         expect(await gradeOf(device)).toBe('estimated');
-        const authority = await serve();
+        const serving = await serve();
         await device.stop();
         await device.start({ wrap });
         await attested(device);
@@ -113,7 +115,7 @@ describe('check 0: a device whose clock is wrong learns the time from its fleet'
           ({ grade }) => grade === 'ATTESTED',
         );
         expect(report.freshness).toBe('ATTESTED');
-        await authority.stop();
+        await serving.stop();
       },
       60_000,
     );
@@ -122,8 +124,8 @@ describe('check 0: a device whose clock is wrong learns the time from its fleet'
   real(
     title('at 1970, over HTTP alone, and with a link to nobody it starts what it had'),
     async () => {
-      const authority = await serve();
-      const time = { url: authority.url, interval: '1h' };
+      const serving = await serve();
+      const time = { url: serving.url, interval: '1h' };
       const device = plant.device('press-http', {
         wrap: AT_1970,
         settings: { mqtt: undefined, time },
@@ -133,7 +135,7 @@ describe('check 0: a device whose clock is wrong learns the time from its fleet'
       await device.command(['apply']);
       await device.applied(point);
       await attested(device);
-      await authority.stop();
+      await serving.stop();
       await device.stop();
       device.configure({ registries: [{ url: 'http://127.0.0.1:1/nobody/state' }] });
       await device.start();
@@ -177,6 +179,60 @@ describe('check 0: a device whose clock is wrong learns the time from its fleet'
     },
     60_000,
   );
+});
+
+describe('L17: the way to the authority is TLS, also at 1970', () => {
+  real(
+    title('over HTTPS through a proxy, by the right CA; by another one nobody is asked'),
+    async () => {
+      const [ca, other] = [authority('time'), authority('other')];
+      const [server, client] = [ca.leaf('IP:127.0.0.1'), ca.leaf('DNS:press-tls')];
+      const file = (name: string, text: string) => {
+        writeFileSync(join(plant.folder, name), text, { mode: 0o600 });
+        return join(plant.folder, name);
+      };
+      const tls = {
+        ca: file('time-ca.pem', ca.cert),
+        cert: file('time-client.pem', client.cert),
+        key: file('time-client.key', client.key),
+      };
+      const proxy = await startConnectProxy();
+      const serving = await serve([
+        ...['--tls-cert', file('time-server.pem', server.cert)],
+        ...['--tls-key', file('time-server.key', server.key)],
+      ]);
+      const settings = {
+        mqtt: undefined,
+        registries: [],
+        time: { url: serving.url, tls, proxy: `http://127.0.0.1:${proxy.port}` },
+      };
+      const device = plant.device('press-tls', { wrap: AT_1970, settings });
+      await device.start();
+      await attested(device);
+      expect(proxy.asked).toEqual([`CONNECT ${new URL(serving.url).host}`]);
+      await device.stop();
+      const wrong = { ...tls, ca: file('other-ca.pem', other.cert) };
+      device.configure({ time: { url: serving.url, tls: wrong } });
+      await device.start();
+      await eventually('it was refused', () => device.log().includes('link.tls'));
+      expect(await gradeOf(device)).toBe('estimated');
+      await serving.stop();
+      proxy.close();
+      for (const one of [ca, other]) one.remove();
+    },
+    60_000,
+  );
+
+  real(title('plain http to an authority on another host needs insecure'), async () => {
+    const device = plant.device('press-plain', { settings: { mqtt: undefined, registries: [] } });
+    const url = 'http://192.0.2.1:5090/';
+    device.configure({ time: { url } });
+    const ended = await run([holdfast, 'agent', '--config', device.configFile]);
+    expect([ended.code, ended.err]).toEqual([2, expect.stringContaining('config.plain-transport')]);
+    device.configure({ time: { url, insecure: true } });
+    await device.start();
+    await device.stop();
+  });
 });
 
 describe('a statement for everyone', () => {
