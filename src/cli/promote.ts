@@ -19,6 +19,7 @@ import {
   pushReporter,
   type SignFlags,
   signOptions,
+  warnOfEnds,
 } from './publish-view.ts';
 
 interface PromoteFlags extends FleetOptions, SignFlags {
@@ -54,6 +55,7 @@ async function run(
   const fleet = openFleetOf(context, options);
   if (!fleet.ok) return fleet;
   const { platform } = context;
+  warnOfEnds(context, fleet.value, names.to);
   return withRegistry(context, fleet.value, async ({ registry }) => {
     const asked = { ...signOptions(context, options), registry };
     const promoted = await promote(platform, fleet.value, names, asked);

@@ -1,12 +1,14 @@
 /** How a signed or published state is shown, and what is asked before one is signed. */
+import { type Fleet, fleetChannel } from '#publisher/fleet.ts';
 import type { Head } from '#publisher/head.ts';
 import type { SignOptions } from '#publisher/publish.ts';
 import type { PushEvent } from '#publisher/push.ts';
+import { endsSoon } from '#publisher/root-ends.ts';
 import { pointText } from '#state/point.ts';
 import type { CliContext } from './context.ts';
 import { passphrasesOf } from './fleet-command.ts';
 import { progressBar } from './progress.ts';
-import { bytesText, painter, shortDigest } from './render.ts';
+import { bytesText, complain, painter, shortDigest } from './render.ts';
 
 export interface SignFlags {
   readonly allowRemoval: boolean;
@@ -66,6 +68,15 @@ export function publishedText(context: CliContext, view: PublishedView): string 
 
 export function publishedName({ channel, point }: PublishedView): string {
   return `${channel}/${point}\n`;
+}
+
+/** What ends soon is a warning, and no reason to stop: the next root may be on its way. */
+export function warnOfEnds(context: CliContext, fleet: Fleet, channel: string): void {
+  const known = fleetChannel(fleet, channel);
+  if (!known.ok) return;
+  for (const why of endsSoon(context.platform, fleet, known.value)) {
+    complain(context.terminal, why, 'warning');
+  }
 }
 
 /** What is removed is shown and asked for; `-y` does not answer it. */

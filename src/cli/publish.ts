@@ -30,6 +30,7 @@ import {
   type SignFlags,
   signOptions,
   viewOf,
+  warnOfEnds,
 } from './publish-view.ts';
 import { complain } from './render.ts';
 
@@ -67,6 +68,7 @@ async function publish(
   if (!fleet.ok) return fleet;
   const channel = channelOr(fleet.value, named);
   if (!channel.ok) return channel;
+  warnOfEnds(context, fleet.value, channel.value);
   if (options.to !== undefined) {
     return toBundle(context, fleet.value, {
       ...options,

@@ -28,6 +28,7 @@ import {
   type SignFlags,
   signOptions,
   viewOf,
+  warnOfEnds,
 } from './publish-view.ts';
 
 interface Flags extends FleetOptions, SignFlags {
@@ -61,6 +62,7 @@ async function sign(
   if (!fleet.ok) return fleet;
   const channel = channelOr(fleet.value, named);
   if (!channel.ok) return channel;
+  warnOfEnds(context, fleet.value, channel.value);
   const { platform } = context;
   if (options.attach !== undefined) {
     const { attach: file, key } = options;

@@ -22,6 +22,13 @@ export const publishFaults = {
     says: (d: { known: string }) => `which channel? fleet.yaml has ${d.known}`,
     remedy: 'Name the channel after the command.',
   },
+  'publish.ends-soon': {
+    retry: 'operator',
+    says: (d: { what: string; notAfter: string; days: number }) =>
+      `${d.what} ends ${d.notAfter}, in ${d.days} ${d.days === 1 ? 'day' : 'days'}`,
+    remedy:
+      'Publish the next root while this one is in force (docs/roots.md): devices need time to take it.',
+  },
   'publish.option': {
     retry: 'operator',
     says: (d: { option: string; reason: string }) => `${d.option}: ${d.reason}`,

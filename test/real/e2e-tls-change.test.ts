@@ -156,6 +156,9 @@ describe('the servers change their CA', () => {
 
       await root(['tls', 'add', 'ca-new', ca.new.cert]);
       await holds(here, '2');
+      // A root that changes no state is told as well.
+      const told = await here.reports('root 2', ({ rootVersion }) => rootVersion === 2n);
+      expect(told).toMatchObject({ applied: first, events: ['trust.root-replaced'] });
       expect(ups(here)).toBe(1);
 
       await show('new');

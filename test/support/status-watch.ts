@@ -33,6 +33,7 @@ export interface Report {
   readonly waitingFor: string;
   readonly freshness: string;
   readonly grade: string;
+  readonly rootVersion: bigint;
   /** digest; `sha256:` alone when it has none */
   readonly auditHead: string;
   readonly refused: { readonly code: string; readonly attack: boolean } | null;
@@ -147,6 +148,7 @@ function reportOf(status: Status): Report {
     waitingFor: channel?.waitingFor ?? '',
     freshness: wordOf(Freshness, channel?.freshness),
     grade: wordOf(TimeGrade, status.timeGrade),
+    rootVersion: status.rootVersion,
     auditHead: `sha256:${Buffer.from(status.auditHead).toString('hex')}`,
     refused: channel?.refused
       ? { code: channel.refused.code, attack: channel.refused.attack }
