@@ -11,11 +11,18 @@ import { KEYS } from './keys.ts';
 import { MESSAGES } from './messages.ts';
 import { ROWS } from './rows.ts';
 import { TEXTS } from './texts.ts';
+import { VALUES } from './values.ts';
 
 const only = process.env.HOLDFAST_FUZZ_ONLY ?? '';
-const TARGETS = [...MESSAGES, ...ROWS, ...ARCHIVES, ...TEXTS, ...KEYS, ...ENROLMENT].filter(
-  ({ name }) => name.includes(only),
-);
+const TARGETS = [
+  ...MESSAGES,
+  ...ROWS,
+  ...ARCHIVES,
+  ...TEXTS,
+  ...KEYS,
+  ...ENROLMENT,
+  ...VALUES,
+].filter(({ name }) => name.includes(only));
 const total = process.env.HOLDFAST_FUZZ_TOTAL_SECONDS;
 /** for each target */
 const SECONDS = total === undefined ? 0.4 : Number(total) / TARGETS.length;

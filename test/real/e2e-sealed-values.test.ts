@@ -9,6 +9,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } fr
 import { join } from 'node:path';
 import { type Device, programsOf } from '../support/device.ts';
 import { eventually } from '../support/eventually.ts';
+import { changed, channelKey, fetchArtifact, pushEnvelope, signState } from '../support/forge.ts';
 import {
   linesOf,
   makePlant,
@@ -284,6 +285,36 @@ describe('a value sealed to one device', () => {
         ?.startsWith(`start ${hashed(SECOND)} ${hashed(SECOND)} 0049 `),
     );
     expect(traces(FIRST, SECOND, BAD)).toEqual([]);
+  });
+});
+
+describe('the two kinds of channel', () => {
+  real(title('a device takes no deployment from its own channel: values.only'), async () => {
+    const artifact = await fetchArtifact(plant.registry, OWN);
+    const [first] = artifact.state.deployments;
+    const mediaType = 'application/vnd.holdfast.deployment.v1+yaml';
+    const forged = changed(artifact.state, {
+      sequence: artifact.state.sequence + 10n,
+      deployments: first ? [{ ...first, mediaType }] : [],
+    });
+    const envelope = signState(forged, [channelKey(plant, 'device')]);
+    await pushEnvelope(plant.registry, OWN, { artifact, envelope });
+    await device.command(['apply']);
+    expect((await channelOf(OWN))?.refused?.code).toBe('values.only');
+  });
+
+  real(title('and no values from any other: values.elsewhere'), async () => {
+    const artifact = await fetchArtifact(plant.registry, 'canary');
+    const mediaType = 'application/vnd.holdfast.values.v1+yaml';
+    const forged = changed(artifact.state, {
+      sequence: artifact.state.sequence + 10n,
+      deployments: artifact.state.deployments.map((one) => ({ ...one, mediaType })),
+    });
+    const envelope = signState(forged, [channelKey(plant, 'canary')]);
+    await pushEnvelope(plant.registry, 'canary', { artifact, envelope });
+    const pids = [...programsOf(device.stateDir)].sort();
+    expect((await device.command(['apply'])).err).toContain('values.elsewhere');
+    expect([...programsOf(device.stateDir)].sort()).toEqual(pids);
   });
 });
 
