@@ -41,7 +41,7 @@ describe('a hostile authority', () => {
     [
       'compressed',
       { status: 200, headers: { ...ok, 'content-encoding': 'gzip' } },
-      'link.encoding',
+      'link.encoding-refused',
     ],
     ['401', { status: 401 }, 'link.unauthorized'],
     ['503', { status: 503, headers: { 'retry-after': '9' } }, 'link.rate-limited'],
