@@ -71,6 +71,20 @@ export const MUTANTS: readonly Mutant[] = [
     ['apply/transaction.ts', 'of steps.toReversed()', 'of steps'],
     ['unit/apply/undo-order.test.ts'],
   ),
+  quick(
+    'the directory of content has no durable name',
+    [
+      'store/content.ts',
+      'if (!opened.ok || there.value) return opened;',
+      'if (opened.ok) return opened;',
+    ],
+    ['crash/store-images.test.ts'],
+  ),
+  quick(
+    'a state directory that was made has no durable name',
+    ['store/open.ts', 'safe.ok && isNew ? parent.value.sync() : safe', 'safe'],
+    ['crash/store-images.test.ts'],
+  ),
   compiled(
     'a staged file is not synced',
     ['apply/stage.ts', 'return moded.ok ? writer.sync() : moded;', 'return moded;'],
@@ -187,7 +201,10 @@ export const MUTANTS: readonly Mutant[] = [
 const PARTS = ['src', 'test', 'scripts', 'targets', 'package.json', 'tsconfig.json'];
 const LINKS = ['node_modules', '.cache'];
 /** kills are few here: every mutant named for them breaks most */
-const ENV = { HOLDFAST_KILL_CYCLES: '60', HOLDFAST_KILL_SEED: '1' };
+const ENV = {
+  ...{ HOLDFAST_KILL_CYCLES: '60', HOLDFAST_KILL_SEED: '1' },
+  HOLDFAST_STORE_IMAGES: '600',
+};
 
 async function isRed(tree: string, { tests, compiled }: Pick<Mutant, 'tests' | 'compiled'>) {
   if (compiled) await run([process.execPath, 'scripts/build.ts'], { cwd: tree });

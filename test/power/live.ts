@@ -97,8 +97,28 @@ export async function makePowerLane(parts: Parts, index: number, seed: number): 
   const image = join(plant.folder, 'disk.img');
   await makeImage(image, DISK_MIB);
   const { unit } = seededRandom(seed * 31 + index);
-  const lane = { plant, device, place, mount, image, random: unit };
-  return { ...lane, disk: null, child: null, state: null, number: 0 };
+  const made = { plant, device, place, mount, image, random: unit };
+  const lane: PowerLane = { ...made, disk: null, child: null, state: null, number: 0 };
+  lanesNow.add(lane);
+  return lane;
+}
+
+/** What is mounted and running, so that whoever is ended early leaves nothing. */
+const lanesNow = new Set<PowerLane>();
+
+export async function endLane(lane: PowerLane): Promise<void> {
+  await darkness(lane);
+  await lane.plant.remove();
+  lanesNow.delete(lane);
+}
+
+/** Ctrl-C and SIGTERM end the lanes first. */
+export function endWithSignals(): void {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      void Promise.allSettled([...lanesNow].map(endLane)).then(() => process.exit(1));
+    });
+  }
 }
 
 /** Everything that a power cut would not have left running. */
@@ -315,13 +335,13 @@ async function runLane(parts: Parts, index: number, asked: LiveAsked, tally: Liv
       if (asked.untilBad) return;
     } finally {
       tally.delivered += lane.device.allReports().length;
-      await darkness(lane);
-      await lane.plant.remove();
+      await endLane(lane);
     }
   }
 }
 
 if (import.meta.main) {
+  endWithSignals();
   const [cuts = '20', seed = '1', lanes = '3', options = ''] = process.argv.slice(2);
   const tally = await cutLive({
     ...{ cuts: Number(cuts), seed: Number(seed), lanes: Number(lanes) },

@@ -29,7 +29,16 @@ import { type Parts, startParts } from '../support/plant.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 import { makeDisk } from './disk.ts';
 import { type DiskEntry, readLog } from './disk-log.ts';
-import { boot, darkness, makePowerLane, nextState, type PowerLane, settled } from './live.ts';
+import {
+  boot,
+  darkness,
+  endLane,
+  endWithSignals,
+  makePowerLane,
+  nextState,
+  type PowerLane,
+  settled,
+} from './live.ts';
 import type { Look } from './look-child.ts';
 
 export interface ReplayAsked {
@@ -117,8 +126,7 @@ export async function replay(asked: ReplayAsked): Promise<ReplayTally> {
       await images(recording, asked, { tally, looker, file: join(folder, 'image') });
     } finally {
       looker.end();
-      await darkness(recording.lane);
-      await recording.lane.plant.remove();
+      await endLane(recording.lane);
     }
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -289,6 +297,7 @@ function makeLooker(): Looker {
 }
 
 if (import.meta.main) {
+  endWithSignals();
   const [images = '200', seed = '1', changes = '12'] = process.argv.slice(2);
   const tally = await replay({
     ...{ images: Number(images), seed: Number(seed), changes: Number(changes), startEvery: 20 },
