@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { registerAgent } from './agent.ts';
 import { registerApply } from './apply.ts';
 import { registerAudit } from './audit.ts';
+import { registerCompletion } from './completion.ts';
 import type { CliContext } from './context.ts';
 import { registerDescribe } from './describe.ts';
 import { registerDiff } from './diff.ts';
@@ -18,6 +19,7 @@ import { registerInit } from './init.ts';
 import { registerInspect } from './inspect.ts';
 import { registerKey } from './key.ts';
 import { registerLogs } from './logs.ts';
+import { registerMan } from './man.ts';
 import { registerNudge } from './nudge.ts';
 import { registerOperator } from './operator.ts';
 import { registerPae } from './pae.ts';
@@ -69,6 +71,8 @@ const REGISTRATIONS: readonly ((program: Command, context: CliContext) => void)[
   registerVerify,
   registerInspect,
   registerHub,
+  registerMan,
+  registerCompletion,
 ];
 
 /** Runs one command line, without the program's own name, until the command has finished. */

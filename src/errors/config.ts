@@ -41,6 +41,11 @@ export const configFaults = {
       `${d.file} has capabilities and everybody may run it, so everybody would have them`,
     remedy: 'Let only the agent run it: chown root:holdfast-agent, chmod 750, setcap again.',
   },
+  'config.no-page': {
+    retry: 'operator',
+    says: (d: { name: string }) => `there is no man page ${d.name}`,
+    remedy: 'See `holdfast --help` for the commands; `holdfast man --dir DIR` writes all pages.',
+  },
   'config.unreadable': {
     retry: 'operator',
     says: (d: { file: string; reason: string }) => `${d.file} cannot be read: ${d.reason}`,
