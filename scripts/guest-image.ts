@@ -164,9 +164,9 @@ const LOOK = `#!/bin/busybox sh
 cd /data/opt/line
 echo "LOOK $1"
 find -L . -type f | grep -v '/\\.' | sort | xargs -r sha256sum | sed 's/^/FILE /'
-for each in /proc/[0-9]*; do
-  role=$(tr '\\0' '\\n' < $each/environ 2>/dev/null | grep '^LANE_' | sort | tr '\\n' ' ')
-  [ -n "$role" ] && echo "PROGRAM \${each#/proc/} $role"
+for each in $(grep -l LANE_ROLE= /proc/[0-9]*/environ 2>/dev/null); do
+  role=$(tr '\\0' '\\n' < $each 2>/dev/null | grep '^LANE_' | sort | tr '\\n' ' ')
+  [ -n "$role" ] && echo "PROGRAM $role"
 done
 echo "SEEN $1"
 `;

@@ -39,7 +39,19 @@ export interface Guest {
 
 const MEMORY_MB = 256;
 const CUT_WITHIN_MS = 4_000;
-const LOOK_MS = 60_000;
+/** an emulated machine on a busy host */
+const LOOK_MS = 240_000;
+
+const guestsNow = new Set<Guest>();
+
+/** Ctrl-C and SIGTERM end the machines first. */
+export function endGuestsWithSignals(): void {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      void Promise.allSettled([...guestsNow].map((each) => each.end())).then(() => process.exit(1));
+    });
+  }
+}
 
 export async function startGuest(kit: GuestKit, image: string, folder: string): Promise<Guest> {
   const socket = join(folder, 'guest-nbd');
@@ -58,7 +70,7 @@ export async function startGuest(kit: GuestKit, image: string, folder: string): 
   createInterface({ input: machine.stderr }).on('line', (line) => lines.push(`QEMU ${line}`));
   machine.stdin.on('error', () => undefined);
   const looks = (word: string) => lines.filter((line) => line === `SEEN ${word}`).length;
-  return {
+  const guest: Guest = {
     ready: () => lookIn(lines, 'ready'),
     console: () => lines,
     async look() {
@@ -72,11 +84,16 @@ export async function startGuest(kit: GuestKit, image: string, folder: string): 
       disk.stdin.write(`cut ${seed} ${file} ${writes}\n`);
       const { value } = await answers.next();
       clearTimeout(late);
-      await end(machine, disk);
+      await guest.end();
       return JSON.parse(String(value)) as CutCount;
     },
-    end: () => end(machine, disk),
+    async end() {
+      guestsNow.delete(guest);
+      await end(machine, disk);
+    },
   };
+  guestsNow.add(guest);
+  return guest;
 }
 
 async function end(machine: ChildProcess, disk: ChildProcess): Promise<void> {
@@ -115,7 +132,7 @@ function lookIn(lines: readonly string[], word: string): GuestLook | null {
     return hex === '' ? [] : [[path, hex] as const];
   });
   const programs = own.flatMap((line) => {
-    const [, text = ''] = /^PROGRAM \d+ (.*)$/.exec(line) ?? [];
+    const [, text = ''] = /^PROGRAM (.*)$/.exec(line) ?? [];
     return text === '' ? [] : [text.trim()];
   });
   return { files: new Map(files), programs: programs.sort() };

@@ -21,7 +21,13 @@ import {
 } from '../support/plant.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 import type { Report } from '../support/status-watch.ts';
-import { type Guest, type GuestKit, type GuestLook, startGuest } from './guest.ts';
+import {
+  endGuestsWithSignals,
+  type Guest,
+  type GuestKit,
+  type GuestLook,
+  startGuest,
+} from './guest.ts';
 
 export interface GuestsAsked {
   readonly cuts: number;
@@ -64,8 +70,8 @@ const HOST = '10.0.2.2';
 const LINE = '/data/opt/line';
 const DISK_MIB = 96;
 const BULK_BYTES = 200_000;
-const BOOT_MS = 180_000;
-const SETTLE_MS = 180_000;
+const BOOT_MS = 300_000;
+const SETTLE_MS = 300_000;
 const CUT_AFTER_MS = 6_000;
 const CUT_WRITES = 200;
 const BROKEN_SHARE = 0.12;
@@ -259,6 +265,7 @@ async function settled({ plant }: Moving, point: string, after: bigint): Promise
 if (import.meta.main) {
   const [arch = '', cuts = '', seed = '', kernel = '', initramfs = '', root = ''] =
     process.argv.slice(2);
+  endGuestsWithSignals();
   const kit = { arch, kernel, initramfs, root };
   const asked = { cuts: Number(cuts), seed: Number(seed), kit };
   const tally = await cutGuests({ ...asked, say: (line) => console.log(line) });
