@@ -48,7 +48,7 @@ export async function replan(
   if (end.kind === 'not-made') return notMade(parts, end.fault);
   const { outcome } = end;
   const code = 'fault' in outcome ? outcome.fault.code : '';
-  parts.log.write('info', `values.${outcome.kind}`, { point: pointText(applied), code });
+  parts.log.write('info', `replan.${outcome.kind}`, { point: pointText(applied), code });
   return outcome.kind === 'waiting' || outcome.kind === 'stuck' ? 'later' : 'done';
 }
 

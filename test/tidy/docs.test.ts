@@ -7,6 +7,7 @@ import { FAULTS } from '#errors/fault.ts';
 import { readFleetConfig } from '#publisher/fleet-config.ts';
 import { MEDIA } from '#state/media-types.ts';
 import { readDeployment } from '#wire/deployment.ts';
+import { readValues } from '#wire/values.ts';
 import { ROOT, SOURCES } from './tree.ts';
 
 const PAGES = ['*.md', 'docs/**/*.md']
@@ -75,10 +76,12 @@ test('documents in the pages are read as they stand', () => {
       const read =
         kind === 'Fleet'
           ? readFleetConfig(bytes, '/plant')
-          : readDeployment(bytes, MEDIA.deployment, { id, file: path });
+          : kind === 'Values'
+            ? readValues(bytes, { id, file: path })
+            : readDeployment(bytes, MEDIA.deployment, { id, file: path });
       if (!read.ok) faults.push(`${path}: ${read.fault.message}`);
     }
   }
   expect(faults).toEqual([]);
-  expect(kinds.toSorted()).toEqual(['Deployment', 'Deployment', 'Fleet']);
+  expect(kinds.toSorted()).toEqual(['Deployment', 'Deployment', 'Deployment', 'Fleet', 'Values']);
 });
