@@ -98,7 +98,8 @@ export interface OutboxRow {
   readonly lastEvent: bigint;
 }
 
-function recordKind<D extends DescMessage, T>(
+/** Exported for its test. */
+export function recordKind<D extends DescMessage, T>(
   schema: D,
   toWire: (row: T) => MessageShape<D>,
   fromWire: (wire: MessageShape<D>) => T,
@@ -106,14 +107,27 @@ function recordKind<D extends DescMessage, T>(
   return {
     write: (row) => toBinary(schema, toWire(row)),
     read(bytes, key) {
+      const wire = decoded(schema, bytes);
+      if (wire === null)
+        return refuse('store.record', { key, reason: 'not the expected protobuf' });
       try {
-        return ok(fromWire(fromBinary(schema, bytes)));
+        return ok(fromWire(wire));
       } catch (error) {
-        const reason = error instanceof Unreadable ? error.message : 'not the expected protobuf';
-        return refuse('store.record', { key, reason });
+        // Anything else is a broken assumption of this program, and no fault of the row.
+        if (!(error instanceof Unreadable)) throw error;
+        return refuse('store.record', { key, reason: error.message });
       }
     },
   };
+}
+
+/** Null: not the bytes of such a message. The library says so with errors of several kinds. */
+function decoded<D extends DescMessage>(schema: D, bytes: Uint8Array): MessageShape<D> | null {
+  try {
+    return fromBinary(schema, bytes);
+  } catch {
+    return null;
+  }
 }
 
 export const formatRecord: RecordKind<number> = recordKind(

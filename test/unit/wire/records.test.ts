@@ -4,7 +4,7 @@ import { create, toBinary } from '@bufbuild/protobuf';
 import fc from 'fast-check';
 import { sha256 } from '#state/digest.ts';
 import type { StatusPoint } from '#state/status.ts';
-import { ChannelRowSchema, HistoryRowSchema } from '#wire/generated/store_pb.ts';
+import { ChannelRowSchema, FormatRowSchema, HistoryRowSchema } from '#wire/generated/store_pb.ts';
 import {
   channelRecord,
   deviceRecord,
@@ -13,6 +13,7 @@ import {
   historyRecord,
   outboxRecord,
   type RecordKind,
+  recordKind,
   rejectedMarkRecord,
   rejectedRecord,
   spanRecord,
@@ -179,5 +180,24 @@ describe('what another version wrote', () => {
 
   test('bytes that are no protobuf are store.record', () => {
     expect(codeOf(channelRecord.read(Uint8Array.of(0xff, 0xff), 'k'))).toBe('store.record');
+  });
+});
+
+describe('a row that cannot be read', () => {
+  const kind = (fromWire: () => number) =>
+    recordKind(FormatRowSchema, () => create(FormatRowSchema), fromWire);
+
+  test('is store.record where its bytes are no such message', () => {
+    for (const bytes of [[0xff], [0x0a, 5, 1], [0x08]]) {
+      const read = formatRecord.read(Uint8Array.from(bytes), 'format');
+      expect(codeOf(read)).toBe('store.record');
+    }
+  });
+
+  test('is not what a mistake of this program is called: that stops it', () => {
+    const mistaken = kind(() => {
+      throw new TypeError('undefined is not an object');
+    });
+    expect(() => mistaken.read(new Uint8Array(), 'k')).toThrow(TypeError);
   });
 });
