@@ -1,29 +1,20 @@
 /**
- * An image layout in one tar file (`oci-archive:`): written as a stream, read by offsets, so that a
- * bundle may be larger than memory. Only plain files and directories are looked at.
+ * An image layout in one tar file (`oci-archive:`): written as a stream, read by offsets
+ * (wire/tar-index.ts), so that a bundle may be larger than memory.
  */
 import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { FileReader, Files, FileWriter } from '#platform/files.ts';
 import { hexOf } from '#state/digest.ts';
-import { LIMITS } from '#state/limits.ts';
-import {
-  BLOCK,
-  PAX_BYTES_MAX,
-  readHeader,
-  readPax,
-  SIZE_MAX,
-  writeHeader,
-} from '#wire/tar-header.ts';
+import { BLOCK, SIZE_MAX, writeHeader } from '#wire/tar-header.ts';
+import { indexTar } from '#wire/tar-index.ts';
 import type { Artifact } from './artifact.ts';
 import { bytesContent, type Content, readerChunks } from './content.ts';
 import { layoutFile, layoutIndex } from './layout.ts';
+import type { LayoutFiles } from './layout-files.ts';
 import { splitLast } from './place.ts';
-import type { LayoutFiles } from './shelf.ts';
 
 const FILE_MODE = 0o644;
 const FOLDER_MODE = 0o755;
-/** headers looked at: all blobs of a state and the few files around them */
-const ENTRIES_MAX = LIMITS.layersMax * LIMITS.layoutManifestsMax;
 
 /** Under a working name beside it, fsynced, renamed: a bundle that is there is whole. */
 export function writeArchive(
@@ -91,7 +82,8 @@ function writeEntry(file: FileWriter, path: string, content: Content | null): Re
 export function openArchive(files: Files, path: string): Result<LayoutFiles> {
   const reader = openReader(files, path);
   if (!reader.ok) return reader;
-  const entries = readEntries(reader.value, path);
+  const bad = (reason: string) => refuse('publish.bundle', { bundle: path, reason });
+  const entries = indexTar(reader.value, bad);
   reader.value.close();
   if (!entries.ok) return entries;
   const find = (name: string) => entries.value.get(name);
@@ -118,48 +110,6 @@ export function openArchive(files: Files, path: string): Result<LayoutFiles> {
       yield* readerChunks(opened.value, entry.offset, size);
     },
   });
-}
-
-interface ArchiveEntry {
-  readonly offset: number;
-  readonly size: number;
-}
-
-function readEntries(reader: FileReader, path: string): Result<ReadonlyMap<string, ArchiveEntry>> {
-  const bad = (reason: string) => refuse('publish.bundle', { bundle: path, reason });
-  const entries = new Map<string, ArchiveEntry>();
-  let offset = 0;
-  for (let count = 0; offset + BLOCK <= reader.size; count += 1) {
-    if (count > ENTRIES_MAX) return bad(`it has more than ${ENTRIES_MAX} entries`);
-    const block = reader.read(offset, BLOCK);
-    if (!block.ok) return block;
-    if (block.value.every((byte) => byte === 0)) return ok(entries);
-    const header = readHeader(block.value, true);
-    if ('reason' in header) return bad(header.reason);
-    const { type, size } = header;
-    offset += BLOCK;
-    if (offset + size > reader.size) return bad('it is cut');
-    const name = header.path.replace(/^\.\//, '');
-    if (type === '0' || type === '\0') {
-      if (entries.has(name)) return bad(`it has ${JSON.stringify(name)} twice`);
-      entries.set(name, { offset, size });
-    } else if (type === 'x' || type === 'g') {
-      const why = whyRenaming(reader, offset, size);
-      if (why !== null) return bad(why);
-    } else if (type !== '5') return bad('it has entries that are no files');
-    offset += Math.ceil(size / BLOCK) * BLOCK;
-  }
-  return bad('its end is missing');
-}
-
-/** Times and owners beside an entry change nothing; a name in there would. */
-function whyRenaming(reader: FileReader, offset: number, size: number): string | null {
-  if (size > PAX_BYTES_MAX) return 'an extended header is too long';
-  const records = reader.read(offset, size);
-  if (!records.ok) return records.fault.message;
-  const extended = readPax(records.value);
-  if ('reason' in extended) return extended.reason;
-  return extended.path === null ? null : 'an extended header renames an entry';
 }
 
 function openReader(files: Files, path: string): Result<FileReader> {

@@ -10,6 +10,7 @@ import { LIMITS } from '#state/limits.ts';
 import { type OciDescriptor, readIndex } from '#wire/oci.ts';
 import { openArchive } from './archive.ts';
 import { type Content, readerChunks } from './content.ts';
+import type { LayoutFiles } from './layout-files.ts';
 
 export interface Shelf {
   /** for messages */
@@ -28,12 +29,6 @@ export interface Shelf {
 export interface ShelfManifest {
   readonly digest: Digest;
   readonly bytes: Uint8Array;
-}
-
-/** Files of a layout, by path below it. */
-export interface LayoutFiles {
-  read(path: string, cap: number): Result<Uint8Array>;
-  chunks(path: string, size: number): Iterable<Result<Uint8Array>>;
 }
 
 /** `oci:DIRECTORY` or `oci-archive:FILE`, as skopeo names them; the path is absolute. */

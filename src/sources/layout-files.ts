@@ -1,12 +1,12 @@
 /**
  * The files of an image layout, whether it is a directory or a tar. Below the path that the owner
- * named, no link is followed; a tar is read through its index of offsets (tar-index.ts), never
+ * named, no link is followed; a tar is read through its index of offsets (wire/tar-index.ts), never
  * unpacked. Handles are held only while something is read: a stick may be pulled at any time.
  */
 import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { Directory, FileReader, Files } from '#platform/files.ts';
 import { type Digest, hexOf } from '#state/digest.ts';
-import { indexTar, type TarIndex } from './tar-index.ts';
+import { indexTar, type TarIndex } from '#wire/tar-index.ts';
 
 export interface LayoutFiles {
   /** A file of the layout's top, whole. */
@@ -82,7 +82,7 @@ function openBlob(top: Directory, digest: Digest): Result<FileReader> {
 }
 
 function openArchive(archive: FileReader, path: string): Result<LayoutFiles> {
-  const index = indexTar(archive, path);
+  const index = indexTar(archive, (reason) => refuse('source.layout', { path, reason }));
   if (!index.ok) {
     archive.close();
     return index;

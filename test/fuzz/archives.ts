@@ -1,9 +1,9 @@
 /** Targets: gzip, tar, the index of a bundle, the documents layer. */
-import { ok, type Result } from '#errors/fault.ts';
+import { ok, type Result, refuse } from '#errors/fault.ts';
 import { systemInflate } from '#platform/node/inflate.ts';
-import { indexTar } from '#sources/tar-index.ts';
 import { readDocuments, writeDocuments } from '#wire/documents.ts';
 import { readTar, type TarEntry, writeTar } from '#wire/tar.ts';
+import { indexTar } from '#wire/tar-index.ts';
 import { bytesOf } from '../support/wire-samples.ts';
 import type { Target } from './engine.ts';
 import { answerOf, promise } from './promises.ts';
@@ -67,7 +67,9 @@ function bundleIndex(input: Uint8Array): string {
   const size = input.length;
   const read = (offset: number, count: number): Result<Uint8Array> =>
     ok(input.subarray(offset, offset + count));
-  const index = indexTar({ size, read, close: () => undefined }, 'bundle.tar');
+  const index = indexTar({ size, read }, (reason) =>
+    refuse('source.layout', { path: 'bundle.tar', reason }),
+  );
   if (index.ok)
     for (const [, file] of index.value) promise(file.offset + file.size <= size, 'inside the file');
   return answerOf(index);

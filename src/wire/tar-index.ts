@@ -2,16 +2,23 @@
  * Where the files of a tar begin, without reading them: a bundle of gigabytes is opened by reading
  * its headers. Only what an image layout has is indexed; the content is checked by digest later, so
  * the one thing to get right here is to refuse an archive that two readers would see differently:
- * renamed or resized entries, sparse files, a name twice, data after the end. Headers are read by
- * wire/tar-header.ts; trees that are unpacked by wire/tar.ts. Files of 8 GiB and more do not fit.
+ * renamed or resized entries, sparse files, a name twice, data after the end. Devices and the desk read
+ * bundles by this one index; trees that are unpacked are read by tar.ts. Files of 8 GiB and more do not
+ * fit.
  * @see POSIX.1-2017 pax, "ustar Interchange Format"
  */
-import { ok, type Result, refuse } from '#errors/fault.ts';
-import type { FileReader } from '#platform/files.ts';
-import { BLOCK, PAX_BYTES_MAX, readHeader, readPax } from '#wire/tar-header.ts';
+import { ok, type Refused, type Result } from '#errors/fault.ts';
+import { BLOCK, PAX_BYTES_MAX, readHeader, readPax } from './tar-header.ts';
+
+/** A file that is read in parts. */
+export interface TarBytes {
+  readonly size: number;
+  read(offset: number, count: number): Result<Uint8Array>;
+}
 
 export type TarIndex = ReadonlyMap<string, { readonly offset: number; readonly size: number }>;
 
+/** eight states with as many layers as one may have */
 const ENTRIES_MAX = 16_384;
 /** bytes of padding that writers put behind the end */
 const PADDING_MAX = 1024 * 1024;
@@ -25,9 +32,8 @@ const KINDS: Readonly<Record<string, 'file' | 'directory' | 'extended'>> = {
 };
 const OF_LAYOUT = /^(?:oci-layout|index\.json|blobs\/sha256\/[0-9a-f]{64})$/;
 
-/** @returns `source.layout` with the reason */
-export function indexTar(archive: FileReader, path: string): Result<TarIndex> {
-  const bad = (reason: string): Result<TarIndex> => refuse('source.layout', { path, reason });
+/** @param bad  what the caller calls an archive that cannot be one, with the reason */
+export function indexTar(archive: TarBytes, bad: (reason: string) => Refused): Result<TarIndex> {
   const index = new Map<string, { offset: number; size: number }>();
   let at = 0;
   for (let entries = 0; at < archive.size; entries += 1) {
@@ -65,7 +71,7 @@ function isZero(block: Uint8Array): boolean {
   return block.every((byte) => byte === 0);
 }
 
-function endsClean(archive: FileReader, at: number): boolean {
+function endsClean(archive: TarBytes, at: number): boolean {
   const left = archive.size - at;
   const padding = left > PADDING_MAX ? null : archive.read(at, left);
   return padding?.ok === true && isZero(padding.value);

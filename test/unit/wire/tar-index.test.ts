@@ -1,9 +1,10 @@
 /** The index of a bundle in a tar: what two readers could see differently is refused. */
 import { describe, expect, test } from 'bun:test';
-import { ok } from '#errors/fault.ts';
+import { ok, refuse } from '#errors/fault.ts';
 import type { FileReader } from '#platform/files.ts';
-import { indexTar } from '#sources/tar-index.ts';
+
 import { writeHeader, writePax } from '#wire/tar-header.ts';
+import { indexTar } from '#wire/tar-index.ts';
 
 const HEX = 'ab'.repeat(32);
 
@@ -26,9 +27,10 @@ function readerOf(bytes: Uint8Array): FileReader & { reads: number } {
 }
 
 const END = Buffer.alloc(1024);
+const bad = (reason: string) => refuse('source.layout', { path: '/usb/b.tar', reason });
 
 function index(...parts: readonly Uint8Array[]): unknown {
-  const found = indexTar(readerOf(Buffer.concat(parts)), '/usb/b.tar');
+  const found = indexTar(readerOf(Buffer.concat(parts)), bad);
   return found.ok ? Object.fromEntries(found.value) : found.fault.code;
 }
 
@@ -58,7 +60,7 @@ describe('the index of a tar', () => {
       read: (offset, count) => ok(offset === 0 ? header : new Uint8Array(count)),
       close: () => undefined,
     };
-    const found = indexTar(sparse, '/usb/b.tar');
+    const found = indexTar(sparse, bad);
     expect(found.ok && found.value.size).toBe(1);
   });
 
@@ -122,7 +124,7 @@ describe('the index of a tar', () => {
       },
       close: () => undefined,
     };
-    const found = indexTar(endless, '/usb/b.tar');
+    const found = indexTar(endless, bad);
     expect(!found.ok && found.fault.code).toBe('source.layout');
     expect(reads).toBeLessThan(20_000);
   });
