@@ -36,6 +36,8 @@ export interface Enrolled {
   readonly proxy: string | null;
   /** the one-time token, while it may still be needed */
   readonly token: string;
+  /** digest of the token that was used; null: an operator approved */
+  readonly spent: Digest | null;
   /** the root document that is vouched for; null: none */
   readonly root: Digest | null;
   /** where the hub said that states are */
@@ -115,6 +117,7 @@ export function readEnrolled(directory: Directory): Result<Enrolled | null> {
   const { hub, deviceId, kind, token, registry, mqtt, channel } = from;
   const authority = typeof from.authority === 'string' ? parseDigest(from.authority) : null;
   const root = typeof from.root === 'string' ? parseDigest(from.root) : null;
+  const spent = typeof from.spent === 'string' ? parseDigest(from.spent) : null;
   const labels = isJsonObject(from.labels) ? (from.labels as Record<string, string>) : null;
   const texts = [hub, deviceId, token, registry, mqtt, channel].every((t) => typeof t === 'string');
   const known = kind === 'certificate' || kind === 'token';
@@ -122,7 +125,7 @@ export function readEnrolled(directory: Directory): Result<Enrolled | null> {
     return damaged(directory, FILES.enrolment, 'it is not what this version writes');
   }
   const proxy = typeof from.proxy === 'string' ? from.proxy : null;
-  return ok({ ...(from as unknown as Enrolled), authority, root, labels, proxy });
+  return ok({ ...(from as unknown as Enrolled), authority, root, spent, labels, proxy });
 }
 
 export function writeEnrolled(directory: Directory, enrolled: Enrolled): Result<undefined> {
