@@ -136,6 +136,7 @@ function* imagesOf(
   let damaged = false;
   let made = 0;
   for (const [at, op] of ops.entries()) {
+    if (isDamage(ops, at)) damaged = true;
     const due = Math.ceil(((at + 1) * wanted) / ops.length);
     for (let tries = 0; made < due && tries < 40; tries += 1) {
       const way = WAYS[Math.floor(unit() * WAYS.length)] ?? 'all';
@@ -162,7 +163,6 @@ function* imagesOf(
       acknowledged += 1;
       damaged = false;
     }
-    if (isDamage(ops, at)) damaged = true;
   }
 }
 
