@@ -25,7 +25,12 @@ export interface Ran {
 export interface RunOptions {
   /** keeps the lines of the trace, not only their hash */
   readonly keep?: boolean;
+  /** before the device is ever started */
+  readonly early?: (stage: Stage) => void;
+  /** instead of the schedule's acts */
   readonly script?: (stage: Stage) => void;
+  /** only what was published has to be reached: no change comes after it */
+  readonly light?: boolean;
 }
 
 /** ms that a healed device has: the backoff's cap, twice */
@@ -38,6 +43,7 @@ export function run(schedule: Schedule, options: RunOptions = {}): Ran {
   const trace = tracing(options.keep === true);
   const stage = stageOf(schedule.seed, told, trace.line);
   const { world } = stage;
+  options.early?.(stage);
   boot(world);
   if (options.script) options.script(stage);
   for (const { number, act, afterMs } of schedule.acts) {
@@ -48,13 +54,7 @@ export function run(schedule: Schedule, options: RunOptions = {}): Ran {
     pass(world, { ms: 0 });
     watchReports(stage);
   }
-  if (told.violations.length === 0) {
-    try {
-      settle(stage);
-    } catch (error) {
-      told.broke(String(error));
-    }
-  }
+  if (told.violations.length === 0) settle(stage, options.light === true);
   for (const { invariant, says } of told.violations) trace.line(`VIOLATION ${invariant}: ${says}`);
   const { cuts, boots, steps } = world;
   const { violations } = told;
@@ -142,7 +142,7 @@ function watchReports(stage: Watching): void {
 }
 
 /** Every fault ends; the operator lets the device go on; a last statement may come. */
-function settle(stage: Watching): void {
+function settle(stage: Watching, light: boolean): void {
   const { world, model: told } = stage;
   world.steps.cancelCut();
   stage.cutsAfterStart.length = 0;
@@ -153,7 +153,7 @@ function settle(stage: Watching): void {
   const choose = world.dice.split('end');
   pass(world, { ms: 30_000, holds: () => world.running?.ready === true });
   perform(stage, 'resume', choose);
-  if (stage.head === null || choose.oneIn(2)) perform(stage, 'publish', choose);
+  if (stage.head === null || (!light && choose.oneIn(2))) perform(stage, 'publish', choose);
   else world.publisher.turnBack(stage.head);
   const reached = pass(world, { ms: HEALED_MS, holds: () => isThere(stage) });
   pass(world, { ms: 120_000 });
@@ -164,14 +164,18 @@ function settle(stage: Watching): void {
     return;
   }
   told.end(seenNow(world), said, stage.head);
+  if (light) return;
   if (choose.oneIn(8)) idle(stage);
   if (told.violations.length === 0) tidy(stage);
 }
 
-function isThere({ world, head }: Watching): boolean {
-  const said = toldNow(world);
-  if (said?.phase !== 'idle' || world.running?.assembled.runner.busy) return false;
-  return head === null || head.bad || said.applied?.digest === head.digest;
+/** Nothing is under way, and the newest is applied, or refused for good. */
+export function isThere({ world: { running }, head }: Stage): boolean {
+  if (!running?.ready || running.assembled.runner.busy) return false;
+  const { intent, applied, floor } = running.assembled.follower.row();
+  if (intent !== null) return false;
+  const reached = head?.bad ? floor : applied;
+  return head === null || reached?.stateDigest === head.digest;
 }
 
 /** I7: an idle device writes nothing, and nothing of a change is left over. */
@@ -194,17 +198,32 @@ function tidy(stage: Watching): void {
   if (left !== null) told.violations.push({ invariant: 'I7', says: `${left} is left over` });
 }
 
+/** of generations that are kept: applied, accepted, and those that a rollback may go to */
+const STAGED_MAX = 4;
+const INODES_MAX = 260;
+const STAGED = /^\.holdfast-[0-9a-f]{16}-([0-9a-f]{16})-[0-9a-f]{16}\.tmp$/;
+
+/** Beside a target may stand what was staged for a kept generation; nothing else is in the making. */
 function leftovers(world: World): string | null {
   const found: string[] = [];
+  const staged = new Set<string>();
+  let inodes = 0;
   const visit = (inode: World['disk']['root'], path: string): void => {
     for (const name of [...inode.entries.keys()].sort()) {
       const entry = inode.entries.get(name);
-      const temporary = /\.(?:tmp|part|new)$|^\.part/.test(name);
-      if (temporary) found.push(`${path}/${name}`);
+      inodes += 1;
+      const [, generation] = STAGED.exec(name) ?? [];
+      if (generation !== undefined) staged.add(generation);
+      else if (/\.(?:tmp|part|new)$|^\.part/.test(name)) found.push(`${path}/${name}`);
       else if (entry?.kind === 'directory' && entry.device === 1) visit(entry, `${path}/${name}`);
     }
   };
-  visit(world.disk.root, '');
+  for (const top of ['/opt', '/var']) {
+    const inode = world.disk.find(top);
+    if (inode) visit(inode, top);
+  }
+  if (staged.size > STAGED_MAX) return `what was staged for ${staged.size} generations`;
+  if (inodes > INODES_MAX) return `a disk of ${inodes} inodes`;
   return found[0] ?? null;
 }
 

@@ -4,6 +4,8 @@
  * `--preload known-signatures.ts`.
  */
 import { parseArgs } from 'node:util';
+import { apart } from './apart.ts';
+import { exhaust, OPERATIONS, type Scope, tryPoint } from './exhaustive.ts';
 import { counts, verifyForReal } from './known-signatures.ts';
 import { type Ran, run } from './run.ts';
 import { scheduleOf } from './schedule.ts';
@@ -16,6 +18,8 @@ const { values } = parseArgs({
     runs: { type: 'string', default: '1000' },
     step: { type: 'string', default: '1' },
     replay: { type: 'boolean', default: false },
+    exhaustive: { type: 'boolean', default: false },
+    scope: { type: 'string', default: 'whole' },
     'stop-at-first': { type: 'boolean', default: false },
   },
 });
@@ -44,24 +48,10 @@ process.on('unhandledRejection', (error) => {
   if (!(error instanceof Error && error.name === 'Cut')) unhandled.push(error);
 });
 
-/** Off the microtask queue, so that the run may drain it; then what nobody caught is known. */
-async function apart<T>(work: () => T): Promise<T> {
-  await new Promise((resolve) => setImmediate(resolve));
-  const result = await new Promise<T>((resolve, reject) => {
-    setImmediate(() => {
-      try {
-        resolve(sealed(work));
-      } catch (error) {
-        reject(error);
-      }
-    });
-  });
-  await new Promise((resolve) => setImmediate(resolve));
-  return result;
-}
+const inWorld = <T>(work: () => T): Promise<T> => apart(() => sealed(work));
 
 async function runSeed(seed: number, keep = false): Promise<Ran> {
-  const ran = await apart(() => run(scheduleOf(seed), { keep }));
+  const ran = await inWorld(() => run(scheduleOf(seed), { keep }));
   const [first] = unhandled.splice(0);
   if (first === undefined) return ran;
   const says = first instanceof Error ? `${first.stack}` : String(first);
@@ -77,10 +67,10 @@ async function show(seed: number): Promise<void> {
     console.log(`seed ${seed}: no violation; trace ${first.hash.slice(0, 16)}`);
     return;
   }
-  const short = await apart(() =>
+  const short = await inWorld(() =>
     shorten(scheduleOf(seed), violation.invariant, (schedule) => run(schedule)),
   );
-  const last = await apart(() => run(short, { keep: true }));
+  const last = await inWorld(() => run(short, { keep: true }));
   console.log(last.lines.slice(-(values.replay ? 5_000 : 60)).join('\n'));
   const acts = short.acts.map(({ act, afterMs }) => `${act} after ${afterMs} ms`).join(', ');
   console.log(`seed ${seed}: ${violation.invariant}: ${violation.says.split('\n')[0]}`);
@@ -88,8 +78,39 @@ async function show(seed: number): Promise<void> {
   console.log(`npm run simulate -- --seed ${seed} --replay`);
 }
 
+const SCOPES: Readonly<Record<string, Scope>> = {
+  short: { kinds: ['power', 'kill'], every: 2, variants: 1, again: 0 },
+  whole: { kinds: ['power', 'kill'], every: 1, variants: 3, again: 60 },
+};
+
+/** Every operation, or every `step`th from number `seed` on. */
+async function exhaustAll(first: number, every: number): Promise<number> {
+  const scope = SCOPES[values.scope] ?? SCOPES.whole;
+  let bad = 0;
+  let cuts = 0;
+  let points = 0;
+  for (const [index, operation] of OPERATIONS.entries()) {
+    if (scope === undefined || index % every !== first % every) continue;
+    const done = await exhaust(operation, scope, inWorld);
+    points += done.points;
+    cuts += done.cuts;
+    bad += done.found.length;
+    console.log(`${operation.name}: ${done.points} runs, ${done.found.length} violations`);
+    for (const { point, violation } of done.found.slice(0, SHOWN_MAX)) {
+      const { ran } = await inWorld(() => tryPoint(point, true));
+      console.log(ran.lines.slice(-80).join('\n'));
+      const { kind, step, again, variant } = point;
+      console.log(`${operation.name}, ${kind} at step ${step}, again at ${again}, ${variant}:`);
+      console.log(`${violation.invariant}: ${violation.says}`);
+    }
+  }
+  console.log(JSON.stringify({ runs: points, cuts, violations: bad, verified: counts }));
+  return bad === 0 ? 0 : 1;
+}
+
 async function main(): Promise<number> {
   const seed = Number(values.seed);
+  if (values.exhaustive) return exhaustAll(seed, Number(values.step));
   if (values.replay) {
     await show(seed);
     return 0;

@@ -150,6 +150,8 @@ function checkTold(facts: Facts, told: Told): void {
   if (compare(told.applied, told.floor) > 0) {
     fail(facts, 'I2', `${text(told.applied)} is applied above the floor ${text(told.floor)}`);
   }
+  const applied = told.applied && statementOf(facts, told.applied);
+  if (applied?.bad) fail(facts, 'I6', `${nameOf(applied)} is applied, and is not healthy`);
   for (const point of [told.applied, told.floor]) {
     const statement = point && statementOf(facts, point);
     if (point && !statement?.valid) {

@@ -1,0 +1,199 @@
+/**
+ * Bugs that are planted one at a time into a copy of the source, to prove that the simulator can see:
+ * what people forget (an fsync, a count, a check), each as one place that is searched and replaced.
+ * `seeds` is the number of runs within which it has to be found.
+ */
+export interface PlantedBug {
+  readonly name: string;
+  /** below src/ */
+  readonly file: string;
+  readonly search: string;
+  readonly replace: string;
+  readonly seeds: number;
+}
+
+function bug(name: string, seeds: number, where: readonly [string, string, string]): PlantedBug {
+  const [file, search, replace] = where;
+  return { name, file, search, replace, seeds };
+}
+
+const TRANSACTION = 'apply/transaction.ts';
+const DEPLOYMENT = 'apply/runtimes/process-deployment.ts';
+const ACCEPT = `  const acceptance = accept(context, change);
+  if (!acceptance.ok) return { kind: 'waiting', fault: acceptance.fault };
+`;
+const ACTIVATE = `  const activated = await activateAll(context, change, signal);
+  if (!activated.ok) return undo(context, change, activated.fault, signal.aborted);
+`;
+
+export const PLANTED: readonly PlantedBug[] = [
+  bug('the journal is written after the activation', 200, [
+    TRANSACTION,
+    ACCEPT + ACTIVATE,
+    ACTIVATE + ACCEPT,
+  ]),
+  bug('the floor is raised before everything is prepared', 400, [
+    TRANSACTION,
+    '  const prepared = await prepareAll(context, change);',
+    '  accept(context, change);\n  const prepared = await prepareAll(context, change);',
+  ]),
+  bug('the acceptance does not raise the floor', 100, [
+    'apply/journal.ts',
+    'return order > 0 ? to : floor;',
+    'return floor;',
+  ]),
+  bug('the state is committed without proof', 200, [
+    TRANSACTION,
+    '  if (!proven.ok) return undo',
+    '  if (false) return undo',
+  ]),
+  bug('declared health checks are not run', 200, [
+    'apply/health.ts',
+    'return [alive, ...health];',
+    'return [alive];',
+  ]),
+  bug('undo leaves out its last step', 200, [
+    TRANSACTION,
+    'of steps.toReversed()',
+    'of steps.slice(1).toReversed()',
+  ]),
+  bug('what a removal takes out stays in force', 100, [
+    TRANSACTION,
+    "if (step.kind === 'remove') return runtime.value.deactivate(step.previous);",
+    "if (step.kind === 'remove') return ok(undefined);",
+  ]),
+  bug('a cut in activating is not undone', 200, [
+    'apply/recover.ts',
+    `    const cut = fault('apply.interrupted', { phase: intent.phase, tries: intent.tries });
+    return closed(await undo(context, change, cut, false));`,
+    "    return ok({ kind: 'closed', outcome: null });",
+  ]),
+  bug('an undo that was cut is taken for done', 400, [
+    'apply/recover.ts',
+    'return closed(await undo(context, change, recordedFailure(intent), false));',
+    "return ok({ kind: 'closed', outcome: null });",
+  ]),
+  bug('the tries of a state are not counted', 400, [
+    'apply/journal.ts',
+    'const tries = (again?.tries ?? 0) + 1;',
+    'const tries = 1;',
+  ]),
+  bug('a proof that was cut brings back only what had changed', 400, [
+    'apply/recover.ts',
+    "next.deployment.profile.kind !== 'process'",
+    'true',
+  ]),
+  bug('a staged file is not synced', 400, [
+    'apply/stage.ts',
+    'return moded.ok ? writer.sync() : moded;',
+    'return moded;',
+  ]),
+  bug('the directory of a target is not synced', 200, [
+    'apply/runtimes/files.ts',
+    'return at.parent.sync();',
+    'return ok(undefined);',
+  ]),
+  bug('the statement is not synced before the acceptance', 400, [
+    TRANSACTION,
+    'const synced = content.sync();',
+    'const synced = ok(undefined);',
+  ]),
+  bug('the place of an unpacked tree is not synced', 400, [
+    'apply/generations.ts',
+    'return renamed.ok ? place.sync() : renamed;',
+    'return renamed;',
+  ]),
+  bug('a directory of a tree is not synced', 400, [
+    'apply/unpack.ts',
+    'const synced = moded.ok ? directory.value.sync() : moded;',
+    'const synced = moded;',
+  ]),
+  bug('the name of a new store is not synced', 400, [
+    'store/open.ts',
+    'const synced = renamed.ok ? state.sync() : renamed;',
+    'const synced = renamed;',
+  ]),
+  bug('the name of the state directory is not synced', 400, [
+    'store/open.ts',
+    'const synced = safe.ok && isNew ? parent.value.sync() : safe;',
+    'const synced = safe;',
+  ]),
+  bug('bytes are adopted whatever their digest is', 400, [
+    'store/part.ts',
+    'if (found !== digest || writer.size !== size) {',
+    'if (false) {',
+  ]),
+  bug('a statement below the floor goes on', 200, [
+    'trust/sequence.ts',
+    '  if (floor && order < 0) return lower(offered, floor, facts);',
+    "  if (floor && order < 0) return passed('accept', '');",
+  ]),
+  bug('a signature that does not verify counts', 200, [
+    'trust/threshold.ts',
+    'if (tried.good) signers.add',
+    'if (true) signers.add',
+  ]),
+  bug('a verdict that was overtaken is carried out', 400, [
+    'agent/overtaken.ts',
+    '  if (order > 0) return ok();',
+    '  if (order !== 99) return ok();',
+  ]),
+  bug('the boot is not counted', 100, [
+    'agent/base.ts',
+    'const boot = (before?.boot ?? 0n) + 1n;',
+    'const boot = 1n;',
+  ]),
+  bug('the outbox takes a report for acknowledged when it is sent', 400, [
+    'report/deliver.ts',
+    '  const published = await link.publish(topic, signed.value.message, true);',
+    `  task.acknowledged = {
+    boot,
+    report: status.report,
+    digest: signed.value.digest,
+    event: status.events.at(-1)?.number ?? outbox.value.before,
+  };
+  const published = await link.publish(topic, signed.value.message, true);`,
+  ]),
+  bug('drift is not repaired', 400, [
+    'agent/assemble.ts',
+    'mayRepair: () => !follower.paused() && !follower.row().hold && !run.busy,',
+    'mayRepair: () => false,',
+  ]),
+  bug('a rejection is not remembered', 400, [
+    TRANSACTION,
+    '    if (rejected) {',
+    '    if (false) {',
+  ]),
+  bug('programs of the old generation are left running', 200, [
+    DEPLOYMENT,
+    '  const ended = await endAlive(env, next.id, previous, (token) => token.hex !== hex);',
+    '  const ended = ok(undefined);',
+  ]),
+  bug('a program that was found running is started again', 200, [
+    DEPLOYMENT,
+    '  if (!program) return unit.start();',
+    '  return unit.start();',
+  ]),
+  bug('nobody starts programs after a power cut', 100, [
+    'agent/agent.ts',
+    "    if (generation.deployment.profile.kind !== 'process') continue;",
+    '    continue;',
+  ]),
+  bug('what removed deployments left is not swept', 400, [
+    'agent/collect.ts',
+    '  for (const id of [...ids, ...gone.value]) {',
+    '  for (const id of [...ids]) {',
+  ]),
+  bug('a new root is held without a record of it', 400, [
+    'agent/root-keeper.ts',
+    '    tx.putRoot(root.fleet, bytes);\n    if (timeReset)',
+    '    if (timeReset)',
+  ]),
+];
+
+/** Found fast: in every `npm test`. */
+export const QUICK: readonly string[] = [
+  'the acceptance does not raise the floor',
+  'what a removal takes out stays in force',
+  'the boot is not counted',
+];

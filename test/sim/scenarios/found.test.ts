@@ -1,0 +1,69 @@
+/** What simulated runs have found, each as a story of its own: seeds rot, stories do not. */
+import { expect, test } from 'bun:test';
+import { apart } from '../apart.ts';
+import type { Observer, World } from '../world/shape.ts';
+import type { Choice } from '../world/states.ts';
+import { boot, makeWorld, pass } from '../world/world.ts';
+
+const PLAIN: Choice = {
+  ...{ conf: 1, web: 1, plc: 1, conduct: {} },
+  ...{ check: null, reload: false },
+};
+
+function quiet(): Observer {
+  const stop = (why: unknown): never => {
+    throw new Error(String(why));
+  };
+  return {
+    trace: () => undefined,
+    ready: () => undefined,
+    cut: () => undefined,
+    failed: (_world, why) => stop(why.message),
+    broke: (_world, why) => stop(why),
+  };
+}
+
+function publish({ publisher }: World, choice: Choice): void {
+  const issued = publisher.issue(choice);
+  publisher.push(issued);
+  publisher.nudge(issued, { whole: false, retain: true });
+}
+
+function pathsBelow(world: World, path: string): readonly string[] {
+  const found: string[] = [];
+  const visit = (at: string): void => {
+    const inode = world.disk.find(at, false);
+    if (inode?.kind !== 'directory') return;
+    for (const name of inode.entries.keys()) {
+      found.push(`${at}/${name}`);
+      visit(`${at}/${name}`);
+    }
+  };
+  visit(path);
+  return found;
+}
+
+/** Seed 70 of the first runs: the sweep looked for deployments in rows, which were gone by then. */
+test('nothing of a removed deployment is left once no state that is kept names it', async () => {
+  const left = await apart(() => {
+    const world = makeWorld('removed', quiet());
+    boot(world);
+    pass(world, { ms: 3_000 });
+    publish(world, PLAIN);
+    pass(world, { ms: 60_000 });
+    expect(pathsBelow(world, '/opt/conf')).toContain('/opt/conf/.holdfast/conf/origin');
+    expect(pathsBelow(world, '/var/lib/holdfast/generations').length).toBeGreaterThan(0);
+    for (let web = 2; web <= 6; web += 1) {
+      publish(world, { ...PLAIN, conf: null, plc: null, web });
+      pass(world, { ms: 120_000 });
+    }
+    expect(world.disk.find('/opt/web/index.html')).not.toBeNull();
+    return [
+      ...pathsBelow(world, '/opt/conf'),
+      ...pathsBelow(world, '/var/lib/holdfast/generations'),
+      ...pathsBelow(world, '/var/lib/holdfast/logs'),
+      ...pathsBelow(world, '/var/lib/holdfast/places').filter((path) => !path.includes('/web.')),
+    ];
+  });
+  expect(left).toEqual([]);
+});
