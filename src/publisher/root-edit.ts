@@ -5,6 +5,7 @@
 import { ok, type Result, refuse } from '#errors/fault.ts';
 import { isId } from '#state/names.ts';
 import type { Role, Root, RootKey } from '#state/root.ts';
+import { TIME_ROLE } from '#state/time-statement.ts';
 import { keyidOf } from '#trust/ed25519.ts';
 import type { Fleet } from './fleet.ts';
 import type { Draft } from './root-draft.ts';
@@ -55,7 +56,9 @@ export function removeKey(draft: Draft, name: string, role: string | null): Resu
   if (!key) return no('name', `there is no key ${name}; it has ${namesOf(draft)}`);
   const without = (ids: readonly string[]) => ids.filter((id) => id !== key.keyid);
   if (role !== null) return withRole(draft, role, without);
-  const roles = draft.roles.map((one) => ({ ...one, keyids: without(one.keyids) }));
+  const roles = draft.roles
+    .map((one) => ({ ...one, keyids: without(one.keyids) }))
+    .filter(isNeeded);
   return ok({ ...draft, roles, keys: draft.keys.filter(({ keyid }) => keyid !== key.keyid) });
 }
 
@@ -153,11 +156,19 @@ function withRole(
   name: string,
   change: (keyids: readonly string[]) => readonly string[],
 ): Result<Draft> {
-  if (!draft.roles.some((role) => role.name === name)) return noRole(draft, name);
-  const roles = draft.roles.map((role) =>
+  const there = draft.roles.some((role) => role.name === name);
+  // The one role that no channel brings: it comes with its first key.
+  if (!there && name !== TIME_ROLE) return noRole(draft, name);
+  const before = there ? draft.roles : [...draft.roles, { name, threshold: 1, keyids: [] }];
+  const roles = before.map((role) =>
     role.name === name ? { ...role, keyids: change(role.keyids) } : role,
   );
-  return ok({ ...draft, roles });
+  return ok({ ...draft, roles: roles.filter(isNeeded) });
+}
+
+/** … and goes with its last. */
+function isNeeded({ name, keyids }: Role): boolean {
+  return name !== TIME_ROLE || keyids.length > 0;
 }
 
 function namesOf(draft: Draft): string {

@@ -3,6 +3,7 @@
  * once more (trust/root-chain.ts); here the people who made it are still at the desk.
  */
 import type { Root, RootKey } from '#state/root.ts';
+import { TIME_ROLE } from '#state/time-statement.ts';
 import { ROOT_ROLE, whyBackwards, whyUnsound } from '#trust/root-sound.ts';
 import { readRoot, writeRoot } from '#wire/root.ts';
 import { whyAnchorsUnfit } from './root-anchors-lint.ts';
@@ -85,11 +86,18 @@ export function remarks(draft: Draft, before: Root, nowMs: number): readonly str
   const doubling = draft.roles
     .filter(({ name, keyids }) => name !== ROOT_ROLE && keyids.some((id) => rootKeys.has(id)))
     .map(({ name }) => name);
+  const timeKeys = draft.roles.find(({ name }) => name === TIME_ROLE)?.keyids ?? [];
+  const besideTime = draft.roles
+    .filter(({ name, keyids }) => name !== TIME_ROLE && keyids.some((id) => timeKeys.includes(id)))
+    .map(({ name }) => name);
   const lost = before.channels.filter(({ name }) => !draft.channels.some((c) => c.name === name));
   return [
     ...(idle.length > 0 ? [`in no role, so they sign nothing: ${idle.join(', ')}`] : []),
     ...(doubling.length > 0 && !draft.demo
       ? [`a root key also signs ${doubling.join(', ')}: it cannot be kept offline`]
+      : []),
+    ...(besideTime.length > 0
+      ? [`a time key, which is online, also signs ${besideTime.join(', ')}`]
       : []),
     ...(notAfter !== 0 && notAfter - nowMs < SOON_MS
       ? [`it ends ${instantOrNever(notAfter)}: less than 30 days to renew it`]

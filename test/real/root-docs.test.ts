@@ -138,6 +138,7 @@ if (dockerRegistry === null) {
       ['Registry and counter are lost', 'stable/2.1 verified', 'holdfast publish stable'],
       ['Somebody published a number far too high', 'stable/2.1 verified'],
       ['A wrong clock dated a statement in the future', 'stable/1.1 verified'],
+      ['Let devices learn what time it is', 'stable/1.1 verified'],
       ['The root ends soon, or has ended', 'stable/1.1 verified'],
       ['A new channel', 'stable/1.1 verified'],
     ];

@@ -50,6 +50,23 @@ describe('root show', () => {
   });
 });
 
+describe('the role time', () => {
+  test('comes with its first key, goes with its last, and may sign no channel', async () => {
+    await newKey('clock');
+    await change(['add-key', 'clock', '--role', 'time']);
+    const roles = async () => (await json<Shown>('show')).roles.map(({ name }) => name);
+    expect(await roles()).toContain('time');
+    expect((await root('add-channel', 'beta', '--role', 'time')).code).toBe(0);
+    expect((await diff()).unfit).toContain('signed by the role time');
+    await root('discard');
+    await root('add-key', 'clock', '--role', 'channel.stable');
+    expect((await diff()).remarks.join()).toContain('a time key, which is online');
+    await root('discard');
+    await change(['remove-key', 'clock']);
+    expect(await roles()).not.toContain('time');
+  });
+});
+
 describe('edits make a draft that people can read and change', () => {
   test('each edit is one line of the diff', async () => {
     await newKey('next');
