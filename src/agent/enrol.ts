@@ -32,6 +32,7 @@ import {
   inEnrolled,
   readCredential,
   readEnrolled,
+  shownBy,
   writeEnrolled,
 } from './enrolled.ts';
 import { openIdentity } from './identity.ts';
@@ -136,7 +137,8 @@ async function enrolIn(
     const { hub: url, proxy } = begun.value;
     const hub = hubLink(http, { url, proxy, ca: paths.ca });
     const parts = partsOf(input, { directory, paths, hub, signer: self.signer });
-    return await finish(input, { ...parts, enrolled: begun.value });
+    const resumed = before.value?.token === begun.value.token && held.value !== null;
+    return await finish(input, { ...parts, enrolled: begun.value }, resumed);
   } finally {
     http.close();
   }
@@ -145,7 +147,12 @@ async function enrolIn(
 /** Nothing new is asked for: no token that was not used, the same hub and name. */
 function isDone({ token, hub }: EnrolInput, enrolled: Enrolled, self: Self): boolean {
   const other = hub !== null && originOf(hub) !== enrolled.hub;
-  return token === null && !other && enrolled.deviceId === self.deviceId;
+  const spent = token === null || digestOf(token.text) === enrolled.spent;
+  return spent && !other && enrolled.deviceId === self.deviceId;
+}
+
+function digestOf(token: string): Digest {
+  return sha256(Buffer.from(token));
 }
 
 function originOf(hub: string): string {
@@ -194,6 +201,7 @@ async function begin(
     kind: input.kind,
     proxy: input.proxy,
     token: input.token?.text ?? (same ? before.token : ''),
+    spent: same ? before.spent : null,
     root: input.rootDigest ?? input.token?.read.root ?? (same ? before.root : null),
     ...(same ? placesOf(before) : { registry: '', mqtt: '', channel: '' }),
   };
@@ -241,12 +249,19 @@ function digestsOf({ certificates }: EnrolPlatform, pem: string): readonly Diges
   return read.ok ? read.value.map(({ raw }) => sha256(raw)) : [];
 }
 
-async function finish(input: EnrolInput, parts: CredentialInput): Promise<Result<EnrolOutcome>> {
+async function finish(
+  input: EnrolInput,
+  parts: CredentialInput,
+  resumed: boolean,
+): Promise<Result<EnrolOutcome>> {
   const { directory, signer } = parts;
   let enrolled = parts.enrolled;
   if (!hasNext(directory)) {
     const issued = await untilIssued(input, parts);
-    if (!issued.ok) return issued;
+    if (!issued.ok) {
+      const spent = resumed && issued.fault.code === 'enroll.refused';
+      return spent ? endOfCut(parts, issued) : issued;
+    }
     enrolled = issued.value;
   }
   const credential = await proveAndAdopt({ ...parts, enrolled });
@@ -254,12 +269,36 @@ async function finish(input: EnrolInput, parts: CredentialInput): Promise<Result
     if (credential.fault.code === 'enroll.unproven') dropNext(directory);
     return credential;
   }
-  // The token is spent: it need not lie about.
-  const done = { ...enrolled, token: '' };
+  return settle(directory, enrolled, {
+    ...{ credential: credential.value, deviceKey: signer.publicKey, already: false },
+  });
+}
+
+/** The token is spent: it need not lie about. */
+function settle(
+  directory: Directory,
+  enrolled: Enrolled,
+  outcome: Omit<EnrolOutcome, 'enrolled'>,
+): Result<EnrolOutcome> {
+  const spent = enrolled.token === '' ? enrolled.spent : digestOf(enrolled.token);
+  const done: Enrolled = { ...enrolled, token: '', spent };
   const written = writeEnrolled(directory, done);
-  if (!written.ok) return written;
-  const { value } = credential;
-  return ok({ enrolled: done, credential: value, deviceKey: signer.publicKey, already: false });
+  return written.ok ? ok({ ...outcome, enrolled: done }) : written;
+}
+
+/** The hub says that this token was used: by the run that was cut after it had its credential. */
+async function endOfCut(
+  { platform, directory, paths, hub, enrolled, signer }: CredentialInput,
+  otherwise: Result<never>,
+): Promise<Result<EnrolOutcome>> {
+  const shown = shownBy(directory, paths, 'current');
+  const proof = shown.ok && shown.value ? await hub.prove(shown.value) : null;
+  const held = readCredential(platform, directory);
+  if (!proof?.ok || proof.value.device !== enrolled.deviceId || !held.ok || !held.value) {
+    return otherwise;
+  }
+  const deviceKey = signer.publicKey;
+  return settle(directory, enrolled, { credential: held.value, deviceKey, already: true });
 }
 
 /** Asks until the operator has decided; what the hub said is durable then. */
