@@ -12,6 +12,7 @@ import { clockAgainst } from './clock-check.ts';
 import { credentialFindings } from './credential-findings.ts';
 import { agentSays } from './doctor-agent.ts';
 import { identityFindings } from './doctor-identity.ts';
+import { timeFindings } from './doctor-time.ts';
 import { doctorRoot } from './doctor-trust.ts';
 import { type Finding, good, note, weak, wrong } from './finding.ts';
 import { readOnlyPlaces } from './mounts.ts';
@@ -38,6 +39,7 @@ export async function doctor(input: DoctorInput): Promise<readonly Finding[]> {
     good('configuration', `${config.file} is valid`),
     ...clock(time),
     ...trust,
+    ...(await timeFindings(platform, config, root)),
     ...disk(input),
     ...readOnlyPlaces(platform.files, config),
     ...(await agentSays(platform, config)),
