@@ -18,6 +18,7 @@ import { registerHub } from './hub.ts';
 import { registerInit } from './init.ts';
 import { registerInspect } from './inspect.ts';
 import { registerKey } from './key.ts';
+import { registerLint } from './lint.ts';
 import { registerLogs } from './logs.ts';
 import { registerMan } from './man.ts';
 import { registerNudge } from './nudge.ts';
@@ -65,6 +66,7 @@ const REGISTRATIONS: readonly ((program: Command, context: CliContext) => void)[
   registerSign,
   registerDiff,
   registerPublish,
+  registerLint,
   registerPromote,
   registerNudge,
   registerTime,

@@ -36,7 +36,7 @@ export interface Compiled {
 
 type CompilePlatform = Pick<Platform, 'files' | 'inflate'>;
 
-interface Document {
+export interface Document {
   readonly ref: DeploymentRef;
   readonly bytes: Uint8Array;
   /** null: it is a values document */
@@ -119,7 +119,11 @@ function readChannelDocuments(
   return refuse('publish.too-large', { what, size: documents.length, most: LIMITS.deploymentsMax });
 }
 
-function readDocument(platform: CompilePlatform, file: string, id: string): Result<Document> {
+export function readDocument(
+  platform: CompilePlatform,
+  file: string,
+  id: string,
+): Result<Document> {
   if (!isId(id)) {
     const reason = `${JSON.stringify(id)} is no deployment id (a-z, 0-9, "." and "-", at most 63)`;
     return refuse('publish.document-name', { file, reason });
@@ -147,7 +151,7 @@ function readValuesDocument(
 }
 
 /** A file is published as it is, a directory as a tree. The name is the path as written. */
-function readBlob(
+export function readBlob(
   platform: CompilePlatform,
   folder: string,
   { document, name }: { readonly document: string; readonly name: string },
@@ -194,7 +198,7 @@ function kindOf(
 }
 
 /** Enough of a generation for plan/order.ts: only ids and dependencies are looked at. */
-function asGeneration({ ref, deployment }: Document): readonly Generation[] {
+export function asGeneration({ ref, deployment }: Document): readonly Generation[] {
   if (!deployment) return [];
   const { id, digest } = ref;
   const nothing = { blobs: new Map(), values: new Map() };

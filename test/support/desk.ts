@@ -11,6 +11,7 @@ import { registerDiff } from '#cli/diff.ts';
 import { registerInit } from '#cli/init.ts';
 import { registerInspect } from '#cli/inspect.ts';
 import { registerKey } from '#cli/key.ts';
+import { registerLint } from '#cli/lint.ts';
 import { registerNudge } from '#cli/nudge.ts';
 import { registerPae } from '#cli/pae.ts';
 import { registerPromote } from '#cli/promote.ts';
@@ -113,6 +114,7 @@ const REGISTRATIONS = [
   registerSign,
   registerDiff,
   registerPublish,
+  registerLint,
   registerPromote,
   registerNudge,
   registerVerify,
