@@ -136,7 +136,11 @@ async function serve(
   const disconnect = assembled.connect();
   const stopRenewal = startRenewal({
     ...{ platform, config, base: assembled.base, agentVersion: version.version },
-    changed: () => assembled.delivery?.changed('detail'),
+    changed() {
+      assembled.delivery?.changed('detail');
+      // What a broker refused by the old one it may take by this one: not after minutes of backoff.
+      assembled.links.mqtt?.kick();
+    },
   });
   forgetStartFailure(platform.files, config.runDir);
   platform.log.write('info', 'agent.started', {
