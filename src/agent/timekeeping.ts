@@ -129,7 +129,7 @@ export function timekeeping(input: TimekeepingInput): Result<Timekeeping> {
     },
     attestation() {
       const attested = time.attested();
-      return attested && { ageMs: attested.ageMs, head: parts.heads.proven() };
+      return attested && { ...attested, head: parts.heads.proven() };
     },
     told: (channel) => told(parts, channel),
     view: () => ({

@@ -27,15 +27,22 @@ export interface Nudged {
   readonly tooLarge: Fault | null;
 }
 
+export interface NudgeHow {
+  readonly push: boolean;
+  readonly roots?: boolean;
+  readonly time?: Envelope | null;
+}
+
 /**
  * @param how.push  carry envelope, roots and contents, where one message holds them
  * @param how.roots  carry the roots at least: a head whose number has not changed wakes nobody
+ * @param how.time  a signed time statement for everyone, along with it
  */
 export async function nudge(
   platform: Platform,
   fleet: Fleet,
   head: SignedState,
-  how: { readonly push: boolean; readonly roots?: boolean } = { push: false },
+  how: NudgeHow = { push: false },
 ): Promise<Result<Nudged>> {
   const broker = fleet.config.mqtt;
   if (!broker) return refuse('publish.no-broker', {});
@@ -43,10 +50,11 @@ export async function nudge(
   if (!root.ok) return root;
   const topic = topicOf(root.value, topicFor(head.state.channel));
   if (!topic.ok) return topic;
-  const pushed = how.push ? await pushMessage(fleet, head) : null;
+  const { time = null } = how;
+  const pushed = how.push ? await pushMessage(fleet, head, time) : null;
   const tooLarge = pushed?.ok === false && pushed.fault.code === TOO_LARGE ? pushed.fault : null;
   if (pushed?.ok === false && !tooLarge) return pushed;
-  const hint = { ...hintOf(head), roots: how.roots ? rootsThatFit(fleet) : [] };
+  const hint = { ...hintOf(head), roots: how.roots ? rootsThatFit(fleet) : [], time };
   const payload = pushed?.ok ? pushed.value : writeNudge(hint);
   const id = Buffer.from(platform.random.bytes(8)).toString('hex');
   const connection = await connectBroker(platform, fleet, { clientId: `holdfast-publish-${id}` });
@@ -79,7 +87,11 @@ function hintOf({ state, manifestDigest }: SignedState): Nudge {
 }
 
 /** All of it or nothing: a device that lacks one content could not go on without a registry. */
-async function pushMessage(fleet: Fleet, head: SignedState): Promise<Result<Uint8Array>> {
+async function pushMessage(
+  fleet: Fleet,
+  head: SignedState,
+  time: Envelope | null,
+): Promise<Result<Uint8Array>> {
   const { state, envelope, shelf } = head;
   const wanted = new Map(
     [...(state.documents ? [state.documents] : []), ...state.blobs].map((one) => [one.digest, one]),
@@ -92,7 +104,8 @@ async function pushMessage(fleet: Fleet, head: SignedState): Promise<Result<Uint
     if (!content.ok) return content;
     contents.push(content.value);
   }
-  const message = writeNudge({ ...hintOf(head), envelope, roots: rootsThatFit(fleet), contents });
+  const carried = { envelope, roots: rootsThatFit(fleet), contents, time };
+  const message = writeNudge({ ...hintOf(head), ...carried });
   return message.length <= MESSAGE_MAX ? ok(message) : tooLargeToPush(state, message.length);
 }
 

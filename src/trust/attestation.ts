@@ -11,6 +11,8 @@ import type { TimeView } from './time.ts';
 
 /** What the last answer to a nonce of this device said, carried on by CLOCK_BOOTTIME. */
 export interface Attestation {
+  /** Unix ms that it said: tells one from the next */
+  readonly atMs: number;
   /** ms since */
   readonly ageMs: number;
   /** what it named as the head of the channel that is judged; null: it named none */

@@ -24,6 +24,7 @@ const ON_DEVICE = { kind: 'device-nudge', device: 'press-7' } as const;
 function made() {
   const clock = manualClock();
   const pushed: string[] = [];
+  const timed: Uint8Array[] = [];
   const listeners = new Set<(event: MqttLinkEvent) => void>();
   const trigger = nudge({
     clock,
@@ -34,6 +35,7 @@ function made() {
       },
     },
     channels: ['stable', 'device.press-7'],
+    timed: ({ payload }) => void timed.push(payload),
     floor: (channel) => (channel === 'stable' ? { epoch: 1n, sequence: 57n } : null),
     pushed: ({ envelope, roots }, retained) => {
       pushed.push(
@@ -53,7 +55,7 @@ function made() {
       listener({ kind: 'nudge', topic, payload: bytes, retained });
     }
   }
-  return { clock, trigger, wakes, pushed, say, stop };
+  return { clock, trigger, wakes, pushed, timed, say, stop };
 }
 
 describe('a nudge', () => {
@@ -149,6 +151,14 @@ describe('a nudge that carries something', () => {
     say({ sequence: 1n, roots: [envelope, envelope] });
     expect(pushed).toEqual(['envelope 1', 'envelope 0 retained', 'none 2']);
     expect(wakes).toHaveLength(3);
+  });
+
+  test('hands on the time that came along, and wakes nobody for it', () => {
+    const { wakes, pushed, timed, say } = made();
+    say({ sequence: 57n, time: envelope });
+    expect([wakes.length, pushed.length, timed.length]).toEqual([0, 0, 1]);
+    say({ channel: 'canary', time: envelope }, ON_DEVICE);
+    expect(timed.length).toBe(1);
   });
 
   test('contents alone, for what is there already, are counted only', () => {

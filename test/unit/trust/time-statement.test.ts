@@ -175,26 +175,30 @@ describe('check 14: how old a state may be where the time is not attested', () =
     ['a dead clock', 'waiting trust.unattested', { ...month, time: dead }],
     ['within the limit by the wall clock', 'accept', { ...month, time: wall }],
     ['beyond it', 'waiting trust.unattested', { ...week, time: wall }],
-    ['attested', 'accept', { ...week, time: proved, attestation: { ageMs: 0, head: null } }],
+    [
+      'attested',
+      'accept',
+      { ...week, time: proved, attestation: { atMs: NOW, ageMs: 0, head: null } },
+    ],
     [
       'attested too long ago, the state too old',
       'waiting trust.unattested',
-      { ...week, time: proved, attestation: { ageMs: 8 * DAY, head: null } },
+      { ...week, time: proved, attestation: { atMs: NOW, ageMs: 8 * DAY, head: null } },
     ],
     [
       'attested too long ago, the state young',
       'accept',
-      { ...month, time: proved, attestation: { ageMs: 31 * DAY, head: null } },
+      { ...month, time: proved, attestation: { atMs: NOW, ageMs: 31 * DAY, head: null } },
     ],
     [
       'attested, and a higher head is known',
       'waiting trust.unattested',
-      { ...week, time: proved, attestation: { ageMs: 0, head } },
+      { ...week, time: proved, attestation: { atMs: NOW, ageMs: 0, head } },
     ],
     [
       'an attestation that a reset ended',
       'waiting trust.unattested',
-      { ...week, time: dead, attestation: { ageMs: 0, head: null } },
+      { ...week, time: dead, attestation: { atMs: NOW, ageMs: 0, head: null } },
     ],
   ];
   for (const [what, end, more] of rows)
@@ -222,7 +226,7 @@ describe('check 14: how old a state may be where the time is not attested', () =
   test('what the time authority names as the head is fresh', () => {
     const first = verifyStatement(offer(state), trusted());
     if (first.kind !== 'accept') throw new Error(verdictText(first));
-    const named = { ageMs: 0, head: first.state.point };
+    const named = { atMs: NOW, ageMs: 0, head: first.state.point };
     const again = verifyStatement(offer(state), trusted({ time: proved, attestation: named }));
     expect(again.kind === 'accept' && [first.freshness, again.freshness]).toEqual([
       'unknown',
