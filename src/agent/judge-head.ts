@@ -149,8 +149,9 @@ export interface Settled {
   readonly found: Exclude<Found, { kind: 'candidate' | 'unreachable' }>;
 }
 
-/** DESIGN section 5: refusals are keyed with root version, epoch and time grade; ours also with what the owner set. */
-export function keyOf({ root, channel, time, clock, device, floor }: Trusted): string {
+/** DESIGN section 5: refusals are keyed with root version, epoch and time grade; ours also with what the owner set and what was attested. */
+export function keyOf(trusted: Trusted): string {
+  const { root, channel, time, clock, device, floor, attestation = null } = trusted;
   const epoch = root.channels.find(({ name }) => name === channel)?.epoch ?? 0n;
   const labels = Object.entries(device.labels)
     .sort()
@@ -163,6 +164,8 @@ export function keyOf({ root, channel, time, clock, device, floor }: Trusted): s
     device.id,
     labels,
     floor?.stateDigest ?? '',
+    attestation?.atMs ?? 0,
+    attestation?.head?.digest ?? '',
   ]);
 }
 
