@@ -219,7 +219,7 @@ function loopOf(
     timekeeping.rootReplaced();
     device.takes({ kind: 'reconnect' });
   };
-  const first = firstFinder(given, { wires, follower, timekeeping, rootReplaced });
+  const first = firstFinder(given, { ...{ wires, follower, timekeeping, triggers }, rootReplaced });
   const find = withOwnBundles(first, device);
   const run = runner(context, () => {});
   const watch = drift({
@@ -273,7 +273,8 @@ function loopOf(
 
 function firstFinder(
   given: Given,
-  of: Pick<LoopInput, 'wires' | 'follower' | 'timekeeping'> & Pick<LoopParts, 'rootReplaced'>,
+  of: Pick<LoopInput, 'wires' | 'follower' | 'timekeeping' | 'triggers'> &
+    Pick<LoopParts, 'rootReplaced'>,
 ): Finder {
   const { base, platform, links } = given;
   const { wires, follower, timekeeping, rootReplaced } = of;
@@ -286,6 +287,7 @@ function firstFinder(
     timed: (statement) => void timekeeping.take(statement, 'bundle'),
     trusted: () => currentTrust(given, follower, timekeeping.attestation()),
     rootReplaced,
+    walkOn: of.triggers.gate.wake,
     alsoFound(found) {
       if (follower.note(found)) wires.changed('detail');
     },

@@ -23,6 +23,8 @@ export interface Judging {
   trusted(): Trusted;
   /** A newer root is held: status has news, whatever the statement beside it is. */
   rootReplaced(): void;
+  /** The walk took all the steps that one look may (R10): to be looked at again, at once; default: later */
+  walkOn?(wake: Wake): void;
   /** What is not the answer of this look, and is told beside it. */
   alsoFound(found: Exclude<Found, { kind: 'candidate' }>): void;
 }
@@ -51,7 +53,7 @@ export interface Question {
 
 /** Check 7, before anything is judged: the newest root that the offer leads to is held afterwards. */
 export function walkBeside(
-  { input, memory, source }: Question,
+  { input, memory, source, wake }: Question,
   roots: readonly OfferedRoot[],
 ): Walked {
   const walk = input.roots.walk(roots);
@@ -59,6 +61,8 @@ export function walkBeside(
     memory.settled.clear();
     input.rootReplaced();
   }
+  // Each look is 64 versions that root keys have signed: it ends where the chain does.
+  if (walk.more) input.walkOn?.(wake.kind === 'bundle' ? wake : { kind: 'reconnect' });
   if (walk.refused) {
     const { fault, attack } = walk.refused;
     const { via, name } = source;

@@ -13,6 +13,7 @@ import type { Log } from '#platform/log.ts';
 import { eventOf } from '#report/events.ts';
 import { queueEvent } from '#report/outbox.ts';
 import { type Digest, sha256 } from '#state/digest.ts';
+import { LIMITS } from '#state/limits.ts';
 import type { Fleet } from '#state/names.ts';
 import type { Root } from '#state/root.ts';
 import type { ContentStore } from '#store/content.ts';
@@ -42,6 +43,8 @@ export interface Walked {
   readonly refused: Stop | null;
   /** why a step that was right could not be kept: the same offer is worth another look */
   readonly unkept: Fault | null;
+  /** as many steps as one look may take were taken: the offer may lead further */
+  readonly more: boolean;
 }
 
 export interface RootKeeperInput {
@@ -160,7 +163,9 @@ function walk(keeper: Keeper, offered: readonly OfferedRoot[]): Walked {
     rows.push(passed(undefined, step.compared));
   }
   if (refused) tell(keeper, refused);
-  return { replaced: keeper.held.root.version > version, rows, refused, unkept };
+  const steps = keeper.held.root.version - version;
+  const more = steps >= BigInt(LIMITS.rootStepsMax);
+  return { replaced: steps > 0n, rows, refused, unkept, more };
 }
 
 /** The copy first: a cut between the two is ended by `begin` at the next start. */

@@ -29,6 +29,13 @@ export const publishFaults = {
     remedy:
       'Publish the next root while this one is in force (docs/roots.md): devices need time to take it.',
   },
+  'publish.roots-full': {
+    retry: 'operator',
+    says: (d: { version: bigint; most: number }) =>
+      `root ${d.version} is the last of this fleet: a chain has at most ${d.most} versions`,
+    remedy:
+      'Make a new fleet with `holdfast init` and put its root file onto each device: what runs there goes on.',
+  },
   'publish.option': {
     retry: 'operator',
     says: (d: { option: string; reason: string }) => `${d.option}: ${d.reason}`,

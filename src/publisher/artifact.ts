@@ -65,6 +65,10 @@ export function makeArtifact(
     layers.push({ mediaType, digest, size, data, annotations: {} });
     if (content && digest !== config.digest) contents.push(content);
   }
+  if (layers.length > LIMITS.layersMax) {
+    const what = 'the number of roots, documents and blobs together';
+    return refuse('publish.too-large', { what, size: layers.length, most: LIMITS.layersMax });
+  }
   const manifest = writeManifest({
     artifactType: MEDIA.artifact,
     config: describe(MEDIA.ociEmpty, EMPTY_CONFIG, { inline: true }),

@@ -15,6 +15,7 @@ import {
 import { type OciDescriptor, type OciManifest, readManifest } from '#wire/oci.ts';
 import type { FleetAuthority } from './fleet.ts';
 import { judgeBeside } from './root-beside.ts';
+import { VERSIONS_MAX } from './root-folder.ts';
 import type { Shelf, ShelfManifest } from './shelf.ts';
 
 export interface Head {
@@ -132,16 +133,13 @@ function authoredUnder(envelope: Uint8Array, authority: FleetAuthority): Authore
   return newest;
 }
 
-/** layers read: as many versions as a fleet folder may have */
-const ROOTS_MAX = 1_024;
-
 async function readRoots(
   shelf: Shelf,
   layers: readonly OciDescriptor[],
 ): Promise<Result<readonly Uint8Array[]>> {
   const roots: Uint8Array[] = [];
   for (const layer of layers.filter(({ mediaType }) => mediaType === MEDIA.root)) {
-    if (roots.length >= ROOTS_MAX) break;
+    if (roots.length >= VERSIONS_MAX) break;
     const root = await shelf.read(layer, LIMITS.rootBytes);
     if (!root.ok) return root;
     roots.push(root.value);

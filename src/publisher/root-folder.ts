@@ -31,7 +31,7 @@ const FOLDER_MODE = 0o755;
 const FILE_MODE = 0o644;
 const WORKING = '.writing.json';
 /** a root each week for 20 years; the manifest has layers for twice as many */
-const VERSIONS_MAX = 1_024;
+export const VERSIONS_MAX = 1_024;
 
 export function rootFolder(directory: string): string {
   return `${directory}/root`;

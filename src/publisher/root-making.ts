@@ -19,6 +19,7 @@ import {
   removeMaking,
   requestFile,
   rootFolder,
+  VERSIONS_MAX,
   writeMaking,
 } from './root-folder.ts';
 import { rootOf, whyUnfit } from './root-lint.ts';
@@ -49,8 +50,18 @@ export function changeDraft(
   return wrote.ok ? ok({ draft: changed.value, file: `root/${name}` }) : wrote;
 }
 
+/** The folder would not be read with one version more, nor would an artifact hold them for ever. */
+export function judgeRoom({ root }: Pick<Fleet, 'root'>): Result<undefined> {
+  const { version } = root;
+  return version < BigInt(VERSIONS_MAX)
+    ? ok()
+    : refuse('publish.roots-full', { version, most: VERSIONS_MAX });
+}
+
 /** What this version does not know of the newest root would be gone from the next one. */
 function judgeEditable({ chain, root }: Fleet): Result<undefined> {
+  const bounded = judgeRoom({ root });
+  if (!bounded.ok) return bounded;
   const payload = (chain.at(-1) ?? chain[0]).envelope.payload;
   const read = readRoot(payload);
   const same = read.ok && Buffer.compare(writeRoot(read.value), payload) === 0;
@@ -82,6 +93,8 @@ export function makeRequest(
   if (!draft.ok) return draft;
   const held = openRequest(files, fleet);
   if (!held.ok) return held;
+  const bounded = judgeRoom(fleet);
+  if (!bounded.ok) return bounded;
   if (!draft.value) {
     if (held.value) return ok({ request: held.value, file, fresh: false });
     return refuse('publish.root-none', { what: 'draft', file: `root/${draftFile(version)}` });

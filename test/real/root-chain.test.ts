@@ -193,6 +193,28 @@ describe('offered roots that fail change nothing', () => {
   });
 });
 
+describe('R10: more roots than one look walks', () => {
+  real(
+    title('70 on a stick, and in a registry: one apply, and the device is at the last'),
+    async () => {
+      await inWorld(parts, async ({ device, first, owner, state, ways }) => {
+        let root = first;
+        const roots = Array.from({ length: 70 }, () => {
+          root = nextVersion(root);
+          return signRoot(root, [owner]);
+        });
+        const offered = ways(state(at(2n, { rootVersion: 71n })), roots);
+        for (const way of ['registry', 'bundle'] as const) {
+          const one = await device(`long-${way}`, way === 'registry' ? {} : { registries: [] });
+          await offered[way](one);
+          await one.applied('1.2');
+          expect(await rootOf(one)).toBe('71');
+        }
+      });
+    },
+  );
+});
+
 describe('recovery by epoch and by time reset', () => {
   real(
     title('R03: a fast-forward, then the next epoch; the old one is not shown again'),
