@@ -87,6 +87,8 @@ interface Parts {
   readonly input: TimekeepingInput;
   readonly taking: TimeTaking;
   readonly heads: HeadsWatch;
+  /** asks soon */
+  kick(): void;
 }
 
 export function timekeeping(input: TimekeepingInput): Result<Timekeeping> {
@@ -104,7 +106,7 @@ export function timekeeping(input: TimekeepingInput): Result<Timekeeping> {
   });
   const askTopic = topicOf(links.topicRoot, { kind: 'device-time-ask', device: device.id });
   if (!askTopic.ok) return askTopic;
-  const parts: Parts = { input, taking, heads: watchHeads(input) };
+  const parts: Parts = { input, taking, heads: watchHeads(input), kick: () => asking.kick() };
   const asking = timeAsking({
     ...{ clock, random, log, mqtt: links.mqtt, askTopic: askTopic.value },
     ...{
@@ -175,7 +177,7 @@ function record({ base, platform, follower }: TimekeepingInput, { fault, attack 
 }
 
 function take(
-  { input, taking, heads }: Parts,
+  { input, taking, heads, kick }: Parts,
   offered: Uint8Array | Envelope,
   way: TimeWay,
 ): Result<TakenView> {
@@ -197,6 +199,8 @@ function take(
       const fresh = grade === 'attested' && estimateMs - statement.at <= HEADS_FRESH_MS;
       heads.saw(statement, answers || fresh);
       if (answers) changed('detail');
+      // An authority is there that may not have been when this device asked.
+      else if (grade !== 'attested' && way === 'mqtt') kick();
       // What waited for the time is looked at again.
       const waits = follower.waitingFor() !== null;
       if (grade !== before || (answers && waits)) wake({ kind: 'time' });
