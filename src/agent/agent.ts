@@ -112,7 +112,7 @@ export function agent(parts: AgentParts): Agent {
     look: (wake) => look(loop, wake),
     resume: () => resume(loop),
     current: () => currentOf(loop),
-    valuesChanged: () => valuesChanged(loop),
+    valuesChanged: () => void valuesChanged(loop).catch(loop.fail),
     leaveAlone: () => {
       loop.leftAlone = true;
     },
@@ -310,11 +310,11 @@ async function resume(loop: Loop): Promise<CycleEnd | null> {
   return end;
 }
 
-/** A state that waits for a value is looked at again; what is in force is planned anew. */
-function valuesChanged(loop: Loop): void {
+/** What is on disk goes on with them, a state that was only looked at is looked at again. */
+async function valuesChanged(loop: Loop): Promise<void> {
   const { follower, wake } = loop.parts;
+  await resume(loop);
   if (follower.waitingFor()?.code === 'values.unresolved') wake({ kind: 'schedule' });
-  void followValues(loop).catch(loop.fail);
 }
 
 async function followValues(loop: Loop): Promise<null> {
