@@ -181,6 +181,37 @@ describe('check 0: a device whose clock is wrong learns the time from its fleet'
   );
 });
 
+describe('check 14: a new state that wants a proven time', () => {
+  real(
+    title('waits, while what runs goes on, and is applied by itself when an authority answers'),
+    async () => {
+      const device = plant.device('press-waits', { wrap: AT_1970 });
+      await device.start();
+      await device.linked();
+      const first = await publish('wants=nothing');
+      await device.applied(first);
+      device.configure({ trust: { root: plant.root, allowDemo: true, unattestedMax: '30d' } });
+      await device.stop();
+      await device.start();
+      await device.linked();
+      expect(device.read('speed.conf')).toBe('wants=nothing\n');
+      const next = await publish('wants=time');
+      const waits = await device.reports(
+        'it waits',
+        (one) => one.waitingFor === 'trust.unattested',
+      );
+      expect([waits.applied, waits.refused]).toEqual([first, null]);
+      expect((await device.command(['explain'])).out).toContain('trust.unattested');
+      const serving = await serve();
+      await device.applied(next);
+      expect(device.read('speed.conf')).toBe('wants=time\n');
+      expect((await device.command(['status'])).out).toContain('time attested');
+      await serving.stop();
+    },
+    60_000,
+  );
+});
+
 describe('L17: the way to the authority is TLS, also at 1970', () => {
   real(
     title('over HTTPS through a proxy, by the right CA; by another one nobody is asked'),
@@ -250,6 +281,17 @@ describe('a statement for everyone', () => {
         Math.abs(Date.parse(await factOf(device, 'time floor')) - Date.now()) < HOUR;
       await eventually('the floor is of today', today);
       expect(await gradeOf(device)).toBe('estimated');
+      const listens = plant.device('press-hint', { wrap: AT_1970, settings: { registries: [] } });
+      await listens.start();
+      await listens.linked();
+      const statement = join(plant.folder, 'everyone.json');
+      await plant.holdfast(['time', 'sign', '--out', statement]);
+      const hinted = await plant.holdfast(['nudge', 'canary', '--time', statement]);
+      expect(hinted.code).toBe(0);
+      await eventually('the nudge told the time', async () => {
+        const bound = Date.parse(await factOf(listens, 'time floor'));
+        return Math.abs(bound - Date.now()) < HOUR;
+      });
       const bundle = join(plant.folder, 'time.tar');
       const wrote = await plant.holdfast(['time', 'publish', '--to', `oci-archive:${bundle}`]);
       expect([wrote.code, existsSync(bundle)]).toEqual([0, true]);
