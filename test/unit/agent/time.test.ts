@@ -94,10 +94,10 @@ describe('check 0: what a time statement does', () => {
   test('R06: an answer that comes again is refused, and changes nothing', async () => {
     const first = answer();
     expect(take(first)).toBe('taken');
-    await clock.advance(HOUR);
+    await clock.advance(60_000);
     const before = engine.transactionId();
     expect(take(writeEnvelope(first))).toBe('refused trust.time-nonce');
-    expect(time.attested()?.ageMs).toBe(HOUR);
+    expect(time.attested()?.ageMs).toBe(60_000);
     const commits = engine.transactionId() - before;
     expect(take(writeEnvelope(first))).toBe('known trust.time-nonce');
     // the journal's, once
