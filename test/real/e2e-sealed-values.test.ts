@@ -263,6 +263,52 @@ describe('a value sealed to one device', () => {
     expect(traces(FIRST, SECOND, BAD)).toEqual([]);
   });
 
+  real(title('comes back with the state that had it, when an operator goes back'), async () => {
+    plant.deploy('canary', 'neighbour', processSpec({ blob: 'bin/neighbour', env: { NEXT: '1' } }));
+    await plant.publish('canary');
+    await device.applied('1.2');
+    await sealFor(plant, device, { name: 'db-password', secret: SECOND });
+    await plant.publish(OWN);
+    await eventually('the second', () =>
+      starts()
+        .at(-1)
+        ?.startsWith(`start ${hashed(SECOND)} `),
+    );
+    await device.applied('1.2');
+    const back = await device.command(['rollback', '-o', 'json']);
+    expect(JSON.parse(back.out)).toMatchObject({ result: 'rolled back to', offered: '1.1' });
+    expect(starts().at(-1)).toStartWith(`start ${hashed(FIRST)} ${hashed(FIRST)} 0048 `);
+    await device.command(['resume']);
+    await device.applied('1.2');
+    await eventually('the second', () =>
+      starts()
+        .at(-1)
+        ?.startsWith(`start ${hashed(SECOND)} `),
+    );
+    expect(traces(FIRST, SECOND, BAD)).toEqual([]);
+  });
+
+  real(title('is still there when the store is lost, without any network'), async () => {
+    await device.stop('SIGKILL');
+    for (const pid of programsOf(device.stateDir)) process.kill(pid, 'SIGKILL');
+    rmSync(join(device.stateDir, 'store'), { recursive: true });
+    const before = starts().length;
+    const { registries, mqtt } = device.config;
+    const nowhere = 'http://127.0.0.1:9/x/y';
+    device.configure({ registries: [{ url: nowhere }], mqtt: { url: 'mqtt://127.0.0.1:9' } });
+    await device.start();
+    await eventually('it started', () => starts().length > before);
+    expect(starts().at(-1)).toStartWith(`start ${hashed(SECOND)} ${hashed(SECOND)} 0048 `);
+    expect((await channelOf(OWN))?.applied?.point).toBe(
+      (await channelOf(OWN))?.desired?.point ?? '',
+    );
+    expect(traces(FIRST, SECOND, BAD)).toEqual([]);
+    await device.stop();
+    device.configure({ registries, mqtt });
+    await device.start();
+    await device.linked();
+  });
+
   real(title('for a key that this device has no more is refused; what runs, runs'), async () => {
     const pids = [...programsOf(device.stateDir)].sort();
     await device.stop('SIGKILL');

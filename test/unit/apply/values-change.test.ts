@@ -97,6 +97,18 @@ describe('other values for the state in force', () => {
     expect(moments.at(-1)).toMatchObject({ kind: 'undone', change: 'values', rejected: true });
   });
 
+  test('come below a floor whose state was rejected, and leave it where it is', async () => {
+    const next = world.change(2, { a: '2', b: '1' });
+    world.trouble([{ call: 2, kind: 'fail' }]);
+    expect(await runTransaction(context(), next, never)).toMatchObject({ kind: 'rejected' });
+    world.trouble([]);
+    const { floor } = world.row();
+    expect(await runTransaction(context(), otherValues(), never)).toMatchObject({
+      kind: 'applied',
+    });
+    expect([world.row().floor, world.row().applied?.sequence]).toEqual([floor, 1n]);
+  });
+
   test('that a newer state supersedes are undone and not rejected', async () => {
     const stop = new AbortController();
     const change = otherValues();
