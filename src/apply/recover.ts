@@ -128,7 +128,14 @@ function reopen(
   const between = row.degraded === null ? stepsBetween : everyStep;
   const owned = new Set(current.value.map(({ id }) => id));
   const named = new Set(desired.value.map(({ id }) => id).filter((id) => !owned.has(id)));
-  const here = [...current.value, ...takenOver(context, row, named)];
+  const stray = row.degraded === null ? ok([]) : strayGenerations(context, row, intent);
+  if (!stray.ok) return stray;
+  const known = new Set([...owned, ...named]);
+  const here = [
+    ...current.value,
+    ...takenOver(context, row, named),
+    ...stray.value.filter(({ id }) => !known.has(id)),
+  ];
   const change: Change = {
     kind,
     to,
@@ -145,6 +152,28 @@ function reopen(
     startedAt: context.clock.monotonicMs(),
   };
   return ok({ change, desired: desired.value });
+}
+
+/**
+ * What a state left that was given up for this one while its undo had stuck: its row stays until the
+ * commit that ends this change (agent/assemble.ts), so that a cut does not make it forgotten.
+ */
+function strayGenerations(
+  { store, content }: ApplyContext,
+  { fleet, channel, applied, previous }: ChannelRow,
+  { to }: Intent,
+): Result<readonly Generation[]> {
+  const states = store.states(fleet, channel);
+  if (!states.ok) return states;
+  const kept = new Set([to, applied, ...previous].map((point) => point?.stateDigest));
+  const found: Generation[] = [];
+  for (const row of states.value) {
+    if (kept.has(row.stateDigest)) continue;
+    const loaded = loadState(content, row);
+    if (!loaded.ok) return loaded;
+    found.push(...loaded.value);
+  }
+  return ok(found);
 }
 
 /** The generations of a state that this device has accepted once; none for null. */

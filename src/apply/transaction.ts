@@ -30,6 +30,7 @@ import {
   mayTryAgain,
   retriable,
 } from './journal.ts';
+import { provenIds } from './proven-ids.ts';
 import { forgetReplaced, restoreReplaced } from './replaced.ts';
 import type { Runtime } from './runtimes/runtime.ts';
 
@@ -217,7 +218,7 @@ export async function undo(
   // A full disk may refuse this row; the undo goes on, and recovery would come to the same end.
   const begun = transition(context, change, (row) => undoing(row, why, superseded));
   if (!begun.ok) context.log.write('error', 'undo.unrecorded', { code: begun.fault.code });
-  const stuck = await undoSteps(context, change.steps);
+  const stuck = await undoSteps(context, change.steps, provenIds(context.store, change));
   if (!stuck) return finishUndo(context, change, why, superseded);
   const marked = transition(context, change, (row) => ({
     ...entered(undoing(row, why, superseded), 'failed'),
@@ -242,10 +243,16 @@ function undoing(row: ChannelRow, why: Fault, superseded: boolean): ChannelRow {
   }
 }
 
-async function undoSteps(context: ApplyContext, steps: readonly Step[]): Promise<Fault | null> {
+async function undoSteps(
+  context: ApplyContext,
+  steps: readonly Step[],
+  proven: ReadonlySet<string> | null,
+): Promise<Fault | null> {
   let failed: Fault | null = null;
   for (const step of steps.toReversed()) {
-    const undone = await doStep(context, inverse(step));
+    // What an undo that stuck had left behind belongs to no state: it stays removed.
+    const stray = step.kind === 'remove' && proven !== null && !proven.has(step.previous.id);
+    const undone = await doStep(context, stray ? step : inverse(step));
     if (!undone.ok) {
       failed ??= undone.fault;
       context.log.write('error', 'undo.failed', { step: stepText(step), code: undone.fault.code });

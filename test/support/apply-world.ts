@@ -135,9 +135,13 @@ export function applyWorld() {
       return { name: id, mediaType: MEDIA.file, digest: sha256(bytes), size, unpackedSize: size };
     });
     const stateDigest = sha256(Buffer.from(`state ${sequence}`));
-    const current = value(
-      generationsOf({ store, content }, row(), row().applied?.stateDigest ?? null),
-    );
+    const { applied, intent } = row();
+    const reading = { store, content };
+    const own = value(generationsOf(reading, row(), applied?.stateDigest ?? null));
+    const stuck = intent?.phase === 'stuck';
+    // As agent/change.ts does: what a stuck undo may have left is here too.
+    const left = stuck ? value(generationsOf(reading, row(), intent.to.stateDigest)) : [];
+    const current = [...own, ...left.filter(({ id }) => !own.some((each) => each.id === id))];
     const plan = value(
       planChange({
         state: { blobs } as never,
@@ -145,6 +149,7 @@ export function applyWorld() {
         current,
         device: { id: 'press-7', labels: {} },
         allow: { roots: ['/opt'], runtimes: ['files'], users: null, defaultUser: null },
+        everythingChanged: stuck,
       }),
     );
     const envelope = {
