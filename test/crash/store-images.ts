@@ -10,6 +10,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { stopOnSignal } from '../power/stop.ts';
 import { type Image, makeCrashDisk, WAYS, type Way, writeImage } from '../support/crash-disk.ts';
 import { type DiskOp, makeTracedTree, tracedWithBytes } from '../support/disk-trace.ts';
 import { program } from '../support/parts.ts';
@@ -23,6 +24,8 @@ export interface Asked {
   readonly seed: number;
   /** where it says how far it is */
   say?(line: string): void;
+  /** asked between two recordings */
+  stopped?(): boolean;
   /** in place of what the disk did: for controls */
   spoil?(ops: readonly DiskOp[]): readonly DiskOp[];
 }
@@ -72,7 +75,7 @@ export async function storeImages(asked: Asked): Promise<Tally> {
   let told = 0;
   const tally = { images: 0, operations: 0, commits: 0, processes: 0, ways, bad: [] as string[] };
   try {
-    for (let round = 0; tally.images < asked.images; round += 1) {
+    for (let round = 0; tally.images < asked.images && !asked.stopped?.(); round += 1) {
       const recorded = await record(folder, asked.seed + round, round);
       const ops = asked.spoil?.(recorded.ops) ?? recorded.ops;
       tally.operations += ops.length;
@@ -275,6 +278,7 @@ if (import.meta.main) {
   const tally = await storeImages({
     ...{ images: Number(images), seed: Number(seed) },
     say: (line) => console.log(line),
+    stopped: stopOnSignal(),
   });
   for (const line of summary(tally)) console.log(line);
   process.exit(tally.bad.length === 0 ? 0 : 1);

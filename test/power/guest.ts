@@ -42,17 +42,6 @@ const CUT_WITHIN_MS = 4_000;
 /** an emulated machine on a busy host */
 const LOOK_MS = 240_000;
 
-const guestsNow = new Set<Guest>();
-
-/** Ctrl-C and SIGTERM end the machines first. */
-export function endGuestsWithSignals(): void {
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => {
-      void Promise.allSettled([...guestsNow].map((each) => each.end())).then(() => process.exit(1));
-    });
-  }
-}
-
 export async function startGuest(kit: GuestKit, image: string, folder: string): Promise<Guest> {
   const socket = join(folder, 'guest-nbd');
   rmSync(socket, { force: true });
@@ -88,11 +77,9 @@ export async function startGuest(kit: GuestKit, image: string, folder: string): 
       return JSON.parse(String(value)) as CutCount;
     },
     async end() {
-      guestsNow.delete(guest);
       await end(machine, disk);
     },
   };
-  guestsNow.add(guest);
   return guest;
 }
 

@@ -21,19 +21,16 @@ import {
 } from '../support/plant.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 import type { Report } from '../support/status-watch.ts';
-import {
-  endGuestsWithSignals,
-  type Guest,
-  type GuestKit,
-  type GuestLook,
-  startGuest,
-} from './guest.ts';
+import { type Guest, type GuestKit, type GuestLook, startGuest } from './guest.ts';
+import { stopOnSignal } from './stop.ts';
 
 export interface GuestsAsked {
   readonly cuts: number;
   readonly seed: number;
   readonly kit: GuestKit;
   say?(line: string): void;
+  /** asked between two changes */
+  stopped?(): boolean;
 }
 
 export interface GuestsTally {
@@ -81,7 +78,7 @@ export async function cutGuests(asked: GuestsAsked): Promise<GuestsTally> {
   const tally: GuestsTally = { ...counts, bad: [] };
   const parts = await startParts();
   try {
-    while (tally.cuts < asked.cuts) await lifeOf(parts, asked, tally);
+    while (tally.cuts < asked.cuts && !asked.stopped?.()) await lifeOf(parts, asked, tally);
   } finally {
     await parts.remove();
   }
@@ -98,7 +95,7 @@ async function lifeOf(parts: Parts, asked: GuestsAsked, tally: GuestsTally): Pro
   try {
     await makeData(plant, image);
     lane.guest = await startGuest(asked.kit, image, plant.folder);
-    while (tally.cuts < asked.cuts) {
+    while (tally.cuts < asked.cuts && !asked.stopped?.()) {
       await change(lane);
       asked.say?.(`${tally.cuts} cuts, ${tally.held} seen at ready, ${tally.bad.length} bad`);
     }
@@ -265,9 +262,8 @@ async function settled({ plant }: Moving, point: string, after: bigint): Promise
 if (import.meta.main) {
   const [arch = '', cuts = '', seed = '', kernel = '', initramfs = '', root = ''] =
     process.argv.slice(2);
-  endGuestsWithSignals();
   const kit = { arch, kernel, initramfs, root };
-  const asked = { cuts: Number(cuts), seed: Number(seed), kit };
+  const asked = { cuts: Number(cuts), seed: Number(seed), kit, stopped: stopOnSignal() };
   const tally = await cutGuests({ ...asked, say: (line) => console.log(line) });
   for (const each of tally.bad) console.log(each);
   const { held, flushes, dirty, waiting, statuses, bad } = tally;

@@ -27,6 +27,7 @@ import { makePlant, type Parts, type Plant, startParts } from '../support/plant.
 import { seededRandom } from '../support/seeded-random.ts';
 import type { Report } from '../support/status-watch.ts';
 import { makeImage, type PoweredDisk, powerUp } from './rig.ts';
+import { stopOnSignal } from './stop.ts';
 
 export interface LiveAsked {
   readonly cuts: number;
@@ -37,6 +38,8 @@ export interface LiveAsked {
   /** stops a lane at its first bad outcome: for controls */
   readonly untilBad?: boolean;
   say?(line: string): void;
+  /** asked between two changes */
+  stopped?(): boolean;
 }
 
 export interface LiveTally {
@@ -99,26 +102,12 @@ export async function makePowerLane(parts: Parts, index: number, seed: number): 
   const { unit } = seededRandom(seed * 31 + index);
   const made = { plant, device, place, mount, image, random: unit };
   const lane: PowerLane = { ...made, disk: null, child: null, state: null, number: 0 };
-  lanesNow.add(lane);
   return lane;
 }
-
-/** What is mounted and running, so that whoever is ended early leaves nothing. */
-const lanesNow = new Set<PowerLane>();
 
 export async function endLane(lane: PowerLane): Promise<void> {
   await darkness(lane);
   await lane.plant.remove();
-  lanesNow.delete(lane);
-}
-
-/** Ctrl-C and SIGTERM end the lanes first. */
-export function endWithSignals(): void {
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => {
-      void Promise.allSettled([...lanesNow].map(endLane)).then(() => process.exit(1));
-    });
-  }
 }
 
 /** Everything that a power cut would not have left running. */
@@ -321,11 +310,12 @@ export async function cutLive(asked: LiveAsked): Promise<LiveTally> {
 
 async function runLane(parts: Parts, index: number, asked: LiveAsked, tally: LiveTally) {
   // A lane that went wrong is no good any more: the next one begins with an empty disk.
-  for (let again = 0; tally.cuts < asked.cuts; again += 1) {
+  const goesOn = () => tally.cuts < asked.cuts && !asked.stopped?.();
+  for (let again = 0; goesOn(); again += 1) {
     const lane = await makePowerLane(parts, index + asked.lanes * again, asked.seed);
     try {
       await boot(lane, asked.options === undefined ? {} : { options: asked.options });
-      while (tally.cuts < asked.cuts) {
+      while (goesOn()) {
         await change(lane, asked, tally);
         if (tally.cuts % 50 === 0) asked.say?.(`${tally.cuts} cuts, ${tally.bad.length} bad`);
       }
@@ -341,7 +331,6 @@ async function runLane(parts: Parts, index: number, asked: LiveAsked, tally: Liv
 }
 
 if (import.meta.main) {
-  endWithSignals();
   const [cuts = '20', seed = '1', lanes = '3', options = ''] = process.argv.slice(2);
   const tally = await cutLive({
     ...{ cuts: Number(cuts), seed: Number(seed), lanes: Number(lanes) },
@@ -349,6 +338,7 @@ if (import.meta.main) {
     // A control has done its work with the first loss.
     untilBad: process.env.HOLDFAST_POWER_CONTROL === '1',
     say: (line) => console.error(line),
+    stopped: stopOnSignal(),
   });
   console.log(JSON.stringify(tally));
   process.exit(0);

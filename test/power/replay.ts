@@ -33,13 +33,13 @@ import {
   boot,
   darkness,
   endLane,
-  endWithSignals,
   makePowerLane,
   nextState,
   type PowerLane,
   settled,
 } from './live.ts';
 import type { Look } from './look-child.ts';
+import { stopOnSignal } from './stop.ts';
 
 export interface ReplayAsked {
   readonly images: number;
@@ -49,6 +49,8 @@ export interface ReplayAsked {
   /** every so many images are started */
   readonly startEvery: number;
   say?(line: string): void;
+  /** asked between two images */
+  stopped?(): boolean;
 }
 
 export interface ReplayTally {
@@ -159,6 +161,7 @@ async function images({ lane, base, entries }: Recording, asked: ReplayAsked, be
     }
     passed += 1;
     while (bench.tally.images < Math.floor((asked.images * passed) / total)) {
+      if (asked.stopped?.()) return;
       const image = disk.cut(unit);
       await judge(lane, { image, outside, at: passed, asked }, bench);
       if (bench.tally.images % 500 === 0) {
@@ -297,11 +300,11 @@ function makeLooker(): Looker {
 }
 
 if (import.meta.main) {
-  endWithSignals();
   const [images = '200', seed = '1', changes = '12'] = process.argv.slice(2);
   const tally = await replay({
     ...{ images: Number(images), seed: Number(seed), changes: Number(changes), startEvery: 20 },
     say: (line) => console.error(line),
+    stopped: stopOnSignal(),
   });
   console.log(JSON.stringify(tally));
   process.exit(0);
