@@ -30,6 +30,7 @@ import { registerPromote } from './promote.ts';
 import { registerPublish } from './publish.ts';
 import { registerRollout } from './rollout.ts';
 import { registerRoot } from './root.ts';
+import { registerSchema } from './schema.ts';
 import { registerSeal } from './seal.ts';
 import { registerSelfTest } from './self-test.ts';
 import { registerSign } from './sign.ts';
@@ -73,6 +74,7 @@ const REGISTRATIONS: readonly ((program: Command, context: CliContext) => void)[
   registerVerify,
   registerInspect,
   registerHub,
+  registerSchema,
   registerMan,
   registerCompletion,
 ];

@@ -1,5 +1,7 @@
 /** What `init` writes beside keys and root: a fleet.yaml, and one deployment for each runtime. */
 
+import { fleetSchemas, schemaFile, schemaText } from './schemas.ts';
+
 export interface ExampleFile {
   /** relative to the fleet folder */
   readonly path: string;
@@ -36,7 +38,7 @@ export function fleetYaml(fleet: {
     audience: everyone               # or { devices: [press-7] }, { labels: { site: [a, b] } }
     policy: { healthWindow: 0s }     # urgent, attempts, validForDays, minAgentVersion`,
   );
-  return `# Where states are published and who signs them. Who may sign is in root/, not here.
+  return `${editorLine('fleet', '')}# Where states are published and who signs them. Who may sign is in root/, not here.
 apiVersion: holdfast/v1
 kind: Fleet
 name: ${JSON.stringify(fleet.name)}
@@ -45,6 +47,20 @@ ${mqtt}
 channels:
 ${channels.join('\n')}
 `;
+}
+
+/** What yaml-language-server reads, in VS Code and others: where the schema of this file is. */
+function editorLine(kind: string, up: string): string {
+  return `# yaml-language-server: $schema=${up}${schemaFile(kind)}\n`;
+}
+
+/** For editors, offline. */
+export function schemaFiles(): readonly ExampleFile[] {
+  return [...fleetSchemas()].map(([kind, schema]) => ({
+    path: schemaFile(kind),
+    text: schemaText(schema),
+    mode: PLAIN,
+  }));
 }
 
 /** Publishes as it is. The targets lie below /opt, which agents allow by default. */
@@ -59,7 +75,7 @@ export function exampleFiles(channel: string): readonly ExampleFile[] {
   ];
 }
 
-const FILES_DOCUMENT = `# One file and one directory, put where programs expect them.
+const FILES_DOCUMENT = `${editorLine('deployment', '../../')}# One file and one directory, put where programs expect them.
 apiVersion: holdfast/v1
 kind: Deployment
 id: hello-files
@@ -74,7 +90,7 @@ spec:
         properties: { blob: site, target: /opt/hello/site }
 `;
 
-const PROCESS_DOCUMENT = `# A program that Holdfast starts and keeps running.
+const PROCESS_DOCUMENT = `${editorLine('deployment', '../../')}# A program that Holdfast starts and keeps running.
 apiVersion: holdfast/v1
 kind: Deployment
 id: hello-process

@@ -95,7 +95,7 @@ const channel = v.strictObject({
   audience: v.optional(audience, 'everyone'),
   policy: v.optional(policy, {}),
 });
-const schema = v.strictObject({
+export const fleetSchema = v.strictObject({
   apiVersion: v.literal('holdfast/v1', 'apiVersion: holdfast/v1'),
   kind: v.literal('Fleet', 'kind: Fleet'),
   name: v.pipe(v.string(), v.nonEmpty('a name')),
@@ -136,7 +136,7 @@ const DAY_MS = 24 * 3_600_000;
 
 /** @param directory  absolute; paths in the file count from it */
 export function readFleetConfig(bytes: Uint8Array, directory: string): Result<FleetConfig> {
-  const read = readYaml(bytes, `${directory}/fleet.yaml`, schema);
+  const read = readYaml(bytes, `${directory}/fleet.yaml`, fleetSchema);
   if (!read.ok) return read;
   const { name, registry, mqtt, channels } = read.value;
   return ok({

@@ -13,7 +13,7 @@ import { openRoot } from '#trust/root-chain.ts';
 import { viewTime } from '#trust/time.ts';
 import { writeEnvelope } from '#wire/envelope.ts';
 import { writeRoot } from '#wire/root.ts';
-import { type ExampleFile, exampleFiles, fleetYaml, signerName } from './examples.ts';
+import { type ExampleFile, exampleFiles, fleetYaml, schemaFiles, signerName } from './examples.ts';
 import {
   addKey,
   createKey,
@@ -98,6 +98,7 @@ export async function initFleet(
   const text = new TextDecoder().decode(bytes);
   const wrote = writeFiles(platform, options.directory, [
     ...examples,
+    ...schemaFiles(),
     { path: 'root/1.root.json', text, mode: PLAIN },
     {
       path: 'fleet.yaml',

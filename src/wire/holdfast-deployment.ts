@@ -68,7 +68,7 @@ function isProcess(profile: ReadProfile): profile is v.InferOutput<typeof proces
   return profile.type === 'process';
 }
 
-const schema = closed({
+export const deploymentSchema = closed({
   apiVersion: v.literal('holdfast/v1', 'holdfast/v1'),
   kind: v.literal('Deployment', 'Deployment'),
   id: idText(),
@@ -84,7 +84,7 @@ const schema = closed({
 
 /** @param id  what the statement, or the file's name, calls it */
 export function readHoldfastDeployment(document: YamlDocument, id: string): Result<Deployment> {
-  const checked = checkYaml(document, schema);
+  const checked = checkYaml(document, deploymentSchema);
   if (!checked.ok) return checked;
   const { metadata, spec } = checked.value;
   if (checked.value.id !== id) {

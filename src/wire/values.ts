@@ -54,7 +54,7 @@ const value = v.pipe(
   }),
 );
 
-const schema = closed({
+export const valuesSchema = closed({
   apiVersion: v.literal('holdfast/v1', 'holdfast/v1'),
   kind: v.literal('Values', 'Values'),
   id: idText(),
@@ -86,7 +86,7 @@ export function readValues(
 ): Result<ValuesDocument> {
   const document = openYaml(bytes, file);
   if (!document.ok) return document;
-  const checked = checkYaml(document.value, schema);
+  const checked = checkYaml(document.value, valuesSchema);
   if (!checked.ok) return checked;
   if (checked.value.id !== id) return notIts(document.value, id);
   return ok({ id, values: checked.value.values });
