@@ -81,7 +81,11 @@ export function registerEnroll(program: Command, context: CliContext): void {
       'agent.yaml: written when it is not there',
       env.HOLDFAST_CONFIG ?? CONFIG,
     )
-    .option('--state-dir <dir>', 'where there is no agent.yaml yet', '/var/lib/holdfast')
+    .addOption(
+      new Option('--state-dir <dir>', 'where there is no agent.yaml yet')
+        .env('HOLDFAST_STATE_DIR')
+        .default('/var/lib/holdfast'),
+    )
     .option(
       '--run-dir <dir>',
       'where there is no agent.yaml yet',

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { makeCa, makeLeaf, SERVER } from '../support/certificates.ts';
 import { run } from '../support/command.ts';
+import { holdfast } from '../support/device.ts';
 import { startRegistry } from '../support/docker-registry.ts';
 import { eventually } from '../support/eventually.ts';
 import { startMosquitto } from '../support/mosquitto.ts';
@@ -164,4 +165,9 @@ describe('device A', () => {
       await registry.remove();
     },
   );
+});
+
+real(title('a folder that no hub with TLS has used has nobody to list (hub.no-tls)'), async () => {
+  const asked = await run([holdfast, 'hub', 'enroll', 'list', '--data', join(folder, 'nothing')]);
+  expect([asked.code, asked.err.includes('hub.no-tls')]).toEqual([2, true]);
 });
