@@ -54,9 +54,12 @@ export function metricsText(
   const up = mqttUp();
   const free = freeBytes();
   const { deviceId: device, agentVersion: version } = snapshot;
+  const attested = Math.floor(snapshot.attestedAt / 1_000);
   const info = { device, version, fleet: snapshot.fleet };
   return format([
     sample('holdfast_info', 'What runs here.', info, 1),
+    sample('holdfast_time_grade', 'How the time is known.', { grade: snapshot.timeGrade }, 1),
+    sample('holdfast_time_attested_seconds', 'What time was last attested; 0: none.', {}, attested),
     ...(up === null ? [] : [sample('holdfast_mqtt_up', 'The link to the broker.', {}, up ? 1 : 0)]),
     ...(free === null ? [] : [sample('holdfast_free_bytes', 'Free beside stateDir.', {}, free)]),
     ...snapshot.channels.flatMap(channelSamples),

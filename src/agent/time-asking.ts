@@ -22,6 +22,8 @@ export interface TimeAsking {
   start(): () => void;
   /** The root may have a role `time` now, or the last round is worth nothing: soon. */
   kick(): void;
+  /** One round, to its end: for an agent that looks once. */
+  now(): Promise<void>;
 }
 
 export interface TimeAskingInput {
@@ -80,6 +82,9 @@ export function timeAsking(input: TimeAskingInput): TimeAsking {
   };
   return {
     kick: () => soon(task),
+    now: async () => {
+      if (input.wanted()) await askAll(task);
+    },
     start() {
       const reader = rationed(clock, (payload) => {
         const envelope = readEnvelopeMessage(payload);

@@ -47,7 +47,7 @@ export interface TimeTakingInput {
   readonly clock: Clock;
   readonly log: Log;
   readonly time: AgentTime;
-  readonly nonces: Nonces;
+  readonly nonces: Pick<Nonces, 'askedAgoMs' | 'use'>;
   readonly audit: Pick<AuditLog, 'refuse' | 'add' | 'landed'>;
   root(): Root;
   readonly allowDemo: boolean;

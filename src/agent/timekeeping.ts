@@ -22,12 +22,14 @@ import type { Follower } from './follow.ts';
 import { type Alarm, type HeadsWatch, headsWatch } from './heads-watch.ts';
 import type { Links } from './sources.ts';
 import { timeAsking } from './time-asking.ts';
-import { nonces } from './time-nonces.ts';
+import { type Nonces, nonces } from './time-nonces.ts';
 import { type TimeTaking, timeTaking } from './time-taking.ts';
 
 export interface Timekeeping {
   /** After recovery; the returned function stops it. */
   start(): () => void;
+  /** Asks by every way that answers at once: for an agent that looks once. */
+  askNow(): Promise<void>;
   /** A statement that came by some way; ok: it counts, or counted before. */
   take(offered: Uint8Array | Envelope, way: TimeWay): Result<TakenView>;
   /** For an operator who carries it to an authority by hand. */
@@ -96,9 +98,11 @@ export function timekeeping(input: TimekeepingInput): Result<Timekeeping> {
   const { clock, random, log } = platform;
   const { time, device } = base;
   const asked = nonces(clock, random);
+  // Apart: a broker that flaps makes questions, and must not push out the one that a person carries.
+  const byHand = nonces(clock, random);
   const question = (): TimeRequest => ({ nonce: asked.make(), deviceId: device.id });
   const taking = timeTaking({
-    ...{ store: base.store, clock, log, time, nonces: asked, audit: base.audit },
+    ...{ store: base.store, clock, log, time, nonces: bothOf(asked, byHand), audit: base.audit },
     root: () => base.root,
     allowDemo: config.trust.allowDemo,
     deviceId: device.id,
@@ -121,8 +125,9 @@ export function timekeeping(input: TimekeepingInput): Result<Timekeeping> {
   });
   return ok({
     start: () => asking.start(),
+    askNow: () => asking.now(),
     take: (offered, way) => take(parts, offered, way),
-    question,
+    question: () => ({ nonce: byHand.make(), deviceId: device.id }),
     looked: (end) => parts.heads.looked(end),
     rootReplaced() {
       // A time reset ends an attestation, and what it proved.
@@ -141,6 +146,16 @@ export function timekeeping(input: TimekeepingInput): Result<Timekeeping> {
       alarm: parts.heads.alarm(),
     }),
   });
+}
+
+function bothOf(one: Nonces, other: Nonces): Pick<Nonces, 'askedAgoMs' | 'use'> {
+  return {
+    askedAgoMs: (nonce) => one.askedAgoMs(nonce) ?? other.askedAgoMs(nonce),
+    use(nonce) {
+      one.use(nonce);
+      other.use(nonce);
+    },
+  };
 }
 
 function hasRole({ root }: Base): boolean {

@@ -81,6 +81,7 @@ async function runConfigured(
     const started = await it.agent.start();
     if (!started.ok) return started;
     if (once) {
+      await it.timekeeping.askNow();
       await it.device.look({ kind: 'command' }, new AbortController().signal);
       const end = await it.agent.look({ kind: 'command' });
       context.exit(exitOf(context, end));

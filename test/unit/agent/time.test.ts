@@ -288,6 +288,17 @@ describe('a device asks', () => {
     expect(taken.length).toBe(11);
   });
 
+  test('once, where the agent looks once: by the ways that answer at once', async () => {
+    up = false;
+    const { asking, stop } = start({ askUrl: async () => ok(new Uint8Array()) });
+    stop();
+    await asking.now();
+    expect([published.length, taken]).toEqual([0, ['time.url']]);
+    wanted = false;
+    await asking.now();
+    expect(taken).toEqual(['time.url']);
+  });
+
   test('nothing any more when it has stopped', async () => {
     const { stop } = start();
     stop();
