@@ -13,6 +13,7 @@ import { eventually } from '../support/eventually.ts';
 import { makePlant, type Parts, type Plant } from '../support/plant.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 import type { Report } from '../support/status-watch.ts';
+import { chainFault, type Effect, journalFaults } from './lane-journal.ts';
 import { type LanePlace, type LaneState, writeState } from './lane-states.ts';
 import { fileFaults, programFaults, programsOf, tornFiles, versionFaults } from './lane-witness.ts';
 import { type AtKill, contentOf, phaseAtKill } from './phase-at-kill.ts';
@@ -36,6 +37,8 @@ export interface Kill {
 
 export interface Lane {
   readonly heldStill: () => number;
+  /** Throws when the journal's chain is not whole, up to the head that the device signs. */
+  audited(): Promise<void>;
   /** One change and the kills aimed at it, in order; throws what the witness found. */
   change(aims: readonly Aim[]): Promise<readonly Kill[]>;
   remove(): Promise<void>;
@@ -64,6 +67,8 @@ interface Moving {
   held: number;
   /** points that no status may ever call applied */
   readonly refused: Set<string>;
+  /** what became of every change, oldest first */
+  readonly effects: Effect[];
 }
 
 /** One change on its way. */
@@ -102,11 +107,16 @@ export async function makeLane(parts: Parts, index: number, seed: number): Promi
     number: 0,
     held: 0,
     refused,
+    effects: [],
   };
   lane.child = device.launch();
   return {
     heldStill: () => lane.held,
     change: (aims) => change(lane, aims),
+    async audited() {
+      const fault = await chainFault(device);
+      if (fault !== null) throw new Error(fault);
+    },
     async remove() {
       if (lane.child) await endChild(lane.child, 'SIGKILL');
       for (const { pid } of programsOf(place)) process.kill(pid, 'SIGKILL');
@@ -293,6 +303,8 @@ async function compare(lane: Moving, { before, next, point }: Offer, end: Report
   if (end.degraded) faults.push('the signed status says degraded');
   const lied = device.allReports().filter((report) => refused.has(report.applied));
   faults.push(...lied.map((report) => `a status called ${report.applied} applied`));
+  lane.effects.push({ point, applied });
+  faults.push(...(await journalFaults(device, lane.effects)));
   if (faults.length > 0) throw new Error(faults.join('; '));
   lane.state = state;
 }

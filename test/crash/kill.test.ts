@@ -1,7 +1,7 @@
 /**
  * kill -9 of the compiled agent, spread over the phases of the transition table: after each kill the
- * device is in the old or the new state, by its bytes, its programs' own answers and its signed
- * status. HOLDFAST_KILL_CYCLES (`npm run kill -- --cycles N`) asks for more, HOLDFAST_KILL_SEED for
+ * device is in the old or the new state, by its bytes, its programs' own answers, its signed status and
+ * its audit journal. HOLDFAST_KILL_CYCLES (`npm run kill -- --cycles N`) asks for more, HOLDFAST_KILL_SEED for
  * the same choices again.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
@@ -76,6 +76,7 @@ describe('L12, B12: kill -9 of the agent', () => {
         }
       };
       await Promise.all(lanes.map(run));
+      await Promise.all(lanes.map((lane) => lane.audited()));
       const count = (phase: string) => kills.filter((kill) => kill.phase === phase).length;
       const spread = PHASES.map((phase) => `${phase} ${count(phase)}`).join(', ');
       const held = lanes.reduce((sum, lane) => sum + lane.heldStill(), 0);
