@@ -6,6 +6,7 @@
 import type { AlsoView } from '#control/api.ts';
 import { type Code, FAULTS, type Fault } from '#errors/fault.ts';
 import type { ChannelStatus, StatusEvent } from '#state/status.ts';
+import { deviceOfChannel } from '#state/values.ts';
 import { instantText, type TimeView } from '#trust/time.ts';
 
 export interface AlsoInput {
@@ -31,6 +32,7 @@ export function alsoWrong({ mqtt, time, channels, events }: AlsoInput): readonly
           },
         ]),
     ...channels.flatMap(illDeployments).slice(0, ILL_MAX),
+    ...channels.flatMap(ownRefused),
     ...clones(events),
   ];
 }
@@ -48,6 +50,14 @@ function illDeployments({ channel, deployments }: ChannelStatus): readonly AlsoV
       verdict: `${channel}: ${id} is ${health}${code === '' ? '' : `: ${code}`}: ${message}`,
       cure: cureOf(id, code),
     }));
+}
+
+/** Of the device's own channel: the verdict is about the first one. */
+function ownRefused({ channel, refused }: ChannelStatus): readonly AlsoView[] {
+  if (!refused || deviceOfChannel(channel) === null) return [];
+  const { code, message } = refused;
+  const cure = code in FAULTS ? FAULTS[code as Code].remedy : 'Publish other values.';
+  return [{ verdict: `${channel}: refused ${code}: ${message}`, cure }];
 }
 
 function cureOf(id: string, code: string): string {

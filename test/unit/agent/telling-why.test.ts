@@ -6,8 +6,9 @@ import { judgeClock } from '#agent/clock-check.ts';
 import { alsoWrong } from '#agent/explain-also.ts';
 import { mountOf, readMountTable } from '#agent/mounts.ts';
 import { forgetStartFailure, noteStartFailure, readStartFailure } from '#agent/start-failure.ts';
-import { fault } from '#errors/fault.ts';
+import { FAULTS, fault } from '#errors/fault.ts';
 import { bunPlatform } from '#platform/bun/platform.ts';
+import type { ChannelStatus } from '#state/status.ts';
 import { viewTime } from '#trust/time.ts';
 import { scratch } from '../../support/store.ts';
 
@@ -92,6 +93,27 @@ describe('what is wrong besides', () => {
     expect(alsoWrong(well)).toEqual([]);
     const up = { kind: 'up', lastFault: fault('link.down', { peer: 'b' }) };
     expect(alsoWrong({ ...well, mqtt: up })).toEqual([]);
+  });
+
+  test('values of this device that were refused, and not what the verdict is about', () => {
+    const refused = {
+      code: 'values.unopened',
+      message: 'pin',
+      offered: null,
+      via: null,
+      attack: false,
+    };
+    const channel = (name: string): ChannelStatus => ({
+      ...{ channel: name, desired: null, applied: null, phase: 'idle', via: null, degraded: false },
+      ...{ deployments: [], heldByOperator: false, freshness: 'unknown', waitingFor: '', refused },
+    });
+    const channels = [channel('stable'), channel('device.press-7')];
+    expect(alsoWrong({ ...well, channels })).toEqual([
+      {
+        verdict: 'device.press-7: refused values.unopened: pin',
+        cure: FAULTS['values.unopened'].remedy,
+      },
+    ]);
   });
 
   test('a broker that is away, an impossible clock, a second device of this name: each with a cure', () => {

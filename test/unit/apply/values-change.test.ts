@@ -76,7 +76,8 @@ describe('other values for the state in force', () => {
     const change = otherValues();
     expect(change.steps.length).toBe(1);
     expect(await runTransaction(context(), change, never)).toMatchObject({ kind: 'applied' });
-    expect(world.inForce()).toEqual({ a: sha256(Buffer.from('a with ab')), b });
+    expect(world.inForce().a).toBe(sha256(Buffer.from('a with ab')));
+    expect(world.inForce().b).toEqual(b);
     expect(digestOf('a')).toBe(world.inForce().a);
     expect(stateRow().row.replaced).toBeUndefined();
     const after = world.row();
