@@ -19,7 +19,12 @@ const child = Bun.spawn([process.execPath, 'test', './test/crash/disks.test.ts']
   stdin: 'ignore',
   stdout: 'inherit',
   stderr: 'inherit',
-  env: { ...process.env, HOLDFAST_DISKS: 'all', HOLDFAST_DISKS_TABLE: table },
+  env: {
+    HOLDFAST_PATIENCE: '4',
+    ...process.env,
+    HOLDFAST_DISKS: 'all',
+    HOLDFAST_DISKS_TABLE: table,
+  },
 });
 const code = await child.exited;
 const lines = existsSync(table) ? readFileSync(table, 'utf8').split('\n').slice(0, -1) : [];

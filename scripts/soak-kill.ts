@@ -24,6 +24,7 @@ const child = Bun.spawn([process.execPath, 'test', './test/crash/kill.test.ts'],
   stdout: 'inherit',
   stderr: 'inherit',
   env: {
+    HOLDFAST_PATIENCE: '4',
     ...process.env,
     HOLDFAST_KILL_CYCLES: String(cycles),
     ...(values.seed === undefined ? {} : { HOLDFAST_KILL_SEED: values.seed }),

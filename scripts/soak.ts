@@ -58,6 +58,7 @@ async function soak(): Promise<Ran | null> {
     stdout: 'inherit',
     stderr: 'inherit',
     env: {
+      HOLDFAST_PATIENCE: '4',
       ...process.env,
       HOLDFAST_SOAK_SECONDS: String(Math.round(minutes * 60)),
       HOLDFAST_SOAK_SEED: values.seed,

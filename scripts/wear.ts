@@ -44,6 +44,7 @@ const child = Bun.spawn(
     stdout: 'inherit',
     stderr: 'inherit',
     env: {
+      HOLDFAST_PATIENCE: '4',
       ...process.env,
       HOLDFAST_WEAR_IDLE_SECONDS: String(Math.round(minutes * 60)),
       HOLDFAST_WEAR_TABLE: file,

@@ -46,8 +46,10 @@ const CHANNEL = 'canary';
 const QUICKLY = { interval: '1s', jitter: 0, backoffMax: '1s' };
 const SIZE = { megabytes: 12, inodes: 600 };
 const LONG = 'keeps a page of its own '.repeat(400);
+/** ms in which a call of the apply comes, on a machine that does much else */
+const CALL_MS = 60_000;
 /** ms in which the device has to say how it is */
-const TOLD_MS = 20_000;
+const TOLD_MS = 30_000;
 /** ms: the longest pause between two tries of an accepted state, and the try */
 const BACK_MS = 60_000;
 
@@ -177,9 +179,16 @@ async function fails(
   const held = await hold(lane, holdOf(fault, at));
   const next = write(lane, kind);
   const { point } = await lane.plant.publish(CHANNEL);
-  const hit = await eventually('the call comes, or the apply ends', async () => {
-    return held.hit() ? 'hit' : (await isApplied(device, point)) && 'missed';
-  }).catch((error) => {
+  const hit = await eventually(
+    'the call comes, or the apply ends',
+    async () => {
+      return held.hit() ? 'hit' : (await isApplied(device, point)) && 'missed';
+    },
+    CALL_MS,
+  ).catch(async (error) => {
+    // Whatever held it lets go, so that the next case finds an agent that runs.
+    await held.letGo();
+    process.kill(pid, 'SIGCONT');
     throw new Error(`${error}\n${device.log().slice(-3_000)}`);
   });
   if (hit === 'missed') {
