@@ -16,6 +16,7 @@ const ABOUT: Readonly<Record<string, string>> = {
   config: 'Files that people write, and the environment.',
   control: 'Between the command line and the agent.',
   drift: 'What was changed on the device by somebody else.',
+  enroll: 'How a device comes to its credential, and keeps one.',
   format: 'Bytes that are not what their media type says.',
   hub: 'The small control plane.',
   link: 'The network: addresses, TLS, registries, brokers.',

@@ -136,6 +136,15 @@ export const ATTACKS: ReadonlyMap<string, string> = new Map([
   ['N09', 'proxy injects'],
   ['N11', 'HTTP/1.0, chunked abuse, 1xx flood'],
   ['N13', 'secrets in logs/crash dumps/status'],
+  [
+    'N20',
+    'enrolment: another hub at the address of the token, or one that shows the CA of the hub',
+  ],
+  ['N21', 'enrolment: token wrong, used, expired, for another device; id that another key has'],
+  ['N22', 'enrolment request replayed, altered, by another key, for another hub, of a megabyte'],
+  ['N23', 'device A at broker and registry as B, or as a publisher'],
+  ['N24', 'credential that was revoked, replaced or of another kind; spent token after it'],
+  ['N25', 'answer of a hub for another device or key, with foreign authorities or another root'],
   // M. MQTT
   ['M01', 'PUBLISH length 256 MB'],
   ['M02', 'malformed remaining length 5 bytes'],

@@ -50,7 +50,7 @@ describe('device A', () => {
     await a.enroll(['--token', await hub.token('a')]);
   });
 
-  real(title('publishes its own status and nobody else’s'), async () => {
+  real(title('N23: publishes its own status and nobody else’s'), async () => {
     const id = ['-i', 'holdfast-0123456789abcdef-a', '-q', '1', '-m', 'x', '-t'];
     expect((await mqtt('mosquitto_pub', a, ...id, 'p/d/a/status')).code).toBe(0);
     await mqtt('mosquitto_pub', a, ...id, 'p/d/b/status', '-r');
@@ -75,7 +75,7 @@ describe('device A', () => {
     expect([heard.out, heard.code]).toEqual(['', 27]);
   });
 
-  real(title('is not connected as B, and nobody is without a credential'), async () => {
+  real(title('N23: is not connected as B, and nobody is without a credential'), async () => {
     const topic = ['-t', 'p/d/a/status', '-m', 'x'];
     const asB = await mqtt('mosquitto_pub', a, '-i', 'holdfast-0123456789abcdef-b', ...topic);
     expect(asB.code).not.toBe(0);
@@ -84,7 +84,7 @@ describe('device A', () => {
   });
 
   real(
-    title('reads the registry, does not push, and does not look up another’s channel'),
+    title('N23: reads the registry, does not push, and does not look up another’s channel'),
     async () => {
       const codes = await Promise.all([
         curl(`${hub.url}/v2/`),
@@ -108,7 +108,7 @@ describe('device A', () => {
     },
   );
 
-  real(title('once revoked opens neither, and its connection ends'), async () => {
+  real(title('N24: once revoked opens neither, and its connection ends'), async () => {
     const b = cabinet(folder, 'b');
     await b.enroll(['--token', await hub.token('b')]);
     const listen = ['-i', 'holdfast-0123456789abcdef-b', '-t', 'p/d/b/nudge', '-d'];

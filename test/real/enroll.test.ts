@@ -71,7 +71,7 @@ describe('by a token', () => {
   });
 
   real(
-    title('used, expired, for another device, or no token at all: nothing is given'),
+    title('N21: used, expired, for another device, or no token at all: nothing is given'),
     async () => {
       const used = await hub.token('press-2');
       expect((await cabinet(folder, 'press-2').enroll(['--token', used])).code).toBe(0);
@@ -106,21 +106,27 @@ describe('by a token', () => {
     expect(out).toBe('{}');
   });
 
-  real(title('a root that is there stays; one that nobody vouches for is not taken'), async () => {
-    const other = join(folder, 'foreign');
-    await run([holdfast, 'init', other, '--no-passphrase', '--no-examples', '--channel', 'x']);
-    const there = cabinet(folder, 'press-5');
-    writeFileSync(join(folder, 'press-5/root.json'), readFileSync(join(other, 'root/1.root.json')));
-    expect((await there.enroll(['--token', await hub.token('press-5')])).code).toBe(0);
-    expect(readFileSync(join(folder, 'press-5/root.json'))).toEqual(
-      readFileSync(join(other, 'root/1.root.json')),
-    );
-    const differs = cabinet(folder, 'press-6');
-    const args = ['--token', await hub.token('press-6'), '--root-digest', 'ab'.repeat(32)];
-    const ended = await differs.enroll(args);
-    expect([ended.code, ended.err.includes('enroll.root-differs')]).toEqual([3, true]);
-    expect(folderOf(join(folder, 'press-6'))).not.toContain('root.json');
-  });
+  real(
+    title('N25: a root that is there stays; one that nobody vouches for is not taken'),
+    async () => {
+      const other = join(folder, 'foreign');
+      await run([holdfast, 'init', other, '--no-passphrase', '--no-examples', '--channel', 'x']);
+      const there = cabinet(folder, 'press-5');
+      writeFileSync(
+        join(folder, 'press-5/root.json'),
+        readFileSync(join(other, 'root/1.root.json')),
+      );
+      expect((await there.enroll(['--token', await hub.token('press-5')])).code).toBe(0);
+      expect(readFileSync(join(folder, 'press-5/root.json'))).toEqual(
+        readFileSync(join(other, 'root/1.root.json')),
+      );
+      const differs = cabinet(folder, 'press-6');
+      const args = ['--token', await hub.token('press-6'), '--root-digest', 'ab'.repeat(32)];
+      const ended = await differs.enroll(args);
+      expect([ended.code, ended.err.includes('enroll.root-differs')]).toEqual([3, true]);
+      expect(folderOf(join(folder, 'press-6'))).not.toContain('root.json');
+    },
+  );
 });
 
 describe('by approval', () => {
@@ -172,7 +178,7 @@ describe('by approval', () => {
 
 describe('somebody in between', () => {
   real(
-    title('another hub at the token’s address learns nothing (enroll.hub-untrusted)'),
+    title('N20: another hub at the token’s address learns nothing (enroll.hub-untrusted)'),
     async () => {
       const device = cabinet(folder, 'pump-1');
       const other = await newHub('liar', ...offered);
@@ -184,7 +190,7 @@ describe('somebody in between', () => {
   );
 
   real(
-    title('who shows the hub’s own authority behind a certificate of his own is refused'),
+    title('N20: who shows the hub’s own authority behind a certificate of his own is refused'),
     async () => {
       const ca = makeCa(folder, 'liar-ca');
       const leaf = makeLeaf(folder, 'liar-leaf', ca, SERVER);

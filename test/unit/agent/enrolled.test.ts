@@ -90,7 +90,7 @@ async function bench(kind: Enrolled['kind'] = 'certificate'): Promise<Bench> {
   };
 }
 
-describe('an answer of the hub is not used (enroll.answer)', () => {
+describe('N25: an answer of the hub is not used (enroll.answer)', () => {
   const foreign = platform.x509.makeRequest('x');
   test.each<[string, (answer: IssuedAnswer) => IssuedAnswer]>([
     ['for another device', (answer) => ({ ...answer, deviceId: 'press-99' })],

@@ -10,7 +10,7 @@ const credential = {
 } as const;
 const A: Identity = { kind: 'device', id: 'a', credential };
 
-describe('a device publishes', () => {
+describe('N23: a device publishes', () => {
   test.each([
     [`${ROOT}/d/a/status`, true],
     [`${ROOT}/d/a/presence`, true],
@@ -26,7 +26,7 @@ describe('a device publishes', () => {
   ])('to %s: %p', (topic, may) => expect(mayPublish(A, topic)).toBe(may));
 });
 
-describe('a device hears', () => {
+describe('N23: a device hears', () => {
   test.each([
     [`${ROOT}/c/stable/nudge`, true],
     [`${ROOT}/c/+/nudge`, true],
@@ -42,7 +42,7 @@ describe('a device hears', () => {
   ])('%s: %p', (filter, may) => expect(maySubscribe(A, filter)).toBe(may));
 });
 
-describe('a device is connected as', () => {
+describe('N23: a device is connected as', () => {
   test.each([
     ['holdfast-0123456789abcdef-a', true],
     ['holdfast-doctor-0123456789ab', true],

@@ -10,12 +10,12 @@ import {
   codeOf,
   DAY_MS,
   GRACE_MS,
+  given,
   type HubWorld,
   hubWorld,
   LIFE_MS,
   shown,
   testDevice,
-  given,
 } from '../../support/enrolment-world.ts';
 
 const hubs: HubWorld[] = [];
@@ -32,7 +32,7 @@ afterAll(() => {
   for (const one of hubs) one.close();
 });
 
-describe('a token', () => {
+describe('N21: a token', () => {
   test('lets one device in, and its credential is that device', async () => {
     const answer = await testDevice(hub, 'press-1').enrol({ token: hub.token('press-*') });
     expect(answer.notAfter - answer.issuedAt).toBe(LIFE_MS);
@@ -134,7 +134,7 @@ describe('approval', () => {
     expect(codeOf(await device.ask({ deviceId: 'mill-5' }))).toBe('enroll.id-taken');
   });
 
-  test('a name that has a key is given to another only where the operator says so', async () => {
+  test('N21: a name that has a key is given to another only where the operator says so', async () => {
     const [first, second] = [testDevice(hub, 'mill-6'), testDevice(hub, 'mill-6')];
     const held = await first.enrol({ token: hub.token('mill-6') });
     const token = hub.token('mill-6');
@@ -168,7 +168,7 @@ describe('approval', () => {
   }, 30_000);
 });
 
-describe('a request is refused (enroll.request)', () => {
+describe('N22: a request is refused (enroll.request)', () => {
   const reasons: readonly (readonly [string, (token: string) => Promise<Uint8Array>])[] = [
     [
       'for another hub',
@@ -297,7 +297,7 @@ describe('renewal', () => {
   });
 });
 
-describe('what is revoked', () => {
+describe('N24: what is revoked', () => {
   test('opens nothing from then on, whatever was issued; the spent token does not help', async () => {
     const device = testDevice(hub, 'lathe-1');
     const token = hub.token('lathe-1');
