@@ -9,7 +9,7 @@ import { makePlant, missing, type Parts, type Plant, startParts } from '../suppo
 import { type SwitchProxy, startSwitchProxy } from '../support/switch-proxy.ts';
 import { CHANNEL, type SoakWorld, soak } from './soak-run.ts';
 
-const SECONDS = Number(process.env.HOLDFAST_SOAK_SECONDS ?? 45);
+const SECONDS = Number(process.env.HOLDFAST_SOAK_SECONDS ?? 30);
 const SEED = Number(process.env.HOLDFAST_SOAK_SEED ?? 1);
 const SAMPLES = process.env.HOLDFAST_SOAK_SAMPLES;
 const MINUTE = 60_000;
