@@ -4,31 +4,29 @@
  * test/attacks/time.test.ts.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { writeTimeRequest } from '#wire/time-statement.ts';
 import { authority } from '../support/authority.ts';
-import { endChild, run } from '../support/command.ts';
+import { run } from '../support/command.ts';
 import { startConnectProxy } from '../support/connect-proxy.ts';
-import { AT_1970, clockAt, faketime } from '../support/dead-clock.ts';
-import { type Device, holdfast } from '../support/device.ts';
+import { AT_1970, clockAt } from '../support/dead-clock.ts';
+import { holdfast } from '../support/device.ts';
 import { eventually } from '../support/eventually.ts';
-import { freePort } from '../support/free-port.ts';
+import { makePlant, type Parts, type Plant, startParts } from '../support/plant.ts';
 import {
-  filesSpec,
-  makePlant,
-  missing,
-  type Parts,
-  type Plant,
-  startParts,
-} from '../support/plant.ts';
+  attested,
+  factOf,
+  freshnessOf,
+  gradeOf,
+  HOUR,
+  lacks,
+  publish,
+  serve,
+} from '../support/time-world.ts';
 
-const lacks = missing ?? (faketime ? null : 'no faketime');
 const real = lacks === null ? test : test.skip;
 const title = (what: string) => (lacks === null ? what : `${what} (${lacks})`);
 const AT_2040 = clockAt('2040-05-05 05:05:05');
-const HOUR = 3_600_000;
 
 let parts: Parts;
 let plant: Plant;
@@ -43,49 +41,6 @@ afterAll(async () => {
   await parts?.remove();
 });
 
-interface Authority {
-  readonly url: string;
-  stop(): Promise<void>;
-}
-
-/** `holdfast time serve` in the plant's folder. */
-async function serve(flags: readonly string[] = []): Promise<Authority> {
-  const args = ['time', 'serve', '--fleet', plant.fleetFolder, '--port', '0', ...flags];
-  const child: ChildProcess = spawn(holdfast, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-  let out = '';
-  for (const stream of [child.stdout, child.stderr])
-    stream?.on('data', (text) => {
-      out += text;
-    });
-  const url = await eventually('the authority serves', async () => {
-    if (child.exitCode !== null) throw new Error(out);
-    return /^time +(https?:\/\/\S+)$/m.exec(out)?.[1];
-  });
-  return { url: url ?? '', stop: () => endChild(child, 'SIGTERM') };
-}
-
-async function publish(text: string, ...flags: readonly string[]): Promise<string> {
-  plant.write('canary', 'speed.conf', `${text}\n`);
-  // biome-ignore lint/suspicious/noTemplateCurlyInString: a placeholder of the document
-  const target = join(plant.folder, '${id}', 'opt', 'speed.conf');
-  const parameters = { id: { valueFrom: { device: 'id' } } };
-  const conf = { blob: 'speed.conf', target };
-  plant.deploy('canary', 'conf', { ...(filesSpec({ conf }) as object), parameters });
-  return (await plant.publish('canary', ...flags)).point;
-}
-
-const gradeOf = async (device: Device) => (await device.status()).device.timeGrade;
-const factOf = async (device: Device, name: string) =>
-  (await device.explain()).facts.find((fact) => fact.name === name)?.value ?? '';
-const freshnessOf = async (device: Device) => (await device.status()).channels[0]?.freshness;
-
-async function attested(device: Device): Promise<void> {
-  await eventually(
-    `${device.id} knows the time`,
-    async () => (await gradeOf(device)) === 'attested',
-  );
-}
-
 describe('check 0: a device whose clock is wrong learns the time from its fleet', () => {
   for (const [name, wrap, plain] of [
     ['1970', AT_1970, 'implausible'],
@@ -96,10 +51,10 @@ describe('check 0: a device whose clock is wrong learns the time from its fleet'
       async () => {
         const device = plant.device(`press-${name}`, { wrap });
         await device.start();
-        const point = await publish(`year=${name}`);
+        const point = await publish(plant, `year=${name}`);
         await device.applied(point);
         expect(await gradeOf(device)).toBe('estimated');
-        const serving = await serve();
+        const serving = await serve(plant);
         await device.stop();
         await device.start({ wrap });
         await attested(device);
@@ -124,14 +79,14 @@ describe('check 0: a device whose clock is wrong learns the time from its fleet'
   real(
     title('at 1970, over HTTP alone, and with a link to nobody it starts what it had'),
     async () => {
-      const serving = await serve();
+      const serving = await serve(plant);
       const time = { url: serving.url, interval: '1h' };
       const device = plant.device('press-http', {
         wrap: AT_1970,
         settings: { mqtt: undefined, time },
       });
       await device.start();
-      const point = await publish('way=http');
+      const point = await publish(plant, 'way=http');
       await device.command(['apply']);
       await device.applied(point);
       await attested(device);
@@ -160,7 +115,7 @@ describe('check 0: a device whose clock is wrong learns the time from its fleet'
         },
       });
       await device.start();
-      const point = await publish('way=hand');
+      const point = await publish(plant, 'way=hand');
       const bundle = join(plant.folder, 'by-hand');
       await plant.publish('canary', '--to', `oci:${bundle}`);
       const refused = await device.command(['apply', bundle]);
@@ -188,21 +143,21 @@ describe('check 14: a new state that wants a proven time', () => {
       const device = plant.device('press-waits', { wrap: AT_1970 });
       await device.start();
       await device.linked();
-      const first = await publish('wants=nothing');
+      const first = await publish(plant, 'wants=nothing');
       await device.applied(first);
       device.configure({ trust: { root: plant.root, allowDemo: true, unattestedMax: '30d' } });
       await device.stop();
       await device.start();
       await device.linked();
       expect(device.read('speed.conf')).toBe('wants=nothing\n');
-      const next = await publish('wants=time');
+      const next = await publish(plant, 'wants=time');
       const waits = await device.reports(
         'it waits',
         (one) => one.waitingFor === 'trust.unattested',
       );
       expect([waits.applied, waits.refused]).toEqual([first, null]);
       expect((await device.command(['explain'])).out).toContain('trust.unattested');
-      const serving = await serve();
+      const serving = await serve(plant);
       await device.applied(next);
       expect(device.read('speed.conf')).toBe('wants=time\n');
       expect((await device.command(['status'])).out).toContain('time attested');
@@ -228,7 +183,7 @@ describe('L17: the way to the authority is TLS, also at 1970', () => {
         key: file('time-client.key', client.key),
       };
       const proxy = await startConnectProxy();
-      const serving = await serve([
+      const serving = await serve(plant, [
         ...['--tls-cert', file('time-server.pem', server.cert)],
         ...['--tls-key', file('time-server.key', server.key)],
       ]);
@@ -270,7 +225,7 @@ describe('a statement for everyone', () => {
   real(
     title('from the tag time, a bundle and the broker raises the floor, and names the heads'),
     async () => {
-      const point = await publish('way=everyone');
+      const point = await publish(plant, 'way=everyone');
       const device = plant.device('press-all', { wrap: AT_1970, settings: { mqtt: undefined } });
       const told = await plant.holdfast(['time', 'publish', '-o', 'json']);
       expect(told.code).toBe(0);
@@ -302,94 +257,6 @@ describe('a statement for everyone', () => {
       await alone.command(['apply', bundle]);
       const floor = Date.parse(await factOf(alone, 'time floor'));
       expect(Math.abs(floor - Date.now())).toBeLessThan(HOUR);
-    },
-    60_000,
-  );
-});
-
-describe('the authority', () => {
-  real(title('signs nothing by a clock that cannot be right, nor without a role'), async () => {
-    const signed = await run([...AT_1970, holdfast, 'time', 'sign'], { cwd: plant.fleetFolder });
-    expect([signed.code, signed.err]).toEqual([2, expect.stringContaining('publish.time-clock')]);
-    const other = await makePlant(parts);
-    const none = await other.holdfast(['time', 'sign']);
-    expect([none.code, none.err]).toEqual([2, expect.stringContaining('publish.time-role')]);
-    await other.remove();
-  });
-
-  real(
-    title('takes no key that the root does not name, and no half of a certificate'),
-    async () => {
-      const stable = join(plant.fleetFolder, 'keys/signing/stable.pem');
-      const key = await plant.holdfast(['time', 'sign', '--key', stable]);
-      expect([key.code, key.err]).toEqual([2, expect.stringContaining('publish.time-key')]);
-      const half = await plant.holdfast(['time', 'serve', '--port', '0', '--tls-cert', stable]);
-      expect([half.code, half.err]).toEqual([2, expect.stringContaining('publish.option')]);
-      const open = await plant.holdfast(['time', 'serve', '--port', '0', '--listen', '0.0.0.0']);
-      expect([open.code, open.err]).toEqual([2, expect.stringContaining('--insecure')]);
-      const nonce = await plant.holdfast(['time', 'sign', '--nonce', 'abcd', '--device', 'a']);
-      expect([nonce.code, nonce.err]).toEqual([2, expect.stringContaining('--nonce')]);
-    },
-  );
-
-  real(title('is made with a root by init, and a channel cannot have its name'), async () => {
-    expect(existsSync(join(plant.fleetFolder, 'keys/signing/time.pem'))).toBe(true);
-    const folder = join(plant.folder, 'other');
-    const args = ['init', folder, '--time-key', '--channel', 'time', '--no-passphrase'];
-    const made = await plant.holdfast(args);
-    expect([made.code, made.err]).toEqual([2, expect.stringContaining('publish.time-channel')]);
-    const plain = await plant.holdfast([
-      'init',
-      join(plant.folder, 'third'),
-      '--time-key',
-      '--no-passphrase',
-    ]);
-    expect(plain.out).toContain('online key');
-  });
-});
-
-describe('the hub', () => {
-  real(
-    title('says what time it is beside registry and broker, over MQTT and HTTP'),
-    async () => {
-      const data = join(plant.folder, 'hub');
-      const [registryPort, mqttPort] = [await freePort(), await freePort()];
-      const own = await makePlant(parts, {
-        registry: `http://127.0.0.1:${registryPort}/plant/state`,
-        mqtt: `mqtt://127.0.0.1:${mqttPort}`,
-        init: ['--time-key'],
-        watch: ['-p', String(parts.broker.port)],
-      });
-      const key = join(own.fleetFolder, 'keys/signing/time.pem');
-      const ports = ['--registry-port', `${registryPort}`, '--mqtt-port', `${mqttPort}`];
-      const time = ['--time-key', key, '--fleet', own.fleetFolder, '--time-port', '0'];
-      const hub = spawn(holdfast, ['hub', '--data', data, ...ports, ...time], {
-        stdio: ['ignore', 'pipe', 'pipe'],
-      });
-      let out = '';
-      for (const stream of [hub.stdout, hub.stderr])
-        stream.on('data', (text) => {
-          out += text;
-        });
-      const url = await eventually('the hub says the time', () => {
-        if (hub.exitCode !== null) throw new Error(out);
-        return /^time +(http:\/\/\S+)$/m.exec(out)?.[1];
-      });
-      const request = writeTimeRequest({ nonce: new Uint8Array(16), deviceId: 'curl' });
-      const headers = { 'content-type': 'application/vnd.holdfast.time-request.v1+protobuf' };
-      const asked = await fetch(url, { method: 'POST', body: new Uint8Array(request), headers });
-      expect([asked.status, asked.headers.get('content-type')]).toEqual([
-        200,
-        'application/vnd.holdfast.time.v1+json',
-      ]);
-      expect((await fetch(url)).status).toBe(405);
-      expect((await fetch(url, { method: 'POST', body: 'what time?' })).status).toBe(415);
-      expect((await fetch(url, { method: 'POST', body: 'no', headers })).status).toBe(400);
-      const device = own.device('press-hub', { wrap: AT_1970 });
-      await device.start();
-      await attested(device);
-      await endChild(hub, 'SIGTERM');
-      await own.remove();
     },
     60_000,
   );
