@@ -27,22 +27,15 @@ export function registerApply(program: Command, context: CliContext): void {
       const body = bundle === undefined ? {} : { bundle: resolvePath(context, bundle) };
       await act(context, options, 'apply', body);
     });
-  actCommand(program, context, {
-    name: 'rollback',
-    route: 'rollback',
-    description: 'back to the previous proven state, held until `holdfast resume`',
-  });
+  rollbackCommand(
+    local(program, 'rollback', 'back to the previous proven state, held until `holdfast resume`'),
+    context,
+  );
 }
 
 /** `rollout undo` is the same command under another name. */
-export function actCommand(
-  parent: Command,
-  context: CliContext,
-  command: { readonly name: string; readonly route: 'rollback'; readonly description: string },
-): void {
-  local(parent, command.name, command.description).action((options: LocalOptions) =>
-    act(context, options, command.route, {}),
-  );
+export function rollbackCommand(command: Command, context: CliContext): void {
+  command.action((options: LocalOptions) => act(context, options, 'rollback', {}));
 }
 
 /** False: it does not count, and the command has ended. */

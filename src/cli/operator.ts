@@ -5,11 +5,13 @@ import { type LocalOptions, local, show } from './local.ts';
 
 export function registerOperator(program: Command, context: CliContext): void {
   pauseCommand(
-    program,
+    local(program, 'pause', 'no change and no repair until `holdfast resume`; what runs, runs on'),
     context,
-    'no change and no repair until `holdfast resume`; what runs, runs on',
   );
-  resumeCommand(program, context, 'ends a pause, a rollback hold, safe mode; repairs again');
+  resumeCommand(
+    local(program, 'resume', 'ends a pause, a rollback hold, safe mode; repairs again'),
+    context,
+  );
   local(program, 'stop', 'stops the programs in reverse order, then the agent').action(
     async (options: LocalOptions) => {
       await show(context, options, 'stop', { text: () => 'stopped\n', name: () => 'stopped\n' });
@@ -18,8 +20,8 @@ export function registerOperator(program: Command, context: CliContext): void {
 }
 
 /** `rollout pause` is the same command under another one. */
-export function pauseCommand(parent: Command, context: CliContext, description: string): void {
-  local(parent, 'pause', description)
+export function pauseCommand(command: Command, context: CliContext): void {
+  command
     .option('--reason <text>', 'shown in status', '')
     .action(async (options: LocalOptions & { readonly reason: string }) => {
       const asked = { body: { reason: options.reason } };
@@ -31,8 +33,8 @@ export function pauseCommand(parent: Command, context: CliContext, description: 
     });
 }
 
-export function resumeCommand(parent: Command, context: CliContext, description: string): void {
-  local(parent, 'resume', description).action(async (options: LocalOptions) => {
+export function resumeCommand(command: Command, context: CliContext): void {
+  command.action(async (options: LocalOptions) => {
     await show(context, options, 'resume', { text: () => 'resumed\n', name: () => 'resumed\n' });
   });
 }

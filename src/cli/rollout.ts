@@ -3,7 +3,7 @@
  * and `resume` do. A device has one rollout: its channel's.
  */
 import type { Command } from 'commander';
-import { actCommand } from './apply.ts';
+import { rollbackCommand } from './apply.ts';
 import type { CliContext } from './context.ts';
 import { type LocalOptions, local } from './local.ts';
 import { pauseCommand, resumeCommand } from './operator.ts';
@@ -18,11 +18,7 @@ export function registerRollout(program: Command, context: CliContext): void {
     .action((options: LocalOptions & { readonly timeout: number }) =>
       showRollout(context, options),
     );
-  actCommand(rollout, context, {
-    name: 'undo',
-    route: 'rollback',
-    description: 'the same as `holdfast rollback`',
-  });
-  pauseCommand(rollout, context, 'the same as `holdfast pause`');
-  resumeCommand(rollout, context, 'the same as `holdfast resume`');
+  rollbackCommand(local(rollout, 'undo', 'the same as `holdfast rollback`'), context);
+  pauseCommand(local(rollout, 'pause', 'the same as `holdfast pause`'), context);
+  resumeCommand(local(rollout, 'resume', 'the same as `holdfast resume`'), context);
 }
