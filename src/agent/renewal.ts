@@ -232,7 +232,7 @@ function withHub<T>(
     const enrolled = read.value;
     if (!enrolled) return refuse('enroll.damaged', { file: paths.folder, reason: 'it is empty' });
     const deadClock = { directory: `${config.runDir}/renew`, time: () => base.time.view() };
-    const http = httpLink(platform, { deadClock });
+    const http = httpLink(platform, { deadClock, rootAnchors: () => base.root.tls });
     const hub = hubLink(http, { url: enrolled.hub, proxy: enrolled.proxy, ca: paths.ca });
     const { signer } = base.identity;
     try {
