@@ -1,10 +1,13 @@
 /** `holdfast verify` and `inspect`: a bundle or a reference in the registry, judged or just shown. */
 import type { Command } from 'commander';
 import { ok, type Result, refuse } from '#errors/fault.ts';
+import { channelNames } from '#publisher/channel-names.ts';
 import { authorityOf, type Fleet } from '#publisher/fleet.ts';
 import { openBundle, registryShelf, type Shelf } from '#publisher/shelf.ts';
 import { type Judged, verifyShelf } from '#publisher/verify.ts';
+import { isId } from '#state/names.ts';
 import { pointText } from '#state/point.ts';
+import { deviceOfChannel } from '#state/values.ts';
 import type { CliContext } from './context.ts';
 import { EXIT } from './exit.ts';
 import {
@@ -74,9 +77,8 @@ async function verify(
 ): Promise<Result<VerifyView>> {
   const fleet = openFleetOf(context, options);
   if (!fleet.ok) return fleet;
-  const { root } = fleet.value;
   const channels =
-    options.channel === undefined ? root.channels.map(({ name }) => name) : [options.channel];
+    options.channel === undefined ? judgedAs(context, fleet.value, what) : [options.channel];
   const authorities = channels.map((channel) => authorityOf(fleet.value, channel));
   return withShelf(context, fleet.value, what, async (shelf) => {
     const judged = await verifyShelf(shelf, authorities);
@@ -87,6 +89,19 @@ async function verify(
     }
     return ok({ source: shelf.name, artifacts: judged.value.map(artifactView) });
   });
+}
+
+/** Those of the root; of devices those that this folder knows, and the one that is asked for. */
+function judgedAs(context: CliContext, fleet: Fleet, what: string): readonly string[] {
+  const known = channelNames(context.platform.files, fleet);
+  const [asked = ''] = what.split('_');
+  return [
+    ...new Set([
+      ...fleet.root.channels.map(({ name }) => name),
+      ...(known.ok ? known.value : []),
+      ...(deviceOfChannel(asked) === null ? [] : [asked]),
+    ]),
+  ].filter(isId);
 }
 
 function artifactView({ manifestDigest, channel, state, checks, fault }: Judged): ArtifactView {

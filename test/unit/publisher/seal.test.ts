@@ -202,6 +202,9 @@ describe('the channel of one device', () => {
       point: '1.1',
       audience: { kind: 'devices', ids: ['press-7'] },
     });
+    const bundle = 'oci:plant/signed/device.press-7/1-1';
+    const verified = await desk.run(['verify', bundle, '-o', 'name', '-C', 'plant']);
+    expect(verified.out).toBe('device.press-7/1.1 verified\n');
   });
 
   test('has its own numbers: another value for one device renumbers nobody else', async () => {
