@@ -40,7 +40,7 @@ import {
 export interface RenewalInput {
   readonly platform: Platform;
   readonly config: Pick<AgentConfig, 'stateDir' | 'runDir'>;
-  readonly base: Pick<Base, 'audit' | 'credential' | 'identity' | 'store' | 'time'>;
+  readonly base: Pick<Base, 'audit' | 'credential' | 'identity' | 'root' | 'store' | 'time'>;
   readonly agentVersion: string;
   /** The status says something else now. */
   changed(): void;
