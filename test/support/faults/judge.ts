@@ -49,5 +49,7 @@ function ask(
 function lineOf(text: string, cause: RegExp): string {
   const lines = text.split('\n').filter((line) => line.trim() !== '');
   const line = lines.find((one) => cause.test(one)) ?? lines[0] ?? '';
-  return line.trim().replace(/\s+/g, ' ');
+  // From the code on, where there is one: the words before it are the same for many.
+  const at = line.search(/\b[a-z]+\.[a-z][a-z-]+: /);
+  return line.slice(Math.max(0, at)).trim().replace(/\s+/g, ' ');
 }
