@@ -92,18 +92,19 @@ function openStateDir(
   platform: Pick<Platform, 'files' | 'processes'>,
   stateDir: string,
 ): Result<Directory> {
-  const there = platform.files.open(stateDir, { follow: true });
-  const isNew = !there.ok && there.fault.code === 'platform.missing';
-  if (!there.ok && !isNew) return there;
-  const directory = isNew ? platform.files.open(stateDir, { create: 0o700, follow: true }) : there;
+  const directory = platform.files.open(stateDir, { create: 0o700, follow: true });
   if (!directory.ok) return directory;
-  const safe = checkPlace(platform, stateDir, isNew);
+  const store = directory.value.stat(NAME);
+  const safe = store.ok ? checkPlace(platform, stateDir, store.value === null) : store;
   if (safe.ok) return directory;
   directory.value.close();
   return safe;
 }
 
-/** @param isNew  its name is made durable: what will be acknowledged lies below it */
+/**
+ * @param isNew  its name is made durable, since what will be acknowledged lies below it: as long as
+ *               there is no store, because a start that was killed may have made it and no more
+ */
 function checkPlace(
   platform: Pick<Platform, 'files' | 'processes'>,
   stateDir: string,

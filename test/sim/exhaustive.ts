@@ -118,6 +118,8 @@ export interface Point {
   readonly step: number;
   /** the step after the start at which it is cut again; 0: it is not */
   readonly again: number;
+  /** when all is calm again, the power is cut once more: what was acknowledged has to be there */
+  readonly later: boolean;
   /** of what the power cut leaves */
   readonly variant: number;
 }
@@ -144,10 +146,20 @@ export function tryPoint(point: Point, keep = false): Tried {
     operation.begin(stage);
     pass(world, { ms: operation.lastsMs });
     struck = world.cuts > cuts;
+    if (point.later) cutLater(stage);
   };
   const early = operation.before ? {} : { early: plan };
   const ran = run({ seed, acts: [] }, { script, keep, light: true, ...early });
   return { ran, struck };
+}
+
+function cutLater(stage: Stage): void {
+  const { world } = stage;
+  pass(world, { ms: 600_000, holds: () => isThere(stage) });
+  pass(world, { ms: 45_000 });
+  world.steps.cutAt(world.steps.count + 1, 'power');
+  publish(stage, { ...NEXT, conf: 4, web: 4, plc: 4 });
+  pass(world, { ms: 8_000 });
 }
 
 /** Steps of the operation, without a cut. */
@@ -198,8 +210,9 @@ export async function exhaust(
   for (let step = 1; step <= steps + 1; step += every) {
     for (const kind of kinds) {
       for (let variant = 0; variant < (kind === 'kill' ? 1 : variants); variant += 1) {
-        const point = { operation, kind, step, variant, again: 0 };
+        const point = { operation, kind, step, variant, again: 0, later: false };
         const { struck } = await once(point);
+        if (kind === 'kill') await once({ ...point, later: true });
         for (let next = 1; struck && next <= again; next += 2) {
           const { ran } = await once({ ...point, again: next });
           // Past the end of the recovery there is nothing to cut.

@@ -1,6 +1,7 @@
 /** What simulated runs have found, each as a story of its own: seeds rot, stories do not. */
 import { expect, test } from 'bun:test';
 import { apart } from '../apart.ts';
+import { OPERATIONS, tryPoint } from '../exhaustive.ts';
 import type { Observer, World } from '../world/shape.ts';
 import type { Choice } from '../world/states.ts';
 import { boot, makeWorld, pass } from '../world/world.ts';
@@ -66,4 +67,16 @@ test('nothing of a removed deployment is left once no state that is kept names i
     ];
   });
   expect(left).toEqual([]);
+});
+
+/** Step 2 of the first start: the next start found the directory, and took its name for durable. */
+test('what is acknowledged after a first start that was killed survives a power cut', async () => {
+  const [operation] = OPERATIONS;
+  expect(operation?.name).toBe('first start');
+  if (!operation) return;
+  for (const variant of [0, 1, 2]) {
+    const point = { operation, kind: 'kill', step: 2, again: 0, later: true, variant } as const;
+    const { ran, struck } = await apart(() => tryPoint(point));
+    expect({ struck, violations: ran.violations }).toEqual({ struck: true, violations: [] });
+  }
 });
