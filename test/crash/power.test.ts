@@ -4,10 +4,12 @@
  */
 import { describe, expect, test } from 'bun:test';
 import { cutLive } from '../power/live.ts';
+import { replay } from '../power/replay.ts';
 import { noPower } from '../power/rig.ts';
 import { missing } from '../support/plant.ts';
 
 const CUTS = 6;
+const IMAGES = 45;
 const SEED = Number(process.env.HOLDFAST_POWER_SEED ?? Date.now() % 1_000_000);
 const reason = missing ?? noPower;
 const able = reason === null ? test : test.skip;
@@ -27,7 +29,20 @@ describe('B12: the power goes', () => {
       expect(held).toBeGreaterThan(CUTS / 3);
       expect(flushes).toBeGreaterThan(20);
     },
-    120_000,
+    300_000,
+  );
+
+  able(
+    title(`between any two flushes: ${IMAGES} images of one log are whole, some are started`),
+    async () => {
+      const asked = { images: IMAGES, seed: SEED, changes: 3, startEvery: 15 };
+      const { images, started, flushes, bad } = await replay(asked);
+      console.log(`${images} images (seed ${SEED}) of ${flushes} flushes, ${started} started`);
+      expect(bad).toEqual([]);
+      expect(images).toBe(IMAGES);
+      expect(flushes).toBeGreaterThan(20);
+    },
+    300_000,
   );
 
   able(
@@ -36,6 +51,6 @@ describe('B12: the power goes', () => {
       const asked = { cuts: 12, seed: 3, lanes: 2, options: 'barrier=0', untilBad: true };
       expect((await cutLive(asked)).bad).not.toEqual([]);
     },
-    120_000,
+    300_000,
   );
 });
