@@ -12,10 +12,21 @@ export const EXIT = {
   brokenAssumption: 70,
 } as const;
 
+/** Of values of a device: who is believed, what comes into force; all else is a slip of the desk. */
+const VALUES: Partial<Readonly<Record<Code, number>>> = {
+  'values.unopened': EXIT.refusedByTrust,
+  'values.status': EXIT.refusedByTrust,
+  'values.device-key': EXIT.refusedByTrust,
+  'values.unresolved': EXIT.applyFailed,
+  'values.not-volatile': EXIT.applyFailed,
+};
+
 /** The exit code that a fault ends a command with. */
 export function exitCodeOf(code: Code): number {
   if (code === 'control.no-agent') return EXIT.noAgent;
   if (code === 'enroll.pending') return EXIT.differs;
+  const ofValues = VALUES[code];
+  if (ofValues !== undefined) return ofValues;
   switch (code.slice(0, code.indexOf('.'))) {
     case 'trust':
     case 'enroll':

@@ -137,7 +137,8 @@ describe('seal', () => {
     ['with a sealing key that keeps no secret', { sealingKey: sealingSpki(new Uint8Array(32)) }],
   ] as const) {
     test(`a status ${what} is refused: values.status`, async () => {
-      expect((await seal(await status(change), pin())).err).toContain('values.status');
+      const ran = await seal(await status(change), pin());
+      expect([ran.code, ran.err]).toEqual([3, expect.stringContaining('values.status')]);
       expect(existsSync(at(DOCUMENT))).toBe(false);
     });
   }
