@@ -31,6 +31,8 @@ const CONNECTIONS_MAX = 512;
 /** ms for a request's headers, and for a connection without a request */
 const HEADERS_MS = 20_000;
 const IDLE_MS = 30_000;
+/** ms without a byte either way, after which a TLS connection with optional clients ends */
+const SILENCE_MS = 60_000;
 /** ms in which the rest of a refused body is thrown away, so that its sender reads the answer */
 const LINGER_MS = 1_000;
 const PROBE_MS = 1_000;
@@ -71,7 +73,11 @@ async function listenSecure(
   const http = serverFor({ kind: 'tcp', host: on.host, port: on.port }, handle);
   let secure: SecureServer;
   try {
-    secure = secureServer(tls, (stream) => void http.emit('connection', stream));
+    secure = secureServer(tls, (stream) => {
+      // The server never listens itself, so none of its own timers looks after this connection.
+      stream.setTimeout(SILENCE_MS, () => stream.destroy());
+      http.emit('connection', stream);
+    });
   } catch {
     return no('its certificate or key cannot be used');
   }

@@ -3,7 +3,6 @@
  * when it is one of `ca`'s, in force and for clients; any other is as if there were none, so that a
  * device whose certificate has ended can still ask for a new one.
  */
-import type { Duplex } from 'node:stream';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import type { RemotePeer, ServerTls } from '#platform/listener.ts';
 
@@ -19,17 +18,20 @@ export interface SecureServer {
 /** Throws when certificate or key cannot be used, as node:tls does. */
 export function secureServer(
   { cert, key, ca }: ServerTls,
-  accept: (stream: Duplex, peer: RemotePeer) => void,
+  accept: (stream: TLSSocket, peer: RemotePeer) => void,
 ): SecureServer {
   const sockets = new Set<TLSSocket>();
+  let ended = false;
   const server = createServer(
     {
       ...{ cert, key, minVersion: 'TLSv1.2', handshakeTimeout: HANDSHAKE_MS },
       ...(ca === undefined ? {} : { ca, requestCert: true, rejectUnauthorized: false }),
     },
     (socket) => {
-      sockets.add(socket);
       socket.on('error', () => socket.destroy());
+      // Its handshake came to its end after everything was to end.
+      if (ended) return void socket.destroy();
+      sockets.add(socket);
       socket.once('close', () => sockets.delete(socket));
       accept(socket, peerOf(socket));
     },
@@ -38,6 +40,7 @@ export function secureServer(
   return {
     server,
     destroyAll() {
+      ended = true;
       for (const socket of sockets) socket.destroy();
     },
   };
