@@ -42,6 +42,10 @@ const META_PAGES = [0, 4096] as const;
 /** MDB_page_header 24, MDB_meta 144 with the transaction 16 before its end (src/store/guard.ts) */
 const TRANSACTION_AT = 24 + 144 - 16;
 const SETTLE_MS = 400;
+/** s from which an idle time stands for a day */
+const LONG_IDLE = 60;
+/** collecting what a change replaced comes half a minute after it; the journal's commit 5 s later */
+const COLLECTED_MS = 45_000;
 
 export async function makeWearBench(parts: Parts): Promise<WearBench> {
   const plant = await makePlant(parts, { channels: [CHANNEL] });
@@ -57,7 +61,11 @@ export async function makeWearBench(parts: Parts): Promise<WearBench> {
   const over = (what: string, times: number, once: (n: number) => Promise<unknown>) =>
     measured(bench, { what, times }, once);
   return {
-    idle: (seconds) => over('idle second', seconds, () => pause(1_000)),
+    async idle(seconds) {
+      // A day is made of these seconds: what follows the last change is none of them.
+      if (seconds >= LONG_IDLE) await pause(COLLECTED_MS);
+      return over('idle second', seconds, () => pause(1_000));
+    },
     poll: (times) => over('poll, nothing new', times, () => device.command(['apply', '-q'])),
     status: (times) => over('holdfast status', times, () => device.command(['status'])),
     refusedAgain: (times) => over('refused nudge, seen', times, () => forge(bench, 0)),

@@ -82,6 +82,6 @@ describe('idle', () => {
       expect(commits).toBeLessThanOrEqual(1);
       expect(deviceBytes).toBeLessThan(256 * KIB);
     },
-    (IDLE_SECONDS + 60) * 1_000,
+    (IDLE_SECONDS + 120) * 1_000,
   );
 });
