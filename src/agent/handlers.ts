@@ -20,6 +20,7 @@ import { planCandidate } from './change.ts';
 import type { CycleEnd } from './cycle.ts';
 import { explain } from './explain.ts';
 import { alsoWrong } from './explain-also.ts';
+import { forget } from './forget.ts';
 import { ORPHANED, orphanView } from './orphan-status.ts';
 import { openLog } from './program-logs.ts';
 import { eventsView } from './recent-events.ts';
@@ -80,6 +81,7 @@ export function controlHandlers(input: HandlersInput): ControlHandlers {
       void agent.resume().then(() => assembled.command.look());
       return changed(input, done);
     },
+    forget: (channel) => forget(assembled, channel),
     stop() {
       assembled.base.audit.ask({ kind: 'stopped', actor: 'operator' });
       assembled.base.audit.settle();

@@ -45,7 +45,7 @@ export function orphanStatuses(
     });
 }
 
-function orphanName({ fleet, channel }: ChannelRow, own: Pick<ChannelRow, 'fleet'>): string {
+export function orphanName({ fleet, channel }: ChannelRow, own: Pick<ChannelRow, 'fleet'>): string {
   if (fleet === own.fleet) return channel;
   // A name ends in a letter or digit, wherever it is cut.
   const name = channel.slice(0, NAME_MAX).replace(/[^a-z0-9]+$/, '');

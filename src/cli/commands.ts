@@ -12,6 +12,7 @@ import { registerEnroll } from './enroll.ts';
 import { registerEvents } from './events.ts';
 import { EXIT } from './exit.ts';
 import { registerExplain } from './explain.ts';
+import { registerForget } from './forget.ts';
 import { registerGet } from './get.ts';
 import { registerHistory } from './history.ts';
 import { registerHub } from './hub.ts';
@@ -56,6 +57,7 @@ const REGISTRATIONS: readonly ((program: Command, context: CliContext) => void)[
   registerAudit,
   registerApply,
   registerOperator,
+  registerForget,
   registerDoctor,
   registerPrepareImage,
   registerSelfTest,

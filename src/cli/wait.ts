@@ -102,11 +102,19 @@ export function holds(status: StatusView, wanted: Wanted): Held {
   const { agent, channels } = status;
   if (!agent.ready) return notYet('the agent recovers');
   if (wanted.kind === 'recovered') return { kind: 'yes' };
-  for (const channel of channels) {
+  for (const channel of judgedOf(channels, wanted)) {
     const held = holdsOf(channel, wanted);
     if (held.kind !== 'yes') return held;
   }
   return { kind: 'yes' };
+}
+
+/** What is no longer followed does not change; a point counts on the device's own line only. */
+function judgedOf(channels: readonly ChannelView[], wanted: Wanted): readonly ChannelView[] {
+  const followed = channels.filter(({ waitingFor }) => waitingFor?.code !== 'agent.orphaned');
+  return wanted.kind === 'applied' && wanted.point !== null
+    ? followed.filter(({ channel }) => !channel.startsWith('device.'))
+    : followed;
 }
 
 function holdsOf(channel: ChannelView, wanted: Wanted): Held {

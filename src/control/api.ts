@@ -21,6 +21,7 @@ export const ROUTES = {
   pause: { method: 'POST', path: '/v1/pause', reading: false },
   resume: { method: 'POST', path: '/v1/resume', reading: false },
   stop: { method: 'POST', path: '/v1/stop', reading: false },
+  forget: { method: 'POST', path: '/v1/forget', reading: false },
 } as const;
 
 export type Route = keyof typeof ROUTES;
@@ -184,6 +185,12 @@ export interface TimeTakenView {
   readonly at: number;
 }
 
+/** A channel that was no longer followed, and the deployments taken away with it. */
+export interface ForgottenView {
+  readonly channel: string;
+  readonly removed: readonly string[];
+}
+
 /** One entry of the audit journal. */
 export interface AuditEntryView {
   readonly number: string;
@@ -255,6 +262,8 @@ export interface ControlHandlers {
   timeAsk(): Result<QuestionView>;
   pause(reason: string): Result<void>;
   resume(): Result<void>;
+  /** Takes away what a channel left here that is no longer followed. */
+  forget(channel: string): Promise<Result<ForgottenView>>;
   /** Stops programs in reverse order, then the agent. */
   stop(): Promise<Result<void>>;
 }

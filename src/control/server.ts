@@ -104,6 +104,8 @@ async function call(
       return json(handlers.pause(typeof body.reason === 'string' ? body.reason.slice(0, 200) : ''));
     case 'resume':
       return json(handlers.resume());
+    case 'forget':
+      return json(await handlers.forget(typeof body.channel === 'string' ? body.channel : ''));
     case 'stop':
       return json(await handlers.stop());
   }

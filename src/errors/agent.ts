@@ -38,7 +38,18 @@ export const agentFaults = {
     says: (d: { channel: string }) =>
       `${d.channel} is no longer followed here: what it left runs on, and nothing changes it`,
     remedy:
-      'Publish a state that names the same deployments: it takes them over. Or configure that channel again.',
+      'Publish a state that names the same deployments: it takes them over. Or configure that channel again, or take it away: `holdfast forget`.',
+  },
+  'agent.not-orphaned': {
+    retry: 'operator',
+    says: (d: { channel: string; known: string }) =>
+      `${d.channel} left nothing here that is no longer followed (there is: ${d.known})`,
+    remedy: 'See `holdfast forget` without a name. What is followed goes by publishing without it.',
+  },
+  'agent.busy': {
+    retry: 'later',
+    says: (d: { what: string }) => `${d.what} has to wait: a change is under way`,
+    remedy: 'Run it again when `holdfast wait --for idle` has ended.',
   },
   'agent.self-test': {
     retry: 'operator',

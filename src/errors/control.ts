@@ -31,6 +31,11 @@ export const controlFaults = {
       `the agent gave an answer that cannot be read (HTTP ${d.status})`,
     remedy: "Use a holdfast of the same version as the agent; look at the agent's log.",
   },
+  'control.not-confirmed': {
+    retry: 'operator',
+    says: (d: { what: string }) => `${d.what} was not confirmed; nothing was changed`,
+    remedy: 'Answer yes at a terminal, or give -y in a script.',
+  },
   'control.not-found': {
     retry: 'never',
     says: (d: { what: string }) => `there is no ${d.what} on this device`,

@@ -24,6 +24,7 @@ export const AUDIT_KINDS = [
   'store-rebuilt',
   'enrolled',
   'credential-renewed',
+  'forgotten',
 ] as const;
 export type AuditKind = (typeof AUDIT_KINDS)[number];
 

@@ -65,6 +65,25 @@ describe('wait', () => {
     });
   }
 
+  test('a channel that is no longer followed, and the device’s own for a point, do not count', () => {
+    const waitingFor = { code: 'agent.orphaned', message: '', remedy: '' };
+    const left = channel({
+      channel: 'old',
+      phase: 'idle',
+      degraded: true,
+      applied: null,
+      waitingFor,
+    });
+    const own = channel({
+      channel: 'device.press-7',
+      applied: point('1.2'),
+      desired: point('1.2'),
+    });
+    const view = { ...status(), channels: [channel(), own, left] } as StatusView;
+    for (const text of ['applied=1.57', 'applied', 'idle', 'healthy'])
+      expect(holds(view, wantedOf(text)).kind).toBe('yes');
+  });
+
   test('what is waited for is read as it is written', () => {
     for (const text of ['applied', 'applied=1.57', 'recovered', 'idle', 'healthy'])
       expect(wantedText(wantedOf(text))).toBe(text);

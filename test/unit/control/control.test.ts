@@ -46,6 +46,7 @@ const handlers: ControlHandlers = {
   timeAsk: () => ok({ device: 'press-7', nonce: '00' }),
   pause: () => ok(undefined),
   resume: () => ok(undefined),
+  forget: async (channel) => ok({ channel, removed: [] }),
   stop: async () => ok(undefined),
 };
 
