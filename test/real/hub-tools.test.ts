@@ -211,7 +211,9 @@ describe('the process', () => {
     const { bytes, digest } = await pushImage('plant/kept', 'stable', 'kept');
     const begun = await fetch(url('/v2/plant/kept/blobs/uploads/'), { method: 'POST' });
     expect(begun.status).toBe(202);
-    if (clients) await run(['mosquitto_pub', '-p', String(hub.mqtt), '-t', 'k', '-m', 'v', '-r']);
+    // QoS 1: without an acknowledgement the signal may be there first.
+    const message = ['-t', 'k', '-m', 'v', '-r', '-q', '1'];
+    if (clients) await run(['mosquitto_pub', '-p', String(hub.mqtt), ...message]);
     expect(await stopHub(hub)).toBe(0);
     hub = await startHub(data);
     const got = await fetch(url('/v2/plant/kept/manifests/stable'));
