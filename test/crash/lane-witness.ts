@@ -5,6 +5,7 @@
  */
 import { lstatSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { PATIENCE } from '../support/eventually.ts';
 import { filesOf, type LanePlace, type LaneState } from './lane-states.ts';
 
 export interface Program {
@@ -103,7 +104,7 @@ export interface Answer {
 
 export async function answerOf({ port }: LanePlace): Promise<Answer | null> {
   try {
-    const signal = AbortSignal.timeout(2_000);
+    const signal = AbortSignal.timeout(2_000 * PATIENCE);
     const answer = await fetch(`http://127.0.0.1:${port}/`, { signal });
     return (await answer.json()) as Answer;
   } catch {

@@ -1,7 +1,7 @@
 /** Waits for a condition of a real part, without guessing how long it takes. */
 const POLL_MS = 10;
 /** long runs share their machine with others: HOLDFAST_PATIENCE=4 waits four times as long */
-const PATIENCE = Number(process.env.HOLDFAST_PATIENCE ?? 1);
+export const PATIENCE = Number(process.env.HOLDFAST_PATIENCE ?? 1);
 
 /** @param what  what did not come true within `withinMs`, for the message */
 export async function eventually<T>(
