@@ -53,6 +53,7 @@ function choice(stage: Stage, choose: Dice): Choice {
   stage.contents += 1;
   const number = stage.contents;
   const kept = Math.max(1, number - 1);
+  const plc = choose.oneIn(2) ? null : choose.pick([number, kept]);
   const conduct = choose.pick([
     {},
     {},
@@ -64,8 +65,9 @@ function choice(stage: Stage, choose: Dice): Choice {
   return {
     conf: choose.oneIn(6) ? null : number,
     web: choose.oneIn(3) ? null : choose.pick([number, kept]),
-    plc: choose.oneIn(2) ? null : number,
-    conduct,
+    plc,
+    // One that stays the same runs on through the change.
+    conduct: plc === kept ? {} : conduct,
     check: choose.pick(['healthy', 'healthy', null] as const),
     reload: choose.oneIn(3),
   };
