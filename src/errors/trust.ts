@@ -174,6 +174,13 @@ export const trustFaults = {
     says: (d: { offered: string; own: string }) => `it answers ${d.offered}, this is ${d.own}`,
     remedy: 'Give each device its own answer; a statement for all names no device.',
   },
+  'trust.time-root': {
+    retry: 'never',
+    says: (d: { made: bigint; held: bigint }) =>
+      `it is for everyone and of root ${d.made}, this device holds root ${d.held}`,
+    remedy:
+      'Nothing to do: the authority makes a new one each day, or now (`holdfast time publish`).',
+  },
   'trust.time-implausible': {
     retry: 'never',
     says: (d: { at: string; floor: string; why: string }) =>

@@ -46,8 +46,6 @@ export interface TimeAuthorityInput {
 interface Material {
   readonly fleet: Fleet;
   readonly heads: readonly TimeHead[];
-  /** what devices can have walked to; 0: not known */
-  readonly rootVersion: bigint;
 }
 
 const MATERIAL_MS = 5_000;
@@ -83,7 +81,7 @@ export function timeAuthority(input: TimeAuthorityInput): TimeAuthority {
 
 async function sign(
   { clock, signers, buildTimeMs }: TimeAuthorityInput,
-  { fleet, heads, rootVersion }: Material,
+  { fleet, heads }: Material,
   { nonce, deviceId }: TimeRequest,
 ): Promise<Result<Envelope>> {
   const wallMs = clock.wallMs();
@@ -98,7 +96,7 @@ async function sign(
     nonce,
     deviceId,
     heads,
-    rootVersion,
+    rootVersion: fleet.root.version,
     notAfter: 0,
     critical: [],
   };
@@ -114,7 +112,7 @@ async function gather(input: TimeAuthorityInput): Promise<Result<Material>> {
   if (!fleet.ok) return fleet;
   const { registry, log } = input;
   const heads: TimeHead[] = [];
-  let rootVersion = 0n;
+  const { version } = fleet.value.root;
   const channels = registry ? [...fleet.value.config.channels.keys()] : [];
   for (const channel of channels.slice(0, LIMITS.timeHeadsMax)) {
     if (!registry) break;
@@ -127,10 +125,9 @@ async function gather(input: TimeAuthorityInput): Promise<Result<Material>> {
       log.write('warn', 'time.head-unread', { channel, code, message });
       continue;
     }
-    if (!head.value || head.value.under < fleet.value.root.version) continue;
-    const { state, whole } = head.value;
+    if (!head.value || head.value.under < version) continue;
+    const { state } = head.value;
     heads.push({ channel, ...state.point });
-    if (whole) rootVersion = fleet.value.root.version;
   }
-  return ok({ fleet: fleet.value, heads, rootVersion });
+  return ok({ fleet: fleet.value, heads });
 }

@@ -97,6 +97,10 @@ function readTimePayload(payload: Uint8Array, root: Root): Outcome<TimeStatement
     const needs = `root version ${statement.rootVersion}`;
     return wait('trust.root-missing', { needs, held: `version ${root.version}` });
   }
+  // What was said before a time reset must not come again: only a nonce tells old from new.
+  if (statement.nonce.length === 0 && statement.rootVersion < root.version) {
+    return stop('trust.time-root', { made: statement.rootVersion, held: root.version });
+  }
   return passed(statement, critical.compared);
 }
 

@@ -113,6 +113,18 @@ describe('R06: an answer counts for the device and the nonce that it was made fo
   });
 });
 
+describe('R22: what was said under an older root, before a time reset perhaps', () => {
+  const held = { root: rootWithTime({ version: 2n }) };
+  test('does not come again for everyone', () => {
+    expect(ends(signedTime({ rootVersion: 1n }), held)).toBe('refused trust.time-root');
+    expect(ends(signedTime({ rootVersion: 0n }), held)).toBe('refused trust.time-root');
+    expect(ends(signedTime({ rootVersion: 2n }), held)).toBe('bound');
+  });
+  test('counts as an answer, which nobody could have kept', () => {
+    expect(ends(signedTime({ ...press7, rootVersion: 1n }), held)).toBe('answer');
+  });
+});
+
 describe('what one role signs is nothing else', () => {
   test('S14: a state is no time, a time is no state', () => {
     expect(ends(signedState())).toBe('refused trust.payload-type');
