@@ -67,8 +67,8 @@ export interface Agent {
   /** A state on disk that is accepted and not applied goes on (after a cut, after a hold). */
   resume(): Promise<CycleEnd | null>;
   current(): Result<readonly Generation[]>;
-  /** Other values of this device are in force: what names them follows. */
-  valuesChanged(): void;
+  /** Other values of this device are in force: what names them follows. Resolves when it has. */
+  valuesChanged(): Promise<void>;
   /** Programs are about to be stopped: what is missing from now on is no drift. */
   leaveAlone(): void;
 }
@@ -112,7 +112,7 @@ export function agent(parts: AgentParts): Agent {
     look: (wake) => look(loop, wake),
     resume: () => resume(loop),
     current: () => currentOf(loop),
-    valuesChanged: () => void valuesChanged(loop).catch(loop.fail),
+    valuesChanged: () => valuesChanged(loop).catch((error: unknown) => loop.fail(error)),
     leaveAlone: () => {
       loop.leftAlone = true;
     },
@@ -160,6 +160,7 @@ async function goOnProving(loop: Loop, change: Change): Promise<void> {
   if (intent) retryLater(loop);
   else if (applied?.stateDigest === change.to.stateDigest) collectLater(loop);
   watchHealthNow(loop);
+  await followValues(loop);
 }
 
 function pointOf({ epoch, sequence, stateDigest }: StatusPoint): Point {
@@ -254,6 +255,10 @@ function settle(loop: Loop, end: CycleEnd): void {
     return;
   }
   const { intent } = parts.follower.row();
+  // Values that came while this was under way.
+  if (end.kind === 'refused' || end.kind === 'superseded') {
+    void followValues(loop).catch(loop.fail);
+  }
   // What was fetched and staged for a state that is refused is needed by nobody.
   if (end.kind === 'refused' && !intent) collectLater(loop);
   if (end.kind !== 'waiting') return;
@@ -325,7 +330,7 @@ async function followValues(loop: Loop): Promise<null> {
   if (end === 'later') retryLater(loop);
   else collectLater(loop);
   watchHealthNow(loop);
-  return null;
+  return end === 'ended' ? followValues(loop) : null;
 }
 
 /** From `stuck`: the undo is tried again; it is idempotent like every step of it. */

@@ -141,7 +141,7 @@ function partsOf(given: Given, wires: Wires): Result<Assembled> {
   const device = openDeviceChannel({
     ...{ ...given, wires, agentVersion: given.program.version, first: following.value },
     attestation: () => kept.value.attestation(),
-    valuesChanged: () => loop.agent.valuesChanged(),
+    valuesChanged: () => void loop.agent.valuesChanged(),
     rootReplaced: () => loop.rootReplaced(),
   });
   if (!device.ok) return device;

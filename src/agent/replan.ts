@@ -18,11 +18,14 @@ export interface ReplanParts {
   rejectValues(why: Fault): void;
 }
 
-/** `later`: it is tried again, after a while or when something else has ended. */
+/**
+ * `ended`: a change came to its end, and other values may have come meanwhile; `told`: why there is
+ * none; `later`: it is tried again after a while.
+ */
 export async function replan(
   parts: ReplanParts,
   signal: AbortSignal,
-): Promise<'nothing' | 'done' | 'later'> {
+): Promise<'nothing' | 'ended' | 'told' | 'later'> {
   const { follower, runner } = parts;
   const { applied, hold, intent } = follower.row();
   const open = intent !== null && (intent.kind !== 'values' || intent.phase !== 'waiting');
@@ -49,16 +52,16 @@ export async function replan(
   const { outcome } = end;
   const code = 'fault' in outcome ? outcome.fault.code : '';
   parts.log.write('info', `replan.${outcome.kind}`, { point: pointText(applied), code });
-  return outcome.kind === 'waiting' || outcome.kind === 'stuck' ? 'later' : 'done';
+  return outcome.kind === 'waiting' || outcome.kind === 'stuck' ? 'later' : 'ended';
 }
 
 /** What can never be used here makes way for the values before it; all else is waited for. */
-function notMade({ follower, rejectValues }: ReplanParts, why: Fault): 'nothing' | 'done' {
+function notMade({ follower, rejectValues }: ReplanParts, why: Fault): 'nothing' | 'told' {
   if (why.code === 'apply.superseded') return 'nothing';
   if (why.retry !== 'never') {
     follower.noteFault(why, null, null);
-    return 'done';
+    return 'told';
   }
   rejectValues(why);
-  return 'done';
+  return 'told';
 }

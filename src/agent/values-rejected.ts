@@ -32,8 +32,8 @@ export function rejectValues(
 ): void {
   const row = follower.row();
   const { applied: point, fleet, channel } = row;
-  // An undo that recovery repeats finds them rejected already.
-  if (!point || point.stateDigest !== row.floor?.stateDigest) return;
+  // Each time one step further back, at last to none: so this ends.
+  if (!point) return;
   const { code, message } = why;
   const rejected = { point, code, message, deployment: '' };
   const marked = content.markRejected({ fleet, channel, row: rejected });
@@ -56,15 +56,15 @@ export function tellRejected({ store, follower, changed }: Rejecting): void {
   const row = read.ok ? read.value : null;
   if (!row || row.applied?.stateDigest === before.applied?.stateDigest) return;
   follower.saw(row);
-  const { floor, appliedVia } = row;
   const rejected = store.rejected(row.fleet, row.channel);
   const why = (rejected.ok ? rejected.value : []).find(
-    ({ point }) => point.stateDigest === floor?.stateDigest,
+    ({ point }) => point.stateDigest === before.applied?.stateDigest,
   );
-  if (!floor || !why) return;
+  if (!why) return;
   const { code, message } = why;
-  const point = { epoch: floor.epoch, sequence: floor.sequence, digest: floor.stateDigest };
+  const { epoch, sequence, stateDigest: digest } = why.point;
+  const point = { epoch, sequence, digest };
   const told = { code, message, remedy: '', retry: 'never' } as const;
-  follower.noteRefusal(told, point, appliedVia ?? 'registry');
+  follower.noteRefusal(told, point, before.appliedVia ?? 'registry');
   changed('phase');
 }

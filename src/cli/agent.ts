@@ -84,6 +84,8 @@ async function runConfigured(
       await it.timekeeping.askNow();
       await it.device.look({ kind: 'command' }, new AbortController().signal);
       const end = await it.agent.look({ kind: 'command' });
+      await it.runner.idle();
+      await it.agent.valuesChanged();
       context.exit(exitOf(context, end));
       return ok('stop');
     }

@@ -6,7 +6,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import type { Device } from '../support/device.ts';
+import { run } from '../support/command.ts';
+import { type Device, holdfast } from '../support/device.ts';
 import { eventually } from '../support/eventually.ts';
 import {
   linesOf,
@@ -131,6 +132,34 @@ describe('kill -9 while another value comes into force', () => {
       },
     );
   }
+});
+
+describe('another value while one is being proven', () => {
+  real(title('the newest runs in the end'), async () => {
+    const seen = count('proving');
+    await publishSecret();
+    await plant.publish(OWN);
+    await phase('proving', seen);
+    const newest = await publishSecret();
+    await plant.publish(OWN);
+    await eventually('the newest', () => last() === wanted(newest));
+    await device.applied('1.1');
+  });
+
+  real(title('an agent that looks once brings it into force before it ends'), async () => {
+    await device.stop();
+    // The key of the device is known at the desk by now; its status is retained.
+    const newest = 'kill-me-once-c29tZSBsb25nIHRleHQ';
+    secrets.push(newest);
+    const names = ['--device', 'press-7', '--name', 'pin'];
+    const sealed = await plant.holdfast(['seal', ...names], { input: newest });
+    expect(sealed.err).toBe('');
+    await plant.publish(OWN);
+    const ended = await run([holdfast, 'agent', '--once', '--config', device.configFile]);
+    expect(ended.code).toBe(0);
+    expect(last()).toBe(wanted(newest));
+    expect(traces()).toEqual([]);
+  });
 });
 
 function wanted(secret: string): string {
