@@ -22,6 +22,7 @@ import {
   openFleetOf,
   withRegistry,
 } from './fleet-command.ts';
+import { warnOfDocuments } from './publish-remarks.ts';
 import {
   type PublishedView,
   publishedName,
@@ -69,6 +70,7 @@ async function publish(
   const channel = channelOr(fleet.value, named);
   if (!channel.ok) return channel;
   warnOfEnds(context, fleet.value, channel.value);
+  if (options.from === undefined) warnOfDocuments(context, fleet.value, channel.value);
   if (options.to !== undefined) {
     return toBundle(context, fleet.value, {
       ...options,

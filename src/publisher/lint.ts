@@ -11,7 +11,7 @@ import { openYaml } from '#wire/yaml-document.ts';
 import { asGeneration, compileChannel, type Document, readBlob, readDocument } from './compile.ts';
 import type { Fleet } from './fleet.ts';
 import { fleetChannel, judgeInForce } from './fleet.ts';
-import { type LintedDocument, lintDocument } from './lint-document.ts';
+import { lintDocument } from './lint-document.ts';
 import { lintFleet } from './lint-fleet.ts';
 import { type Remark, remark, remarkOf } from './remark.ts';
 
@@ -41,6 +41,33 @@ export function lint(
   const told = remarks.some(({ code, gravity }) => code === 'root-ends' && gravity === 'error');
   if (!inForce.ok && !told) remarks.push(remarkOf(inForce.fault, 'root'));
   return ok(remarks.toSorted(byPlace));
+}
+
+/**
+ * What is unwise in a channel's documents alone, for `publish`: no blob is read for it. What cannot be
+ * read is left to publish itself.
+ */
+export function unwiseDocuments(
+  platform: LintPlatform,
+  fleet: Fleet,
+  channel: string,
+): readonly Remark[] {
+  const folder = `${fleet.directory}/channels/${channel}`;
+  const directory = platform.files.open(folder, { follow: true });
+  if (!directory.ok) return [];
+  const names = directory.value.list();
+  directory.value.close();
+  const documents = (names.ok ? names.value : []).filter((name) => name.endsWith('.yaml'));
+  return documents.toSorted().flatMap((name) => {
+    const id = name.slice(0, -'.yaml'.length);
+    const document = readDocument(platform, `${folder}/${name}`, id);
+    return document.ok ? lintedOf(`channels/${channel}/${name}`, document.value) : [];
+  });
+}
+
+function lintedOf(file: string, { deployment, bytes }: Document): readonly Remark[] {
+  const yaml = openYaml(bytes, file);
+  return deployment && yaml.ok ? lintDocument({ file, document: yaml.value, deployment }) : [];
 }
 
 function byPlace(a: Remark, b: Remark): number {
@@ -87,13 +114,10 @@ function lintChannel(platform: LintPlatform, fleet: Fleet, channel: string): rea
 function lintOne(
   platform: LintPlatform,
   { folder, file }: { readonly folder: string; readonly file: string },
-  { deployment, bytes }: Document,
+  document: Document,
 ): readonly Remark[] {
+  const { deployment } = document;
   if (!deployment) return [];
-  const yaml = openYaml(bytes, file);
-  const linted: readonly LintedDocument[] = yaml.ok
-    ? [{ file, document: yaml.value, deployment }]
-    : [];
   const blobs = blobNames(deployment).flatMap((name): readonly Remark[] => {
     const blob = readBlob(platform, folder, { document: deployment.id, name });
     if (!blob.ok) return [remarkOf(blob.fault, file)];
@@ -101,7 +125,7 @@ function lintOne(
       ? [remark('secret-in-blob', file, `blob ${name} holds a private key`)]
       : [];
   });
-  return [...linted.flatMap(lintDocument), ...blobs];
+  return [...lintedOf(file, document), ...blobs];
 }
 
 function holdsKey(files: Files, path: string): boolean {

@@ -213,6 +213,15 @@ test('one channel alone, an unknown channel, and names for editors', async () =>
   expect(names.out).toContain('channels/stable/a.yaml:6:5\n');
 });
 
+test('publish says what is unwise in the documents that it takes, and takes them', async () => {
+  for (const id of ['a', 'b', 'c', 'd']) write(`channels/stable/${id}.yaml`, process(id));
+  const bundle = join(desk.folder, 'bundle');
+  const ran = await desk.run(['publish', '-C', at('.'), '-y', '--to', `oci:${bundle}`]);
+  expect(ran.code).toBe(0);
+  expect(ran.err).toContain('warning no-health-check: channels/stable/a.yaml:6:5: ');
+  expect(ran.err).toContain('1 more; what to do: holdfast lint');
+});
+
 test('each rule says what to do', () => {
   for (const remedy of Object.values(LINT_RULES)) expect(remedy.length).toBeGreaterThan(20);
 });
