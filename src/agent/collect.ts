@@ -45,7 +45,11 @@ export async function collect(context: ApplyContext, row: ChannelRow): Promise<R
   const others = orphans.flatMap((orphan) => [...keptStates(orphan.row)]);
   const values = valuesStatements(context, row, generations);
   if (!values.ok) return values;
-  return sweepContent(context, new Set([...kept, ...others, ...values.value, ...audited.value]), generations);
+  return sweepContent(
+    context,
+    new Set([...kept, ...others, ...values.value, ...audited.value]),
+    generations,
+  );
 }
 
 function idsOf(states: readonly StateRow[]): ReadonlySet<string> {
