@@ -10,12 +10,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { StatusView } from '#control/api.ts';
 import { endChild, run } from '../support/command.ts';
+import { AT_1970, faketime } from '../support/dead-clock.ts';
 import { holdfast } from '../support/device.ts';
 import { eventually } from '../support/eventually.ts';
 import { filesSpec, missing } from '../support/plant.ts';
 import { type Cabinet, cabinet, type SecureHub, secureHub } from '../support/secure-hub.ts';
 
 const real = missing === null ? test : test.skip;
+const dead = missing === null && faketime ? test : test.skip;
 const title = (what: string) => (missing === null ? what : `${what} (${missing})`);
 
 const worlds: World[] = [];
@@ -27,7 +29,8 @@ interface World {
   readonly hub: SecureHub;
   readonly device: Cabinet;
   readonly opt: string;
-  start(): Promise<void>;
+  /** @param wrap  what stands before the agent: a clock that is wrong */
+  start(wrap?: readonly string[]): Promise<void>;
   stop(signal?: NodeJS.Signals): Promise<void>;
   status(): Promise<StatusView | null>;
   publish(text: string): Promise<void>;
@@ -70,8 +73,9 @@ async function world(life: string, ...flags: readonly string[]): Promise<World> 
   let log = '';
   const made: World = {
     ...{ hub, device, opt, log: () => log },
-    async start() {
-      const started = spawn(holdfast, ['agent', '-c', device.config], { cwd: '/' });
+    async start(wrap = []) {
+      const [file = '', ...args] = [...wrap, holdfast, 'agent', '-c', device.config];
+      const started = spawn(file, args, { cwd: '/' });
       child = started;
       for (const stream of [started.stdout, started.stderr])
         stream.on('data', (text) => {
@@ -192,6 +196,23 @@ describe('a credential', () => {
       await it.remove();
     },
     120_000,
+  );
+
+  dead(
+    faketime
+      ? title('of a device at 1970 is renewed when its hub says so')
+      : 'at 1970 (no faketime)',
+    async () => {
+      const { device, ...it } = await world('12s');
+      const serial = serialOf(device);
+      const issued = Date.now();
+      const over = () => Date.now() > issued + 8_200;
+      await eventually('two thirds of its life are over', over);
+      await it.start(AT_1970);
+      await renewedFrom(device, serial);
+      await it.remove();
+    },
+    90_000,
   );
 
   real(

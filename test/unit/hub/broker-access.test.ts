@@ -2,12 +2,13 @@
 import { describe, expect, test } from 'bun:test';
 import type { Identity } from '#hub/access.ts';
 import { mayConnect, mayPublish, maySubscribe } from '#hub/broker-access.ts';
+import type { CredentialRecord } from '#hub/enrolment-records.ts';
 
 const ROOT = 'holdfast/v1/0123456789abcdef0123456789abcdef';
-const credential = {
+const credential: CredentialRecord = {
   ...{ fingerprint: 'ab'.repeat(32), kind: 'token', issuedAt: 0, notAfter: 1, replacedAt: 0 },
   ...{ proven: true, certificate: '', request: '' },
-} as const;
+};
 const A: Identity = { kind: 'device', id: 'a', credential };
 
 describe('N23: a device publishes', () => {

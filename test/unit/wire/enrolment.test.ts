@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'bun:test';
 import type { EnrolmentAnswer, EnrolmentRequest } from '#state/enrolment.ts';
 import { fingerprintGroups, fingerprintWords, isFingerprintOf } from '#state/enrolment.ts';
+import type { Status } from '#state/status.ts';
 import {
   readEnrolmentAnswer,
   readEnrolmentRequest,
@@ -10,6 +11,7 @@ import {
   writeEnrolmentRequest,
   writeEnrolmentToken,
 } from '#wire/enrolment.ts';
+import { readStatus, writeStatus } from '#wire/status.ts';
 import { issued, request, token } from '../../fuzz/enrolment.ts';
 
 const told = issued as Extract<EnrolmentAnswer, { kind: 'issued' }>;
@@ -121,4 +123,17 @@ describe('a fingerprint', () => {
     // 127.0.0.1 in the proposal itself.
     expect(['lusab', 'babad'].map(bitsOf)).toEqual([0x7f00, 0x0001]);
   });
+});
+
+test('a status tells the credential in use, and nothing where there is none', () => {
+  const status: Status = {
+    ...{ fleet: 'ab'.repeat(16), deviceId: 'press-7', boot: 1n, report: 1n, previousReport: null },
+    ...{ at: 0, timeGrade: 'estimated', attestedAt: 0, agentVersion: '1', labels: {} },
+    ...{ channels: [], events: [], eventsDropped: 0n, rootVersion: 1n, auditHead: null },
+    ...{ deviceKey: new Uint8Array(44), sealingKey: new Uint8Array() },
+  };
+  const credential = { kind: 'certificate', notAfter: 5, fingerprint: token.hub } as const;
+  for (const told of [status, { ...status, credential }]) {
+    expect(readStatus(writeStatus(told))).toEqual({ ok: true, value: told });
+  }
 });
