@@ -103,13 +103,16 @@ export function contentStore(files: Files, stateDir: string): Result<ContentStor
   });
 }
 
-/** Its own name is durable before anything in it counts: a sync of it says nothing of its parent. */
+/**
+ * Its own name is durable before anything in it counts: a sync of it says nothing of its parent. So
+ * as long as it is empty, since a start that was killed may have made it and no more.
+ */
 function openContent(state: Directory): Result<Directory> {
-  const there = state.stat(DIRECTORY);
-  if (!there.ok) return there;
   const opened = state.directory(DIRECTORY, { create: 0o700 });
-  if (!opened.ok || there.value) return opened;
-  const synced = state.sync();
+  if (!opened.ok) return opened;
+  const names = opened.value.list();
+  const isNew = names.ok && names.value.length === 0;
+  const synced = isNew ? state.sync() : names;
   if (synced.ok) return opened;
   opened.value.close();
   return synced;

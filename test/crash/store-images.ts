@@ -45,7 +45,7 @@ const CHILD = new URL('image-child.ts', import.meta.url).pathname;
 const BATCH = 64;
 const CHECKERS = 2;
 /** images of one recording, so that there are many first starts as well */
-const PER_RECORDING = 2_500;
+const PER_RECORDING = 500;
 /** of the first start and of the second */
 const COMMITS = [30, 40] as const;
 /** The state directory itself is made by the first start. */
@@ -98,7 +98,18 @@ export async function storeImages(asked: Asked): Promise<Tally> {
 
 const isAck = (op: DiskOp) => op.kind === 'says' && op.line.startsWith('ack ');
 
-/** First start, kill, second start; every third time the store was damaged between the two. */
+/** The first start ends at one of its first calls that change the disk or wait for it. */
+function killAt(seed: number): readonly string[] {
+  const { unit } = seededRandom(seed * 17);
+  const call = ['mkdir', 'fsync', 'rename', 'fdatasync', 'pwrite64'][Math.floor(unit() * 5)];
+  const when = 1 + Math.floor(unit() * unit() * 12);
+  return ['-e', `inject=${call}:signal=SIGKILL:when=${when}`];
+}
+
+/**
+ * First start, kill, second start. Every second time the kill comes early; every third time the store
+ * was damaged between the two.
+ */
 async function record(folder: string, seed: number, round: number): Promise<Recording> {
   const top = join(folder, 'device');
   const state = join(top, STATE);
@@ -108,7 +119,8 @@ async function record(folder: string, seed: number, round: number): Promise<Reco
   for (const [session, commits] of COMMITS.entries()) {
     const trace = join(folder, `trace-${session}`);
     const command = [process.execPath, CHILD, 'work', state, `${seed}${session}`, `${commits}`];
-    const child = Bun.spawn([...tracedWithBytes(trace), ...command], {
+    const killed = session === 0 && round % 2 === 1 ? killAt(seed) : [];
+    const child = Bun.spawn([...tracedWithBytes(trace, killed), ...command], {
       stdin: 'ignore',
       stdout: 'ignore',
       stderr: 'pipe',
@@ -116,8 +128,9 @@ async function record(folder: string, seed: number, round: number): Promise<Reco
     const said = await new Response(child.stderr).text();
     await child.exited;
     tree.read(trace);
-    if (tree.ops.filter(isAck).length < 1) throw new Error(`nothing was recorded: ${said}`);
-    if (session === 0 && round % 3 === 2) {
+    if (session > 0 && tree.ops.filter(isAck).length < 1)
+      throw new Error(`nothing was recorded: ${said}`);
+    if (session === 0 && round % 3 === 2 && existsSync(join(state, 'store/data.mdb'))) {
       const noise = Buffer.from(seededRandom(seed).bytes(9_000));
       writeFileSync(join(state, 'store/data.mdb'), noise);
       tree.damage(`${STATE}/store/data.mdb`, noise);

@@ -34,10 +34,10 @@ const CALLS = [
   ...['fallocate', 'copy_file_range', 'sendfile', 'link', 'linkat', 'symlink', 'symlinkat'],
 ];
 
-/** What stands before the program. */
-export function tracedWithBytes(file: string): readonly string[] {
+/** What stands before the program. @param more  of strace */
+export function tracedWithBytes(file: string, more: readonly string[] = []): readonly string[] {
   const flags = ['-f', '-y', '-xx', '-qq', '-s', '16777216', '-e', 'signal=none'];
-  return [program('strace') ?? '', ...flags, '-e', `trace=${CALLS.join(',')}`, '-o', file];
+  return [program('strace') ?? '', ...flags, '-e', `trace=${CALLS.join(',')}`, ...more, '-o', file];
 }
 
 interface Open {
