@@ -204,12 +204,8 @@ async function fails(
       process.kill(pid, 'SIGCONT');
     }
   }
-  const told = await saysWhy(device, point).catch((error) => `silence (${error})`);
-  const bad = [...(await whileFailing(lane, told, kind, told === 'applied' ? next : before))];
-  // Room that the agent made by collecting what nobody needs may have been enough.
-  if (bad.length > 0 && (await isApplied(device, point))) {
-    bad.splice(0, bad.length, ...inForce(lane, kind, [next]));
-  }
+  const versions = { before, next };
+  const { told, bad } = await looked(lane, kind, point, versions);
   if (injected) await held.letGo();
   await end(lane, fault);
   const from = performance.now();
@@ -222,6 +218,24 @@ async function fails(
   if (fault !== 'broken down' && device.pid() !== pid) bad.push('the agent is another process');
   if (bad.length > 0) bad.push(device.log().slice(-1_500));
   return { fault, kind, step: stepText(at), told, backMs, bad };
+}
+
+/**
+ * What it says, and whether that is so. The device goes on trying meanwhile, and may get through with
+ * the room that collecting made: what changes between two questions is asked again.
+ */
+async function looked(
+  lane: Moving,
+  kind: Kind,
+  point: string,
+  { before, next }: { readonly before: string; readonly next: string },
+): Promise<{ readonly told: string; readonly bad: string[] }> {
+  const until = Date.now() + TOLD_MS;
+  for (;;) {
+    const told = await saysWhy(lane.device, point).catch((error) => `silence (${error})`);
+    const bad = [...(await whileFailing(lane, told, kind, told === 'applied' ? next : before))];
+    if (bad.length === 0 || Date.now() > until) return { told, bad };
+  }
 }
 
 /** Of a phase that is open the status says that it is neither state: its undo waits for the disk. */
