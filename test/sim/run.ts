@@ -151,7 +151,9 @@ function settle(stage: Watching, light: boolean): void {
   healNetwork(world);
   world.wallOffsetMs = Math.max(world.wallOffsetMs, Date.UTC(2026, 10, 24)) % Date.UTC(2039, 1, 1);
   const choose = world.dice.split('end');
-  pass(world, { ms: 30_000, holds: () => world.running?.ready === true });
+  // Who resumes has seen the end of what was asked before: a rollback under way would hold again.
+  const free = (): boolean => world.running?.ready === true && !world.running.assembled.runner.busy;
+  pass(world, { ms: 600_000, holds: free });
   perform(stage, 'resume', choose);
   if (stage.head === null || (!light && choose.oneIn(2))) perform(stage, 'publish', choose);
   else world.publisher.turnBack(stage.head);

@@ -78,11 +78,6 @@ export const PLANTED: readonly PlantedBug[] = [
     'return closed(await undo(context, change, recordedFailure(intent), false));',
     "return ok({ kind: 'closed', outcome: null });",
   ]),
-  bug('a proof that was cut brings back only what had changed', 400, [
-    'apply/recover.ts',
-    "next.deployment.profile.kind !== 'process'",
-    'true',
-  ]),
   bug('a staged file is not synced', 400, [
     'apply/stage.ts',
     'return moded.ok ? writer.sync() : moded;',
@@ -157,16 +152,6 @@ export const PLANTED: readonly PlantedBug[] = [
     'agent/agent.ts',
     "    if (generation.deployment.profile.kind !== 'process') continue;",
     '    continue;',
-  ]),
-  bug('what removed deployments left is not swept', 400, [
-    'agent/collect.ts',
-    '  for (const id of [...ids, ...gone.value]) {',
-    '  for (const id of [...ids]) {',
-  ]),
-  bug('a new root is held without a record of it', 400, [
-    'agent/root-keeper.ts',
-    '    tx.putRoot(root.fleet, bytes);\n    if (timeReset)',
-    '    if (timeReset)',
   ]),
 ];
 
