@@ -72,16 +72,28 @@ export function eventsView(
   if (from > 0n) return ok({ last: `${newest}`, events: shown });
   const history = store.history(LIMITS.historyMax);
   if (!history.ok) return refused(history.fault);
-  const before = eventsBefore(history.value, events[0]?.at ?? Number.MAX_SAFE_INTEGER);
+  const before = eventsBefore(history.value, events);
   return ok({ last: `${newest}`, events: [...before, ...shown] });
 }
 
 /** What the history remembers from before the oldest event that is still there, oldest first. */
-export function eventsBefore(rows: readonly HistoryRow[], at: number): readonly EventView[] {
+export function eventsBefore(
+  rows: readonly HistoryRow[],
+  kept: readonly Omit<StatusEvent, 'number'>[],
+): readonly EventView[] {
+  const from = kept[0]?.at ?? Number.MAX_SAFE_INTEGER;
   return rows
-    .filter((row) => row.at < at - SAME_MOMENT_MS)
+    .filter(({ at }) => at <= from + SAME_MOMENT_MS)
     .toReversed()
-    .flatMap(eventOfHistory);
+    .flatMap(eventOfHistory)
+    .filter((event) => !kept.some((other) => isSame(event, other)));
+}
+
+/** One event, told by the outbox and by the history: what happened to which point, at one moment. */
+function isSame(a: EventView, b: Omit<StatusEvent, 'number'>): boolean {
+  if (a.code !== b.code || Math.abs(a.at - b.at) > SAME_MOMENT_MS) return false;
+  const point = (message: string) => message.split(' ', 1)[0];
+  return !a.code.startsWith('state.') || point(a.message) === point(b.message);
 }
 
 function eventOfHistory(row: HistoryRow): readonly EventView[] {

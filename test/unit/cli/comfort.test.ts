@@ -128,21 +128,28 @@ describe('events', () => {
   });
 
   test('what the history knows from before is told in order, what is still there only once', () => {
+    const next = { epoch: 1n, sequence: 4n, stateDigest: 'sha256:bb' as Digest, at: 0 };
     const rows = [
-      row({ at: 9_000 }),
+      row({ at: 12_000, point: next }),
+      row({ at: 9_000, point: next }),
+      row({ at: 8_500 }),
       row({ at: 3_000, outcome: 'rejected', code: 'apply.health-failed', message: 'ill' }),
       row({ at: 2_000, outcome: 'undone', code: 'apply.crash-loop', message: 'cut' }),
       row({ at: 1_500, outcome: 'rolled-back' }),
-      row({}),
     ];
-    expect(eventsBefore(rows, 9_500).map(({ code, message }) => `${code}: ${message}`)).toEqual([
-      'state.applied: 1.3 applied (registry) in 7 ms',
+    const kept = [
+      { ...event('1.4 applied (registry) in 7 ms'), at: 9_001 },
+      { ...event('1.4 applied (registry) in 7 ms'), at: 12_001 },
+    ];
+    expect(eventsBefore(rows, kept).map(({ code, message }) => `${code}: ${message}`)).toEqual([
       'state.rolled-back: an operator went back to 1.3; held there',
       'apply.crash-loop: cut',
       'state.undone: 1.3 undone (apply.crash-loop)',
       'apply.health-failed: ill',
       'state.rejected: 1.3 rejected (apply.health-failed): not tried again',
+      'state.applied: 1.3 applied (registry) in 7 ms',
     ]);
+    expect(eventsBefore(rows, [])).toHaveLength(8);
   });
 
   /** An outbox in memory whose events are acknowledged at will. */
