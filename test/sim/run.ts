@@ -33,6 +33,8 @@ export interface RunOptions {
   readonly light?: boolean;
 }
 
+/** cuts without which no state can have been rejected for them */
+const CUTS_TO_REJECT = 3;
 /** ms that a healed device has: the backoff's cap, twice */
 const HEALED_MS = 2 * 3_600_000;
 /** ms in which nothing may be written that nobody asked for */
@@ -158,6 +160,11 @@ function settle(stage: Watching, light: boolean): void {
   if (stage.head === null || (!light && choose.oneIn(2))) perform(stage, 'publish', choose);
   else world.publisher.turnBack(stage.head);
   const reached = pass(world, { ms: HEALED_MS, holds: () => isThere(stage) });
+  // The remedy that the device itself names: publish anew.
+  if (world.cuts >= CUTS_TO_REJECT && world.running && wasCutTooOften(world.running)) {
+    perform(stage, 'publish', world.dice.split('anew'));
+    pass(world, { ms: HEALED_MS, holds: () => isThere(stage) });
+  }
   pass(world, { ms: 120_000 });
   watchReports(stage);
   const said = toldNow(world);
@@ -171,12 +178,21 @@ function settle(stage: Watching, light: boolean): void {
   if (told.violations.length === 0) tidy(stage);
 }
 
+/** Check 20: a cut counts as a failed try; a state whose every try was cut is rejected for that. */
+function wasCutTooOften({ assembled: { base, follower } }: NonNullable<World['running']>): boolean {
+  const { fleet, channel, floor } = follower.row();
+  const rejected = base.store.rejected(fleet, channel);
+  return (rejected.ok ? rejected.value : []).some(
+    ({ code, point }) => code === 'apply.crash-loop' && point.stateDigest === floor?.stateDigest,
+  );
+}
+
 /** Nothing is under way, and the newest is applied, or refused for good. */
 export function isThere({ world: { running }, head }: Stage): boolean {
   if (!running?.ready || running.assembled.runner.busy) return false;
   const { intent, applied, floor } = running.assembled.follower.row();
   if (intent !== null) return false;
-  const reached = head?.bad ? floor : applied;
+  const reached = head?.bad || wasCutTooOften(running) ? floor : applied;
   return head === null || reached?.stateDigest === head.digest;
 }
 

@@ -123,10 +123,10 @@ export const PLANTED: readonly PlantedBug[] = [
     'applied: { ...intent.to, at },',
     'applied: row.applied,',
   ]),
-  bug('an unpacked tree is not synced before it gets its name', 400, [
-    'apply/generations.ts',
-    'const synced = place.syncEntry(part);',
-    'const synced = ok(undefined);',
+  bug('what a check says is not heeded', 200, [
+    'apply/health.ts',
+    '  if (failed) return refused(failed);\n',
+    '',
   ]),
   bug('the boot is not counted', 100, [
     'agent/base.ts',
