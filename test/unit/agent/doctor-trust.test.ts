@@ -97,7 +97,8 @@ describe('doctor judges', () => {
   });
 
   const asUser = isRoot ? test.skip : test;
-  asUser('the owner’s file, and says so, where the state cannot be read', () => {
+  const notRoot = isRoot ? ' (skipped: root reads everything)' : '';
+  asUser(`the owner’s file, and says so, where the state cannot be read${notRoot}`, () => {
     hold({ version: 2n });
     chmodSync(join(folder, 'state'), 0);
     expect(told().said[0]).toContain('Permission denied');
@@ -105,7 +106,8 @@ describe('doctor judges', () => {
   });
 
   const openssl = program('openssl') === null ? test.skip : test;
-  openssl('the CAs of TLS that it names: unreadable, ended, soon to end', () => {
+  const lacking = program('openssl') === null ? ' (skipped: no openssl)' : '';
+  openssl(`the CAs of TLS that it names: unreadable, ended, soon to end${lacking}`, () => {
     const ca = parseCertificates(readFileSync(makeCa(folder, 'ca').cert, 'utf8'));
     const [first] = ca.ok ? ca.value : [];
     const certificate = first?.raw ?? new Uint8Array();

@@ -15,7 +15,11 @@ interface Tls {
   anchors: { name: string; subject: string; fingerprint: string; notAfter: string; ca: boolean }[];
 }
 
-const openssl = program('openssl') === null ? test.skip : test;
+const lacking = program('openssl') === null ? ' (skipped: no openssl)' : '';
+
+function openssl(what: string, work: () => void | Promise<void>): void {
+  (lacking === '' ? test : test.skip)(`${what}${lacking}`, work);
+}
 const folder = mkdtempSync(join(tmpdir(), 'holdfast-root-tls-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 let old: CertificateFiles;
