@@ -60,9 +60,7 @@ const platform = {
 export async function hubWorld(clock = manualClock(), at?: string): Promise<HubWorld> {
   const folder = at ?? mkdtempSync(join(tmpdir(), 'holdfast-enrol-'));
   const names = ['hub.example', '127.0.0.1'];
-  const authority = given(
-    await openAuthority({ platform: { ...platform, clock }, folder, names }),
-  );
+  const authority = given(await openAuthority({ platform: { ...platform, clock }, folder, names }));
   const store = given(openEnrolmentStore(platform.files, folder));
   const log = { write: () => undefined };
   const random = systemRandom();

@@ -58,7 +58,7 @@ function channel(epoch: bigint, more: Partial<FleetChannel['config']> = {}): Fle
       healthWindowMs: 0,
       attemptsMax: LIMITS.attemptsMaxDefault,
       unattestedMaxMs: 0,
-    validForMs: 0,
+      validForMs: 0,
       minAgentVersion: '',
       ...more,
     },

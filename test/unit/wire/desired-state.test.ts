@@ -77,7 +77,7 @@ describe('a statement survives its bytes', () => {
       healthWindowMs: 0,
       attemptsMax: 3,
       allowRemoval: 0n,
-    unattestedMaxMs: 0,
+      unattestedMaxMs: 0,
     });
     expect([read.deployments, read.documents]).toEqual([[], null]);
   });
