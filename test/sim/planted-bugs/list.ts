@@ -83,7 +83,7 @@ export const PLANTED: readonly PlantedBug[] = [
     'return moded.ok ? writer.sync() : moded;',
     'return moded;',
   ]),
-  bug('the directory of a target is not synced', 200, [
+  bug('the directory of a target is not synced', 400, [
     'apply/runtimes/files.ts',
     'return at.parent.sync();',
     'return ok(undefined);',
@@ -148,7 +148,7 @@ export const PLANTED: readonly PlantedBug[] = [
     '  if (!program) return unit.start();',
     '  return unit.start();',
   ]),
-  bug('nobody starts programs after a power cut', 100, [
+  bug('nobody starts programs after a power cut', 400, [
     'agent/agent.ts',
     "    if (generation.deployment.profile.kind !== 'process') continue;",
     '    continue;',
