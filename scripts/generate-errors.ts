@@ -113,7 +113,6 @@ const METHODS: ReadonlySet<string> = new Set([
   'slice',
   'toFixed',
   'toISOString',
-  'at',
   'replace',
   'replaceAll',
   'trim',
