@@ -28,6 +28,14 @@ export function evidenceOf(candidate: Candidate, plan: Plan, root: Uint8Array): 
   });
 }
 
+interface Named {
+  readonly number: bigint;
+  readonly statement: Digest;
+}
+
+/** What was read of a store's journal before: an entry never changes, so only new ones are read. */
+const namedBefore = new WeakMap<object, { upTo: bigint; named: readonly Named[] }>();
+
 /** Statements that stay because the journal names them: the newest, as many as the bound takes. */
 export function auditedStatements({
   store,
@@ -36,18 +44,25 @@ export function auditedStatements({
   readonly store: Pick<Store, 'journal'>;
   readonly content: Pick<ContentStore, 'statementBytes'>;
 }): Result<readonly Digest[]> {
-  const journal = store.journal();
+  const { upTo, named } = namedBefore.get(store) ?? { upTo: 0n, named: [] };
+  const journal = store.journal(upTo);
   if (!journal.ok) return journal;
-  const named = new Set<Digest>();
+  const { folded, head, entries } = journal.value;
+  const all = [...named.filter(({ number }) => number > folded.count), ...entries.flatMap(nameOf)];
+  namedBefore.set(store, { upTo: head.count, named: all });
+  const kept = new Set<Digest>();
   let left = LIMITS.auditStatementBytes;
-  for (const bytes of journal.value.entries.toReversed()) {
-    const entry = readAuditEntry(bytes);
-    if (!entry.ok || entry.value.details === null || !entry.value.point) continue;
-    const { stateDigest } = entry.value.point;
-    if (named.has(stateDigest)) continue;
-    left -= content.statementBytes(stateDigest);
+  for (const { statement } of all.toReversed()) {
+    if (kept.has(statement)) continue;
+    left -= content.statementBytes(statement);
     if (left < 0) break;
-    named.add(stateDigest);
+    kept.add(statement);
   }
-  return ok([...named]);
+  return ok([...kept]);
+}
+
+function nameOf(bytes: Uint8Array): readonly Named[] {
+  const entry = readAuditEntry(bytes);
+  if (!entry.ok || entry.value.details === null || !entry.value.point) return [];
+  return [{ number: entry.value.number, statement: entry.value.point.stateDigest }];
 }

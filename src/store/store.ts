@@ -34,8 +34,11 @@ export interface StoreReader {
   outboxEvents(): Result<readonly StatusEvent[]>;
   /** the newest entry of the audit journal: what the signed status names */
   auditHead(): Result<AuditMark>;
-  /** The whole journal, unjudged: `readJournal` (wire/audit.ts) says whether it holds. */
-  journal(): Result<Journal>;
+  /**
+   * The journal, unjudged: `readJournal` (wire/audit.ts) says whether it holds.
+   * @param above  only the entries with a higher number
+   */
+  journal(above?: bigint): Result<Journal>;
 }
 
 export interface OutboxStatus {

@@ -3,7 +3,7 @@
  * damaged row commits nothing. A full disk gets one more try with the reserve freed.
  */
 import { assert, type Fault, ok, type Result, refuse, refused } from '#errors/fault.ts';
-import { type AuditMark, EMPTY_MARK } from '#state/audit.ts';
+import { type AuditMark, EMPTY_MARK, type Journal } from '#state/audit.ts';
 import { LIMITS } from '#state/limits.ts';
 import { auditHash, writeAuditEntry } from '#wire/audit.ts';
 import { auditEntryRecord, auditSpanRecord } from '#wire/audit-file.ts';
@@ -120,14 +120,7 @@ function reader(rows: Rows): StoreReader {
       const span = row(rows, KEYS.auditHead, auditSpanRecord);
       return span.ok ? ok(span.value?.head ?? EMPTY_MARK) : span;
     },
-    journal() {
-      const span = row(rows, KEYS.auditHead, auditSpanRecord);
-      if (!span.ok) return span;
-      const entries = all(rows, KEYS.audits, auditEntryRecord);
-      if (!entries.ok) return entries;
-      const { folded = EMPTY_MARK, head = EMPTY_MARK } = span.value ?? {};
-      return ok({ folded, head, entries: entries.value });
-    },
+    journal: (above) => journalOf(rows, above),
   };
 }
 
@@ -146,6 +139,33 @@ function all<T>(rows: Rows, prefix: string, kind: RecordKind<T>): Result<readonl
       const opened = LOGS.has(prefix)
         ? openRow(key, framed, kind)
         : rows.known.open(key, framed, kind);
+      if (opened.ok) found.push(opened.value);
+      else if (opened.fault.code !== 'store.record') return opened;
+    }
+    return ok(found);
+  });
+}
+
+function journalOf(rows: Rows, above: bigint | undefined): Result<Journal> {
+  const span = row(rows, KEYS.auditHead, auditSpanRecord);
+  if (!span.ok) return span;
+  const { folded = EMPTY_MARK, head = EMPTY_MARK } = span.value ?? {};
+  const entries =
+    above === undefined
+      ? all(rows, KEYS.audits, auditEntryRecord)
+      : newer(rows, above > folded.count ? above : folded.count, head.count);
+  return entries.ok ? ok({ folded, head, entries: entries.value }) : entries;
+}
+
+/** Entries of the audit journal from above a number to its head. */
+function newer(rows: Rows, above: bigint, last: bigint): Result<readonly Uint8Array[]> {
+  return attempt(() => {
+    const found: Uint8Array[] = [];
+    for (let number = above + 1n; number <= last; number += 1n) {
+      const key = KEYS.audit(number);
+      const framed = rows.get(key);
+      if (framed === undefined) continue;
+      const opened = openRow(key, framed, auditEntryRecord);
       if (opened.ok) found.push(opened.value);
       else if (opened.fault.code !== 'store.record') return opened;
     }

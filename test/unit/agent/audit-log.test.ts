@@ -1,6 +1,7 @@
 /** What goes into the audit journal, in which commit, and how many commits refusals may cost. */
 import { beforeEach, describe, expect, test } from 'bun:test';
 import { type AuditLog, auditLog } from '#agent/audit-log.ts';
+import { auditedStatements } from '#agent/evidence.ts';
 import { fault } from '#errors/fault.ts';
 import { sha256 } from '#state/digest.ts';
 import { LIMITS } from '#state/limits.ts';
@@ -146,5 +147,53 @@ describe('the bound', () => {
     expect(journal.folded.count).toBe(BigInt(more));
     expect(journal.entries).toHaveLength(LIMITS.auditMax);
     expect(entries()[0]?.message).toBe(`${more}`);
+  });
+});
+
+describe('what collection keeps for the journal', () => {
+  const SIZE = LIMITS.auditStatementBytes / 4;
+  const content = { statementBytes: () => SIZE };
+  const accept = (sequence: number) =>
+    store.transaction((tx) =>
+      audit.add(tx, {
+        kind: 'accepted',
+        actor: 'owner',
+        channel: 'stable',
+        point: point(sequence),
+        details: sha256(Buffer.from('evidence')),
+      }),
+    );
+  const pause = () =>
+    store.transaction((tx) => audit.add(tx, { kind: 'paused', actor: 'operator' }));
+  const digests = (...sequences: number[]) => sequences.map((n) => point(n).stateDigest);
+
+  test('the newest statements that the bound takes, as the journal grows and folds', () => {
+    const kept = () => value(auditedStatements({ store, content }));
+    expect(kept()).toEqual([]);
+    value(accept(1));
+    value(accept(2));
+    expect(kept()).toEqual(digests(2, 1));
+    for (const sequence of [3, 4, 5]) value(accept(sequence));
+    expect(kept()).toEqual(digests(5, 4, 3, 2));
+    for (let round = 0; round < LIMITS.auditMax - 2; round += 1) value(pause());
+    expect(kept()).toEqual(digests(5, 4));
+    value(pause());
+    expect(kept()).toEqual(digests(5));
+  });
+
+  test('an entry is read once', () => {
+    const reads: (bigint | undefined)[] = [];
+    const counted = {
+      journal(above?: bigint) {
+        reads.push(above);
+        return store.journal(above);
+      },
+    };
+    value(accept(1));
+    value(auditedStatements({ store: counted, content }));
+    value(accept(2));
+    expect(value(auditedStatements({ store: counted, content }))).toEqual(digests(2, 1));
+    expect(reads).toEqual([0n, 1n]);
+    expect(value(store.journal(1n)).entries).toHaveLength(1);
   });
 });
