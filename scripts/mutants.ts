@@ -73,11 +73,7 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   quick(
     'the directory of content has no durable name',
-    [
-      'store/content.ts',
-      'if (!opened.ok || there.value) return opened;',
-      'if (opened.ok) return opened;',
-    ],
+    ['store/content.ts', 'isNew ? state.sync() : names', 'names'],
     ['crash/store-images.test.ts'],
   ),
   quick(
