@@ -4,10 +4,12 @@
  */
 import { ok, type Result } from '#errors/fault.ts';
 import { inOrder } from '#plan/order.ts';
+import { checkValuesOnly } from '#plan/values.ts';
 import type { Files } from '#platform/files.ts';
 import type { Platform } from '#platform/platform.ts';
 import { blobNames } from '#wire/deployment.ts';
 import { openYaml } from '#wire/yaml-document.ts';
+import { channelNames } from './channel-names.ts';
 import { asGeneration, compileChannel, type Document, readBlob, readDocument } from './compile.ts';
 import type { Fleet } from './fleet.ts';
 import { fleetChannel, judgeInForce } from './fleet.ts';
@@ -30,9 +32,10 @@ export function lint(
   fleet: Fleet,
   only: string | null,
 ): Result<readonly Remark[]> {
-  const names = only === null ? [...fleet.config.channels.keys()] : [only];
+  const names = only === null ? channelNames(platform.files, fleet) : ok([only]);
+  if (!names.ok) return names;
   const remarks: Remark[] = only === null ? [...lintFleet(platform.files, fleet)] : [];
-  for (const name of names) {
+  for (const name of names.value) {
     const channel = fleetChannel(fleet, name);
     if (!channel.ok) remarks.push(remarkOf(channel.fault, 'fleet.yaml'));
     remarks.push(...lintChannel(platform, fleet, name));
@@ -106,7 +109,8 @@ function lintChannel(platform: LintPlatform, fleet: Fleet, channel: string): rea
   }
   if (!broken && ordered.ok) {
     const compiled = compileChannel(platform, folder);
-    if (!compiled.ok) remarks.push(remarkOf(compiled.fault, `channels/${channel}`));
+    const fitting = compiled.ok ? checkValuesOnly(channel, compiled.value) : compiled;
+    if (!fitting.ok) remarks.push(remarkOf(fitting.fault, `channels/${channel}`));
   }
   return [...remarks, ...unused(platform.files, { folder, channel }, documents)];
 }

@@ -85,6 +85,44 @@ describe('what publish would refuse', () => {
   });
 });
 
+describe('values of one device', () => {
+  const VALUES = `apiVersion: holdfast/v1
+kind: Values
+id: press-7
+values:
+  line: { value: a }
+`;
+  const errors = async () => (await lint()).filter(({ gravity }) => gravity === 'error');
+
+  beforeEach(async () => {
+    rmSync(at('.'), { recursive: true, force: true });
+    const channels = ['--channel', 'stable', 'device.*'];
+    const init = ['init', 'plant', '--demo', '--no-passphrase', '--no-examples', ...channels];
+    expect((await desk.run(init)).code).toBe(0);
+    write('channels/device.press-7/press-7.yaml', VALUES);
+  });
+
+  test('are read in each device’s channel, and are well', async () => {
+    expect(await errors()).toEqual([]);
+  });
+
+  test('a mistake in them has its place', async () => {
+    const wrong = VALUES.replace('press-7', 'press-8').replace('value: a', 'valu: a');
+    write('channels/device.press-8/press-8.yaml', wrong);
+    expect((await errors()).map(place)).toEqual(['channels/device.press-8/press-8.yaml:5:11']);
+  });
+
+  test('elsewhere, and deployments among them, are refused', async () => {
+    write('channels/stable/press-7.yaml', VALUES);
+    write('channels/device.press-7/other.yaml', process('other', HEALTHY));
+    write('channels/device.press-7/bin/run', '#!/bin/sh\nsleep 60\n', 0o755);
+    expect((await errors()).map(({ file, code }) => [file, code])).toEqual([
+      ['channels/device.press-7', 'values.only'],
+      ['channels/stable', 'values.elsewhere'],
+    ]);
+  });
+});
+
 describe('what is unwise', () => {
   test('a program without a check, and checks that always pass', async () => {
     write('channels/stable/a.yaml', process('a'));
