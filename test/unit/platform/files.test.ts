@@ -29,7 +29,8 @@ let handles = 0;
 const openHandles = (): number =>
   readdirSync('/proc/self/fd').filter((fd) => {
     try {
-      return /^\/(?!dev\/)/.test(readlinkSync(`/proc/self/fd/${fd}`));
+      const path = readlinkSync(`/proc/self/fd/${fd}`);
+      return path.startsWith(root) || root.startsWith(path);
     } catch {
       return false; // the handle of readdir itself
     }
