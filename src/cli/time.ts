@@ -5,7 +5,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { QuestionView } from '#control/api.ts';
 import { ok, type Result, refuse } from '#errors/fault.ts';
-import { splitLast } from '#publisher/place.ts';
 import { instantOrNever } from '#publisher/root-time.ts';
 import { pushTime, sendTime, writeTimeBundle } from '#publisher/time-publish.ts';
 import { LIMITS } from '#state/limits.ts';
@@ -18,7 +17,6 @@ import type { CliContext } from './context.ts';
 import { EXIT } from './exit.ts';
 import { bundleName, type FleetOptions, fail, finish, fleetCommand } from './fleet-command.ts';
 import { type LocalOptions, local, show } from './local.ts';
-import { resolvePath } from './paths.ts';
 import { pairs } from './render.ts';
 import {
   type AuthorityFlags,
@@ -26,6 +24,7 @@ import {
   type ServeFlags,
   startAuthority,
 } from './time-authority.ts';
+import { writeOut } from './write-out.ts';
 
 interface SignFlags extends FleetOptions, AuthorityFlags {
   readonly nonce?: string;
@@ -45,8 +44,6 @@ interface SignedView {
   readonly heads: readonly string[];
   readonly to: readonly string[];
 }
-
-const FILE_MODE = 0o644;
 
 export function registerTime(program: Command, context: CliContext): void {
   const time = program
@@ -113,7 +110,7 @@ async function sign(
   const bytes = writeEnvelope(signed.value);
   const { out } = flags;
   if (out !== undefined) {
-    const wrote = writeNew(context, resolvePath(context, out), bytes);
+    const wrote = writeOut(context, out, bytes);
     if (!wrote.ok) return wrote;
   }
   return ok({ bytes, view: viewOf(signed.value.payload, out === undefined ? [] : [out]) });
@@ -133,15 +130,6 @@ function requestOf({ nonce, device }: SignFlags): Result<TimeRequest | null> {
   }
   if (!isDeviceId(device)) return no('--device', 'that is no device id');
   return ok({ nonce: new Uint8Array(Buffer.from(nonce, 'hex')), deviceId: device });
-}
-
-function writeNew({ platform }: CliContext, path: string, bytes: Uint8Array): Result<void> {
-  const { directory, name } = splitLast(path);
-  const folder = platform.files.open(directory, { follow: true });
-  if (!folder.ok) return folder;
-  const wrote = folder.value.write(name, bytes, FILE_MODE);
-  folder.value.close();
-  return wrote;
 }
 
 function registerPublish(time: Command, context: CliContext): void {

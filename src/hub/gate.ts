@@ -9,6 +9,7 @@ import type { RemotePeer, ServedRequest, ServedResponse } from '#platform/listen
 import { REQUEST_BYTES, writeEnrolmentAnswer } from '#wire/enrolment.ts';
 import type { Access, Account, Identity } from './access.ts';
 import { refusal } from './answers.ts';
+import { wholeBody } from './body.ts';
 import type { Enrolment } from './enrolment.ts';
 import { routeOf } from './names.ts';
 import { type Ration, ration } from './ration.ts';
@@ -57,7 +58,7 @@ async function enrol(
   if (request.method !== 'POST') return { status: 405, headers: { allow: 'GET, POST' } };
   const waitMs = failures.waitMs(peer.address);
   if (waitMs > 0) return busy(waitMs);
-  const body = await bodyOf(request, REQUEST_BYTES);
+  const body = await wholeBody(request.body, REQUEST_BYTES);
   if (body === null) return { status: 413 };
   const who = access.identify(peer, accountOf(request.headers.authorization));
   const deviceId = who?.kind === 'device' ? who.id : null;
@@ -138,20 +139,4 @@ function busy(waitMs: number): ServedResponse {
 
 function bytes(status: number, body: Uint8Array): ServedResponse {
   return { status, headers: { 'content-type': 'application/octet-stream' }, body };
-}
-
-/** Null past the cap, or when the client went away. */
-async function bodyOf({ body }: ServedRequest, cap: number): Promise<Uint8Array | null> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  try {
-    for await (const chunk of body) {
-      size += chunk.length;
-      if (size > cap) return null;
-      chunks.push(chunk);
-    }
-  } catch {
-    return null;
-  }
-  return Buffer.concat(chunks);
 }

@@ -10,6 +10,7 @@ import type { Random } from '#platform/random.ts';
 import { type Digest, parseDigest, sha256 } from '#state/digest.ts';
 import { failure, refusal } from './answers.ts';
 import { type BlobService, blobService } from './blobs.ts';
+import { wholeBody } from './body.ts';
 import { type Disk, MANIFEST_MAX } from './disk.ts';
 import { type CheckedManifest, checkManifest } from './manifests.ts';
 import { isTag, type Route, routeOf } from './names.ts';
@@ -178,22 +179,6 @@ function absentPart(disk: Disk, repository: string, parts: CheckedManifest): Dig
     return !found.ok || !found.value;
   });
   return absent ?? null;
-}
-
-/** Null past the cap, or when the client went away. */
-async function wholeBody(body: AsyncIterable<Uint8Array>, cap: number): Promise<Uint8Array | null> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  try {
-    for await (const chunk of body) {
-      size += chunk.length;
-      if (size > cap) return null;
-      chunks.push(chunk);
-    }
-  } catch {
-    return null;
-  }
-  return Buffer.concat(chunks);
 }
 
 function deletedBlob(disk: Disk, repository: string, digest: Digest): ServedResponse {

@@ -9,6 +9,7 @@ import type { Secrets } from '#apply/secrets.ts';
 import type { Ownership } from '#apply/stage.ts';
 import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { Directory, Files } from '#platform/files.ts';
+import { mountOf, readMounts } from '#platform/mount-table.ts';
 import type { ProcessComponent } from '#state/deployment.ts';
 import type { Generation } from '#state/generation.ts';
 
@@ -16,8 +17,6 @@ const FOLDER = 'secrets';
 /** others may pass through, not look */
 const FOLDER_MODE = 0o711;
 const FILE_MODE = 0o600;
-const MOUNTS = '/proc/self/mountinfo';
-const MOUNTS_BYTES = 1024 * 1024;
 const VOLATILE = new Set(['tmpfs', 'ramfs']);
 
 export interface ProgramSecrets {
@@ -156,18 +155,6 @@ function fileTargets(
 /** The type of the file system that holds the path; null: the kernel does not say. */
 function fileSystemOf(files: Files, path: string): string | null {
   const real = files.realPath(path);
-  const mounts = files.readFile(MOUNTS, MOUNTS_BYTES);
-  if (!real.ok || !mounts.ok) return null;
-  let found: { readonly at: string; readonly type: string } | null = null;
-  for (const line of Buffer.from(mounts.value).toString().split('\n')) {
-    const [before = '', after = ''] = line.split(' - ');
-    const at = (before.split(' ')[4] ?? '').replace(/\\([0-7]{3})/g, (_, octal: string) =>
-      String.fromCharCode(Number.parseInt(octal, 8)),
-    );
-    const type = after.split(' ')[0] ?? '';
-    const holds = at === '/' || real.value === at || real.value.startsWith(`${at}/`);
-    // A later mount over the same place hides the earlier one.
-    if (at !== '' && holds && at.length >= (found?.at.length ?? 0)) found = { at, type };
-  }
-  return found?.type ?? null;
+  const table = readMounts(files);
+  return real.ok && table ? (mountOf(table, real.value)?.type ?? null) : null;
 }

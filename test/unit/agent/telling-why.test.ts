@@ -4,41 +4,12 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { judgeClock } from '#agent/clock-check.ts';
 import { alsoWrong } from '#agent/explain-also.ts';
-import { mountOf, readMountTable } from '#agent/mounts.ts';
 import { forgetStartFailure, noteStartFailure, readStartFailure } from '#agent/start-failure.ts';
 import { FAULTS, fault } from '#errors/fault.ts';
 import { bunPlatform } from '#platform/bun/platform.ts';
 import type { ChannelStatus } from '#state/status.ts';
 import { viewTime } from '#trust/time.ts';
 import { scratch } from '../../support/store.ts';
-
-const TABLE = `22 1 0:20 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
-30 22 0:31 / /opt/with\\040blank ro,nosuid - tmpfs tmpfs rw
-31 22 0:32 / /data rw - ext4 /dev/sdb1 ro,errors=remount-ro
-32 22 0:33 / /data/rw rw - ext4 /dev/sdc1 rw
-33 22 0:34 / /opt/twice ro - tmpfs a ro
-34 33 0:35 / /opt/twice rw - tmpfs b rw
-`;
-
-describe('the table of mounts', () => {
-  const table = readMountTable(TABLE);
-  for (const [path, readOnly] of [
-    ['/opt/hello', false],
-    ['/opt/with blank/hello', true],
-    ['/opt/with blankets', false],
-    ['/data', true],
-    ['/data/rw/a', false],
-    ['/opt/twice/a', false],
-  ] as const) {
-    test(`${path} ${readOnly ? 'is read-only' : 'can be written'}`, () => {
-      expect(mountOf(table, path)?.readOnly).toBe(readOnly);
-    });
-  }
-
-  test('what is no table is no mount', () => {
-    expect(mountOf(readMountTable('nonsense\n\n'), '/')).toBeNull();
-  });
-});
 
 describe('the clock against the Date of a registry', () => {
   const now = Date.UTC(2026, 10, 23, 12);
