@@ -6,27 +6,14 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { build } from './build.ts';
-import { hostTarget, ROOT } from './targets.ts';
-import { provide } from './test-parts.ts';
+import { longRun } from './long-run.ts';
 
-await provide();
-await build(hostTarget());
 const folder = mkdtempSync(join(tmpdir(), 'holdfast-disks-'));
 const table = join(folder, 'table');
-const child = Bun.spawn([process.execPath, 'test', './test/crash/disks.test.ts'], {
-  cwd: ROOT,
-  stdin: 'ignore',
-  stdout: 'inherit',
-  stderr: 'inherit',
-  env: {
-    HOLDFAST_PATIENCE: '4',
-    ...process.env,
-    HOLDFAST_DISKS: 'all',
-    HOLDFAST_DISKS_TABLE: table,
-  },
+const code = await longRun('./test/crash/disks.test.ts', {
+  HOLDFAST_DISKS: 'all',
+  HOLDFAST_DISKS_TABLE: table,
 });
-const code = await child.exited;
 const lines = existsSync(table) ? readFileSync(table, 'utf8').split('\n').slice(0, -1) : [];
 rmSync(folder, { recursive: true, force: true });
 const bad = lines.filter((line) => line.endsWith('BAD')).length;

@@ -4,9 +4,7 @@
  * the choices.
  */
 import { parseArgs } from 'node:util';
-import { build } from './build.ts';
-import { hostTarget, ROOT } from './targets.ts';
-import { provide } from './test-parts.ts';
+import { longRun } from './long-run.ts';
 
 const { values } = parseArgs({
   options: { cycles: { type: 'string', default: '1000' }, seed: { type: 'string' } },
@@ -16,18 +14,8 @@ if (!Number.isInteger(cycles) || cycles < 1) {
   console.log('usage: npm run kill -- --cycles N [--seed S]');
   process.exit(2);
 }
-await provide();
-await build(hostTarget());
-const child = Bun.spawn([process.execPath, 'test', './test/crash/kill.test.ts'], {
-  cwd: ROOT,
-  stdin: 'ignore',
-  stdout: 'inherit',
-  stderr: 'inherit',
-  env: {
-    HOLDFAST_PATIENCE: '4',
-    ...process.env,
-    HOLDFAST_KILL_CYCLES: String(cycles),
-    ...(values.seed === undefined ? {} : { HOLDFAST_KILL_SEED: values.seed }),
-  },
+const code = await longRun('./test/crash/kill.test.ts', {
+  HOLDFAST_KILL_CYCLES: String(cycles),
+  ...(values.seed === undefined ? {} : { HOLDFAST_KILL_SEED: values.seed }),
 });
-process.exit(await child.exited);
+process.exit(code);

@@ -7,11 +7,9 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { build } from './build.ts';
+import { longRun } from './long-run.ts';
 import { chartOf } from './soak/chart.ts';
 import { type Sample, type Slope, slopesOf } from './soak/slopes.ts';
-import { hostTarget, ROOT } from './targets.ts';
-import { provide } from './test-parts.ts';
 
 interface Ran {
   readonly samples: readonly Sample[];
@@ -48,24 +46,13 @@ console.log(
 process.exit(grows ? 1 : 0);
 
 async function soak(): Promise<Ran | null> {
-  await provide();
-  await build(hostTarget());
   const folder = mkdtempSync(join(tmpdir(), 'holdfast-soak-'));
   const file = join(folder, 'samples.json');
-  const child = Bun.spawn([process.execPath, 'test', './test/real/soak.test.ts'], {
-    cwd: ROOT,
-    stdin: 'ignore',
-    stdout: 'inherit',
-    stderr: 'inherit',
-    env: {
-      HOLDFAST_PATIENCE: '4',
-      ...process.env,
-      HOLDFAST_SOAK_SECONDS: String(Math.round(minutes * 60)),
-      HOLDFAST_SOAK_SEED: values.seed,
-      HOLDFAST_SOAK_SAMPLES: file,
-    },
+  const code = await longRun('./test/real/soak.test.ts', {
+    HOLDFAST_SOAK_SECONDS: String(Math.round(minutes * 60)),
+    HOLDFAST_SOAK_SEED: values.seed,
+    HOLDFAST_SOAK_SAMPLES: file,
   });
-  const code = await child.exited;
   const result = existsSync(file) ? read(file) : null;
   rmSync(folder, { recursive: true, force: true });
   if (code !== 0) console.log('the run itself failed: see above');

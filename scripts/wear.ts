@@ -8,9 +8,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { build } from './build.ts';
-import { hostTarget, ROOT } from './targets.ts';
-import { provide } from './test-parts.ts';
+import { longRun } from './long-run.ts';
 
 interface Wear {
   readonly what: string;
@@ -32,26 +30,13 @@ if (!(minutes > 0)) {
   console.log('usage: npm run wear -- [--minutes N]');
   process.exit(2);
 }
-await provide();
-await build(hostTarget());
 const folder = mkdtempSync(join(tmpdir(), 'holdfast-wear-'));
 const file = join(folder, 'table.json');
-const child = Bun.spawn(
-  [process.execPath, 'test', '--timeout=120000', './test/real/wear.test.ts'],
-  {
-    cwd: ROOT,
-    stdin: 'ignore',
-    stdout: 'inherit',
-    stderr: 'inherit',
-    env: {
-      HOLDFAST_PATIENCE: '4',
-      ...process.env,
-      HOLDFAST_WEAR_IDLE_SECONDS: String(Math.round(minutes * 60)),
-      HOLDFAST_WEAR_TABLE: file,
-    },
-  },
-);
-const code = await child.exited;
+const env = {
+  HOLDFAST_WEAR_IDLE_SECONDS: String(Math.round(minutes * 60)),
+  HOLDFAST_WEAR_TABLE: file,
+};
+const code = await longRun('./test/real/wear.test.ts', env, ['--timeout=120000']);
 const table = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as readonly Wear[]) : [];
 rmSync(folder, { recursive: true, force: true });
 console.log(
