@@ -237,7 +237,9 @@ async function atReady(lane: Moving, { digest, before, next, names }: Offer, kil
       ...(state === next && mayBeDown ? [] : versionFaults(place, state)),
     ]);
     if (faults.every((each) => each.length > 0)) {
-      throw new Error(`after recovery (${phase}) neither old nor new: ${JSON.stringify(faults)}`);
+      const log = device.log().slice(-4_000);
+      const found = JSON.stringify(faults);
+      throw new Error(`after recovery (${phase}) neither old nor new: ${found}\n${log}`);
     }
     lane.held += 1;
   } finally {

@@ -137,7 +137,8 @@ async function raise(env: ProcessEnv, next: Generation, unit: Unit): Promise<Res
     unit.adopt(program);
     return ok(undefined);
   }
-  // No record names the program: what else carries its token is a duplicate or a remainder.
+  // No record names the program: what else carries its token is a duplicate, a remainder, or was
+  // asked to end before a cut and may be gone in a moment.
   const ended = await endThese(env, next.id, {
     which: exactly(next.digest, name),
     stop: unit.component.stop,
@@ -146,7 +147,7 @@ async function raise(env: ProcessEnv, next: Generation, unit: Unit): Promise<Res
   if (!ended.ok) return ended;
   if (!program) return unit.start();
   unit.adopt(program);
-  return env.records.write(next.id, name, { token, identity: program });
+  return env.records.write(next.id, name, { token, identity: program, ending: false });
 }
 
 async function launch(
@@ -171,7 +172,7 @@ async function launch(
   if (!from.ok) return from;
   const held = env.secrets.write(from.value, component, owner.value);
   if (!held.ok) return held;
-  const noted = env.records.write(id, component.name, { token, identity: null });
+  const noted = env.records.write(id, component.name, { token, identity: null, ending: false });
   if (!noted.ok) return noted;
   const child = await env.processes.spawn({
     command: commandOf(generation, component, directory.value),
@@ -186,7 +187,7 @@ async function launch(
   }
   const { identity } = child.value;
   env.log.write('info', 'program.started', { deployment: id, component: component.name });
-  const written = env.records.write(id, component.name, { token, identity });
+  const written = env.records.write(id, component.name, { token, identity, ending: false });
   // Without its record it would still be found by its token: not worth ending it for.
   if (!written.ok) env.log.write('warn', 'program.unrecorded', { code: written.fault.code });
   return child;
@@ -244,6 +245,8 @@ interface Ending {
 
 function endThese(env: ProcessEnv, id: string, ending: Ending): Promise<Result<void>> {
   const { which, left, stop, spare } = ending;
+  const marked = markEnding(env, id, ending);
+  if (!marked.ok) return Promise.resolve(marked);
   const find = (): Result<ReadonlySet<number>> => {
     const sessions = new Set<number>();
     const found = instancesOf(env.processes, env.storeId, id);
@@ -259,6 +262,22 @@ function endThese(env: ProcessEnv, id: string, ending: Ending): Promise<Result<v
     return ok(sessions);
   };
   return endSessions(env, id, find, stop);
+}
+
+/** Before the signal: an agent that is cut while it waits leaves a program that still looks alive. */
+function markEnding(env: ProcessEnv, id: string, { which, spare }: Ending): Result<void> {
+  const records = env.records.list(id);
+  if (!records.ok) return records;
+  for (const { component, record } of records.value) {
+    const token = readToken(record.token);
+    if (!record.identity || record.ending || token?.store !== env.storeId) continue;
+    if (!which(token, component) || record.identity.pid === spare) continue;
+    if (!env.processes.alive(record.identity)) continue;
+    const marked = env.records.markEnding(id, component, record);
+    // It is ended all the same; after a cut it might be adopted, and then started again.
+    if (!marked.ok) env.log.write('warn', 'program.unrecorded', { code: marked.fault.code });
+  }
+  return ok(undefined);
 }
 
 /** Leaders that records name and that are alive, whatever their environment shows. */

@@ -6,6 +6,7 @@
  *
  *   spawning             the agent was cut between the two: a leader that is found is the program
  *   running, alive       the program; it is adopted. Sessions beside it are its own helpers
+ *   ending, alive        it was asked to end before the agent was cut: no longer the program
  *   running, not alive   the program has ended; what carries its token is a remainder
  *   none                 the oldest leader found is the program
  */
@@ -25,12 +26,16 @@ export interface PidRecord {
   readonly token: string;
   /** null: about to be started */
   readonly identity: ProcessIdentity | null;
+  /** Noted before the stop signal is sent: whoever finds it alive must not count on it. */
+  readonly ending: boolean;
 }
 
 export interface PidRecords {
   read(deployment: string, component: string): Result<PidRecord | null>;
   write(deployment: string, component: string, record: PidRecord): Result<void>;
   remove(deployment: string, component: string): Result<void>;
+  /** @param folder  component as `list` names it */
+  markEnding(deployment: string, folder: string, record: PidRecord): Result<void>;
   /** all of a deployment; `component` as `folderOf` has it */
   list(
     deployment: string,
@@ -39,7 +44,7 @@ export interface PidRecords {
 
 const RECORD_BYTES = 1_024;
 const PART = '.part';
-const FORM = /^v1 (\S+) (?:spawning|(\d{1,10}) (\d{1,20}) ([0-9a-f-]{1,64}))\n$/;
+const FORM = /^v1 (\S+) (?:spawning|(\d{1,10}) (\d{1,20}) ([0-9a-f-]{1,64})( ending)?)\n$/;
 
 export function tokenOf(store: string, deployment: string, generation: Digest): string {
   return `${store}/${folderOf(deployment)}/${hexOf(generation)}`;
@@ -56,6 +61,18 @@ export function readToken(text: string): Token | null {
 export function pidRecords(files: Files, runDir: string): PidRecords {
   const folder = (deployment: string) =>
     files.open(`${runDir}/processes/${folderOf(deployment)}`, { follow: true, create: 0o700 });
+  const put = (deployment: string, name: string, record: PidRecord) => {
+    const opened = folder(deployment);
+    if (!opened.ok) return opened;
+    const directory = opened.value;
+    directory.unlink(PART);
+    const part = directory.create(PART, 0o600);
+    const wrote = part.ok ? part.value.write(format(record)) : part;
+    if (part.ok) part.value.close();
+    const done = wrote.ok ? directory.rename(PART, name) : wrote;
+    directory.close();
+    return done;
+  };
   return {
     read(deployment, component) {
       const opened = folder(deployment);
@@ -65,18 +82,8 @@ export function pidRecords(files: Files, runDir: string): PidRecords {
       if (bytes.ok) return ok(parse(bytes.value));
       return bytes.fault.code === 'platform.missing' ? ok(null) : bytes;
     },
-    write(deployment, component, record) {
-      const opened = folder(deployment);
-      if (!opened.ok) return opened;
-      const directory = opened.value;
-      directory.unlink(PART);
-      const part = directory.create(PART, 0o600);
-      const wrote = part.ok ? part.value.write(format(record)) : part;
-      if (part.ok) part.value.close();
-      const done = wrote.ok ? directory.rename(PART, folderOf(component)) : wrote;
-      directory.close();
-      return done;
-    },
+    write: (deployment, component, record) => put(deployment, folderOf(component), record),
+    markEnding: (deployment, name, record) => put(deployment, name, { ...record, ending: true }),
     remove(deployment, component) {
       const opened = folder(deployment);
       if (!opened.ok) return opened;
@@ -100,16 +107,17 @@ export function pidRecords(files: Files, runDir: string): PidRecords {
   };
 }
 
-function format({ token, identity }: PidRecord): Uint8Array {
+function format({ token, identity, ending }: PidRecord): Uint8Array {
   const who = identity ? `${identity.pid} ${identity.startTicks} ${identity.bootId}` : 'spawning';
-  return Buffer.from(`v1 ${token} ${who}\n`);
+  return Buffer.from(`v1 ${token} ${who}${identity && ending ? ' ending' : ''}\n`);
 }
 
 function parse(bytes: Uint8Array): PidRecord | null {
-  const [, token, pid, ticks, bootId] = FORM.exec(Buffer.from(bytes).toString()) ?? [];
+  const [, token, pid, ticks, bootId, ending] = FORM.exec(Buffer.from(bytes).toString()) ?? [];
   if (!token) return null;
-  if (!pid || !ticks || !bootId) return { token, identity: null };
-  return { token, identity: { pid: Number(pid), startTicks: BigInt(ticks), bootId } };
+  if (!pid || !ticks || !bootId) return { token, identity: null, ending: false };
+  const identity = { pid: Number(pid), startTicks: BigInt(ticks), bootId };
+  return { token, identity, ending: ending !== undefined };
 }
 
 /**
@@ -147,7 +155,8 @@ export function programAmong(
   const { token, component, uid } = want;
   const recorded = record?.token === token ? record : null;
   if (recorded?.identity && recorded.identity.bootId === processes.bootId()) {
-    return processes.alive(recorded.identity) ? recorded.identity : null;
+    const runs = processes.alive(recorded.identity) && !recorded.ending;
+    return runs ? recorded.identity : null;
   }
   const leaders = found.filter(
     (each) =>
