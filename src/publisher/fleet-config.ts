@@ -9,7 +9,9 @@ import type { BrokerConfig } from '#link/mqtt-broker.ts';
 import type { Audience } from '#state/desired-state.ts';
 import { LIMITS } from '#state/limits.ts';
 import { isDeviceId, isId } from '#state/names.ts';
+import type { Window } from '#state/policy.ts';
 import { duration, readYaml } from '#wire/yaml.ts';
+import { maintenanceWindows } from './maintenance-windows.ts';
 import { inFolder } from './place.ts';
 
 export interface FleetConfig {
@@ -31,6 +33,9 @@ export interface ChannelConfig {
   /** ms that a state may be old where a device's time is not attested; 0: no limit */
   readonly unattestedMaxMs: number;
   readonly minAgentVersion: string;
+  readonly spreadMs: number;
+  readonly windows: readonly Window[];
+  readonly commit: 'healthy' | 'reachable';
 }
 
 const path = v.pipe(v.string(), v.nonEmpty('a path'));
@@ -86,6 +91,9 @@ const policy = v.strictObject({
   ),
   minAgentVersion: v.optional(v.string(), ''),
   unattestedMax: v.optional(duration(LIMITS.unattestedMs), '0s'),
+  spread: v.optional(duration(), '0s'),
+  windows: v.optional(maintenanceWindows, []),
+  commit: v.optional(v.picklist(['healthy', 'reachable'], 'healthy or reachable'), 'healthy'),
 });
 const channel = v.strictObject({
   signers: v.pipe(
@@ -180,6 +188,9 @@ function channelConfig(config: v.InferOutput<typeof channel>): ChannelConfig {
     validForMs: validForDays * DAY_MS,
     unattestedMaxMs,
     minAgentVersion,
+    spreadMs: config.policy.spread,
+    windows: config.policy.windows,
+    commit: config.policy.commit,
   };
 }
 

@@ -59,7 +59,7 @@ export function draftStatement(
       notAfter: config.validForMs === 0 ? 0 : issuedAt + config.validForMs,
       rootVersion: fleet.root.version,
       minAgentVersion: config.minAgentVersion,
-      critical: [],
+      critical: criticalOf(config),
       audience: config.audience,
       policy: policyOf(channel, allowRemoval(epoch, sequence, removed.length > 0, previous)),
       deployments: cargo.deployments,
@@ -104,14 +104,23 @@ function allowRemoval(
 function policyOf({ config }: FleetChannel, removal: bigint): Policy {
   return {
     urgent: config.urgent,
-    windows: [],
-    spreadMs: 0,
+    windows: config.windows,
+    spreadMs: config.spreadMs,
     atomicity: 'state',
     healthWindowMs: config.healthWindowMs,
     attemptsMax: config.attemptsMax,
     allowRemoval: removal,
     unattestedMaxMs: config.unattestedMaxMs,
+    commit: config.commit,
   };
+}
+
+/** What an agent that does not know it must not leave out: it would act at the wrong hour, or be cut off. */
+function criticalOf({ windows, commit }: FleetChannel['config']): readonly string[] {
+  return [
+    ...(windows.length > 0 ? ['policy.windows'] : []),
+    ...(commit === 'reachable' ? ['policy.commit'] : []),
+  ];
 }
 
 /** Would a device notice the difference? Numbers, times, removal marks and the root's version aside. */
@@ -122,13 +131,20 @@ export function saysTheSame(state: DesiredState, draft: Unsigned): boolean {
 }
 
 function said(state: DesiredState | Unsigned) {
-  const { urgent, healthWindowMs, attemptsMax, unattestedMaxMs } = state.policy;
+  const { urgent, healthWindowMs, attemptsMax, unattestedMaxMs, atomicity } = state.policy;
+  const { windows, spreadMs, commit } = state.policy;
   const { minAgentVersion, audience, documents } = state;
   return {
     minAgentVersion,
     audience,
     documents,
-    policy: { urgent, healthWindowMs, attemptsMax, unattestedMaxMs },
+    policy: { urgent, healthWindowMs, attemptsMax, unattestedMaxMs, atomicity, spreadMs, commit },
+    windows: windows.map(({ weekdays, start, durationMs, timeZone }) => [
+      weekdays,
+      start,
+      durationMs,
+      timeZone,
+    ]),
     deployments: state.deployments.map(({ id, digest, mediaType }) => [id, digest, mediaType]),
     blobs: state.blobs
       .map(({ name, digest, mediaType, size }) => [name, digest, mediaType, size])

@@ -23,6 +23,20 @@ export interface ChannelRow {
   readonly hold: { readonly at: number; readonly reason: string } | null;
   /** why the channel is degraded (drift, stuck), for status and explain; cleared by a commit */
   readonly degraded: Code | null;
+  /** a verified statement that waits for its place in the spread, or for a window; absent: none */
+  readonly deferred?: Deferred;
+}
+
+/** Not accepted: the floor is unmoved, and it is judged again before anything is done about it. */
+export interface Deferred {
+  readonly to: StatusPoint;
+  readonly via: Via;
+  /** ms: how long the spread is, and what was left of this device's place when this was written */
+  readonly spreadMs: number;
+  readonly leftMs: number;
+  /** the boot of this machine that it was written in, and when it is due by its CLOCK_BOOTTIME */
+  readonly bootId: string;
+  readonly dueMs: number;
 }
 
 /** An accepted statement on its way to being applied (checks 19–21). */
@@ -42,6 +56,10 @@ export interface Intent {
     readonly message: string;
     readonly deployment: string;
   } | null;
+  /** the ways to the control plane that have to be open again before the commit; absent: none */
+  readonly reach?: readonly string[];
+  /** the agent ends in the middle of this try by its own will: that is no cut */
+  readonly restarting?: true;
 }
 
 /** One statement's deployments as they are on this device; key: its state digest. */

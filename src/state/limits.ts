@@ -73,6 +73,8 @@ export const LIMITS = {
   /** ms: the longest that a policy may let a state go without attested time */
   unattestedMs: 10 * 365 * 24 * 3_600_000,
   attemptsMaxDefault: 3,
+  /** maintenance windows of one policy */
+  windowsMax: 32,
   /** refused digests remembered in memory */
   refusedRemembered: 64,
   eventsMax: 256,

@@ -12,6 +12,8 @@ export interface Policy {
   readonly allowRemoval: bigint;
   /** ms: how old it may be where the time is not attested; 0: no limit */
   readonly unattestedMaxMs: number;
+  /** `reachable`: a change that cuts the device off from its control plane undoes itself */
+  readonly commit: 'healthy' | 'reachable';
 }
 
 export interface Window {

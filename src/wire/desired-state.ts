@@ -20,6 +20,7 @@ import type { Policy, Window } from '#state/policy.ts';
 import { type FieldCheck, fieldCheck, fleetToBytes } from './field-check.ts';
 import {
   Atomicity,
+  Commit,
   DesiredStateSchema,
   DevicesSchema,
   type Audience as ProtoAudience,
@@ -134,6 +135,7 @@ function policyToProto(policy: Policy) {
     attemptsMax: policy.attemptsMax,
     allowRemoval: policy.allowRemoval,
     unattestedMaxMs: BigInt(policy.unattestedMaxMs),
+    commit: policy.commit === 'reachable' ? Commit.REACHABLE : Commit.UNSPECIFIED,
   };
 }
 
@@ -196,10 +198,14 @@ function readMatch(check: FieldCheck, match: ProtoMatch): LabelMatch {
 
 function readPolicy(check: FieldCheck, policy: ProtoPolicy | undefined): Policy {
   const attempts = policy?.attemptsMax ?? 0;
+  const windows = policy?.windows ?? [];
+  check.require(windows.length <= LIMITS.windowsMax, 'policy.windows', `${windows.length}`);
   check.require(attempts <= ATTEMPTS_MAX, 'policy.attempts_max', `above ${ATTEMPTS_MAX}`);
   return {
     urgent: policy?.urgent ?? false,
-    windows: (policy?.windows ?? []).map((window, index) => readWindow(check, window, index)),
+    windows: windows
+      .slice(0, LIMITS.windowsMax)
+      .map((window, index) => readWindow(check, window, index)),
     spreadMs: check.duration('policy.spread_ms', policy?.spreadMs ?? 0n),
     atomicity: readAtomicity(check, policy?.atomicity ?? Atomicity.UNSPECIFIED),
     healthWindowMs: check.duration('policy.health_window_ms', policy?.healthWindowMs ?? 0n),
@@ -211,7 +217,14 @@ function readPolicy(check: FieldCheck, policy: ProtoPolicy | undefined): Policy 
       0,
       LIMITS.unattestedMs,
     ),
+    commit: readCommit(check, policy?.commit ?? Commit.UNSPECIFIED),
   };
+}
+
+function readCommit(check: FieldCheck, commit: number): Policy['commit'] {
+  if (commit === Commit.UNSPECIFIED || commit === Commit.HEALTHY) return 'healthy';
+  check.require(commit === Commit.REACHABLE, 'policy.commit', 'an unknown choice');
+  return 'reachable';
 }
 
 function readAtomicity(check: FieldCheck, atomicity: number): Policy['atomicity'] {

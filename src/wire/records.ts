@@ -23,6 +23,7 @@ import { type Digest, digestToBytes } from '#state/digest.ts';
 import type { Envelope } from '#state/envelope.ts';
 import type { Fleet } from '#state/names.ts';
 import type { StatusEvent, Via } from '#state/status.ts';
+import { deferredFromWire, deferredToWire } from './deferred-record.ts';
 import { EventSchema } from './generated/holdfast_pb.ts';
 import {
   ChannelRowSchema,
@@ -175,6 +176,7 @@ export const channelRecord: RecordKind<ChannelRow> = recordKind(
       previous: row.previous.map(pointToWire),
       ...(row.hold && { hold: markToWire(row.hold) }),
       degraded: row.degraded ?? '',
+      ...(row.deferred && { deferred: deferredToWire(row.deferred) }),
     }),
   (wire) => ({
     fleet: wire.fleet,
@@ -187,6 +189,7 @@ export const channelRecord: RecordKind<ChannelRow> = recordKind(
     previous: wire.previous.map(pointFromWire),
     hold: wire.hold ? markFromWire(wire.hold) : null,
     degraded: wire.degraded === '' ? null : codeFromText(wire.degraded),
+    ...(wire.deferred && { deferred: deferredFromWire(wire.deferred) }),
   }),
 );
 
@@ -351,6 +354,8 @@ function intentToWire(intent: Intent) {
     tries: intent.tries,
     attemptsMax: intent.attemptsMax,
     ...(intent.failure && { failure: { ...intent.failure } }),
+    ...(intent.reach && { reach: [...intent.reach] }),
+    ...(intent.restarting && { restarting: true }),
   };
 }
 
@@ -370,5 +375,7 @@ function intentFromWire(wire: WireIntent): Intent {
           deployment: wire.failure.deployment,
         }
       : null,
+    ...(wire.reach.length > 0 && { reach: wire.reach }),
+    ...(wire.restarting && { restarting: true }),
   };
 }

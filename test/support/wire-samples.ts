@@ -45,6 +45,7 @@ export const sampleState: Unsigned = {
     attemptsMax: 3,
     allowRemoval: 0n,
     unattestedMaxMs: 0,
+    commit: 'healthy',
   },
   deployments: [
     {

@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file store.proto.
  */
 export const file_store: GenFile = /*@__PURE__*/
-  fileDesc("CgtzdG9yZS5wcm90bxIRaG9sZGZhc3Quc3RvcmUudjEiHAoJRm9ybWF0Um93Eg8KB3ZlcnNpb24YASABKA0iewoJRGV2aWNlUm93EgwKBGJvb3QYASABKAQSDwoHbWFjaGluZRgCIAEoCRIPCgdjcmFzaGVzGAMgASgNEicKBnBhdXNlZBgEIAEoCzIXLmhvbGRmYXN0LnN0b3JlLnYxLk1hcmsSFQoNdGltZV9mbG9vcl9tcxgFIAEoAyIiCgRNYXJrEgoKAmF0GAEgASgDEg4KBnJlYXNvbhgCIAEoCSIbCgdSb290Um93EhAKCGVudmVsb3BlGAEgASgMItgCCgpDaGFubmVsUm93Eg0KBWZsZWV0GAEgASgJEg8KB2NoYW5uZWwYAiABKAkSIQoFZmxvb3IYAyABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBIpCgZpbnRlbnQYBCABKAsyGS5ob2xkZmFzdC5zdG9yZS52MS5JbnRlbnQSIwoHYXBwbGllZBgFIAEoCzISLmhvbGRmYXN0LnYxLlBvaW50EiUKC2FwcGxpZWRfdmlhGAYgASgOMhAuaG9sZGZhc3QudjEuVmlhEjEKEWFwcGxpZWRfZnJlc2huZXNzGAcgASgOMhYuaG9sZGZhc3QudjEuRnJlc2huZXNzEiQKCHByZXZpb3VzGAggAygLMhIuaG9sZGZhc3QudjEuUG9pbnQSJQoEaG9sZBgJIAEoCzIXLmhvbGRmYXN0LnN0b3JlLnYxLk1hcmsSEAoIZGVncmFkZWQYCiABKAki9QEKBkludGVudBIMCgRraW5kGAEgASgJEiEKBXBoYXNlGAIgASgOMhIuaG9sZGZhc3QudjEuUGhhc2USHgoCdG8YAyABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBIdCgN2aWEYBCABKA4yEC5ob2xkZmFzdC52MS5WaWESKQoJZnJlc2huZXNzGAUgASgOMhYuaG9sZGZhc3QudjEuRnJlc2huZXNzEg0KBXRyaWVzGAYgASgNEhQKDGF0dGVtcHRzX21heBgHIAEoDRIrCgdmYWlsdXJlGAggASgLMhouaG9sZGZhc3Quc3RvcmUudjEuRmFpbHVyZSI8CgdGYWlsdXJlEgwKBGNvZGUYASABKAkSDwoHbWVzc2FnZRgCIAEoCRISCgpkZXBsb3ltZW50GAMgASgJIoUBCghTdGF0ZVJvdxIUCgxzdGF0ZV9kaWdlc3QYASABKAwSMgoLZ2VuZXJhdGlvbnMYAiADKAsyHS5ob2xkZmFzdC5zdG9yZS52MS5HZW5lcmF0aW9uEi8KCHJlcGxhY2VkGAMgAygLMh0uaG9sZGZhc3Quc3RvcmUudjEuR2VuZXJhdGlvbiLcAQoKR2VuZXJhdGlvbhIKCgJpZBgBIAEoCRIOCgZkaWdlc3QYAiABKAwSFwoPZG9jdW1lbnRfZGlnZXN0GAMgASgMEhsKE2RvY3VtZW50X21lZGlhX3R5cGUYBCABKAkSJgoFYmxvYnMYBSADKAsyFy5ob2xkZmFzdC5zdG9yZS52MS5CbG9iEigKBnZhbHVlcxgGIAMoCzIYLmhvbGRmYXN0LnN0b3JlLnYxLlZhbHVlEioKB3NlY3JldHMYByADKAsyGS5ob2xkZmFzdC5zdG9yZS52MS5TZWNyZXQiVwoEQmxvYhIMCgRuYW1lGAEgASgJEg4KBmRpZ2VzdBgCIAEoDBIMCgRzaXplGAMgASgEEhUKDXVucGFja2VkX3NpemUYBCABKAQSDAoEdHJlZRgFIAEoCCIkCgVWYWx1ZRIMCgRuYW1lGAEgASgJEg0KBXZhbHVlGAIgASgJIkkKBlNlY3JldBIRCglwYXJhbWV0ZXIYASABKAkSEQoJc3RhdGVtZW50GAIgASgMEgwKBG5hbWUYAyABKAkSCwoDdGFnGAQgASgJIlkKC1JlamVjdGVkUm93EiEKBXBvaW50GAEgASgLMhIuaG9sZGZhc3QudjEuUG9pbnQSJwoDd2h5GAIgASgLMhouaG9sZGZhc3Quc3RvcmUudjEuRmFpbHVyZSK8AQoKSGlzdG9yeVJvdxIOCgZudW1iZXIYASABKAQSCgoCYXQYAiABKAMSDwoHY2hhbm5lbBgDIAEoCRIPCgdvdXRjb21lGAQgASgJEiEKBXBvaW50GAUgASgLMhIuaG9sZGZhc3QudjEuUG9pbnQSHQoDdmlhGAYgASgOMhAuaG9sZGZhc3QudjEuVmlhEgwKBGNvZGUYByABKAkSDwoHbWVzc2FnZRgIIAEoCRIPCgd0b29rX21zGAkgASgDIiYKB1NwYW5Sb3cSDQoFZmlyc3QYASABKAQSDAoEbGFzdBgCIAEoBCJ0Cg9PdXRib3hTdGF0dXNSb3cSDAoEYm9vdBgBIAEoBBIOCgZyZXBvcnQYAiABKAQSFwoPcHJldmlvdXNfcmVwb3J0GAMgASgMEhYKDmV2ZW50c19kcm9wcGVkGAQgASgEEhIKCmxhc3RfZXZlbnQYBSABKAQijwEKDVN0YXRlbWVudEZpbGUSJwoIZW52ZWxvcGUYASABKAsyFS5ob2xkZmFzdC52MS5FbnZlbG9wZRIWCglkb2N1bWVudHMYAiABKAxIAIgBARIdCgN2aWEYAyABKA4yEC5ob2xkZmFzdC52MS5WaWESEAoIZXZpZGVuY2UYBCABKAxCDAoKX2RvY3VtZW50cyJbCgxSZWplY3RlZEZpbGUSDQoFZmxlZXQYASABKAkSDwoHY2hhbm5lbBgCIAEoCRIrCgNyb3cYAyABKAsyHi5ob2xkZmFzdC5zdG9yZS52MS5SZWplY3RlZFJvdyKlAgoKQXVkaXRFbnRyeRIOCgZudW1iZXIYASABKAQSEAoIcHJldmlvdXMYAiABKAwSDAoEYm9vdBgDIAEoBBIUCgxtb25vdG9uaWNfbXMYBCABKAQSCgoCYXQYBSABKAMSJQoFZ3JhZGUYBiABKA4yFi5ob2xkZmFzdC52MS5UaW1lR3JhZGUSDAoEa2luZBgHIAEoCRINCgVhY3RvchgIIAEoCRIPCgdjaGFubmVsGAkgASgJEiEKBXBvaW50GAogASgLMhIuaG9sZGZhc3QudjEuUG9pbnQSHQoDdmlhGAsgASgOMhAuaG9sZGZhc3QudjEuVmlhEgwKBGNvZGUYDCABKAkSDwoHbWVzc2FnZRgNIAEoCRIPCgdkZXRhaWxzGA4gASgMIigKCUF1ZGl0TWFyaxINCgVjb3VudBgBIAEoBBIMCgRoYXNoGAIgASgMImgKDEF1ZGl0SGVhZFJvdxIsCgZmb2xkZWQYASABKAsyHC5ob2xkZmFzdC5zdG9yZS52MS5BdWRpdE1hcmsSKgoEaGVhZBgCIAEoCzIcLmhvbGRmYXN0LnN0b3JlLnYxLkF1ZGl0TWFyayLOAQoNQXVkaXRFdmlkZW5jZRIRCglzdGF0ZW1lbnQYASABKAwSDAoEcm9vdBgCIAEoDBIpCglmcmVzaG5lc3MYAyABKA4yFi5ob2xkZmFzdC52MS5GcmVzaG5lc3MSLQoGY2hlY2tzGAQgAygLMh0uaG9sZGZhc3Quc3RvcmUudjEuQXVkaXRDaGVjaxINCgVzdGVwcxgFIAMoCRIzCglkb2N1bWVudHMYBiADKAsyIC5ob2xkZmFzdC5zdG9yZS52MS5BdWRpdERvY3VtZW50IkwKCkF1ZGl0Q2hlY2sSDgoGbnVtYmVyGAEgASgNEgwKBG5hbWUYAiABKAkSDgoGcGFzc2VkGAMgASgIEhAKCGNvbXBhcmVkGAQgASgJIisKDUF1ZGl0RG9jdW1lbnQSCgoCaWQYASABKAkSDgoGZGlnZXN0GAIgASgMItQBCglBdWRpdEZpbGUSFAoMc3BlY192ZXJzaW9uGAEgASgNEg0KBWZsZWV0GAIgASgMEhEKCWRldmljZV9pZBgDIAEoCRISCgpkZXZpY2Vfa2V5GAQgASgMEiwKBmZvbGRlZBgFIAEoCzIcLmhvbGRmYXN0LnN0b3JlLnYxLkF1ZGl0TWFyaxIPCgdlbnRyaWVzGAYgAygMEgwKBGhlYWQYByABKAwSLgoGY2hhbmdlGAggASgLMh4uaG9sZGZhc3Quc3RvcmUudjEuQXVkaXRDaGFuZ2UiZgoLQXVkaXRDaGFuZ2USDwoHY2hhbm5lbBgBIAEoCRIhCgVwb2ludBgCIAEoCzISLmhvbGRmYXN0LnYxLlBvaW50EhEKCXN0YXRlbWVudBgDIAEoDBIQCghldmlkZW5jZRgEIAEoDGIGcHJvdG8z", [file_holdfast]);
+  fileDesc("CgtzdG9yZS5wcm90bxIRaG9sZGZhc3Quc3RvcmUudjEiHAoJRm9ybWF0Um93Eg8KB3ZlcnNpb24YASABKA0iewoJRGV2aWNlUm93EgwKBGJvb3QYASABKAQSDwoHbWFjaGluZRgCIAEoCRIPCgdjcmFzaGVzGAMgASgNEicKBnBhdXNlZBgEIAEoCzIXLmhvbGRmYXN0LnN0b3JlLnYxLk1hcmsSFQoNdGltZV9mbG9vcl9tcxgFIAEoAyIiCgRNYXJrEgoKAmF0GAEgASgDEg4KBnJlYXNvbhgCIAEoCSIbCgdSb290Um93EhAKCGVudmVsb3BlGAEgASgMIocDCgpDaGFubmVsUm93Eg0KBWZsZWV0GAEgASgJEg8KB2NoYW5uZWwYAiABKAkSIQoFZmxvb3IYAyABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBIpCgZpbnRlbnQYBCABKAsyGS5ob2xkZmFzdC5zdG9yZS52MS5JbnRlbnQSIwoHYXBwbGllZBgFIAEoCzISLmhvbGRmYXN0LnYxLlBvaW50EiUKC2FwcGxpZWRfdmlhGAYgASgOMhAuaG9sZGZhc3QudjEuVmlhEjEKEWFwcGxpZWRfZnJlc2huZXNzGAcgASgOMhYuaG9sZGZhc3QudjEuRnJlc2huZXNzEiQKCHByZXZpb3VzGAggAygLMhIuaG9sZGZhc3QudjEuUG9pbnQSJQoEaG9sZBgJIAEoCzIXLmhvbGRmYXN0LnN0b3JlLnYxLk1hcmsSEAoIZGVncmFkZWQYCiABKAkSLQoIZGVmZXJyZWQYGSABKAsyGy5ob2xkZmFzdC5zdG9yZS52MS5EZWZlcnJlZCKYAgoGSW50ZW50EgwKBGtpbmQYASABKAkSIQoFcGhhc2UYAiABKA4yEi5ob2xkZmFzdC52MS5QaGFzZRIeCgJ0bxgDIAEoCzISLmhvbGRmYXN0LnYxLlBvaW50Eh0KA3ZpYRgEIAEoDjIQLmhvbGRmYXN0LnYxLlZpYRIpCglmcmVzaG5lc3MYBSABKA4yFi5ob2xkZmFzdC52MS5GcmVzaG5lc3MSDQoFdHJpZXMYBiABKA0SFAoMYXR0ZW1wdHNfbWF4GAcgASgNEisKB2ZhaWx1cmUYCCABKAsyGi5ob2xkZmFzdC5zdG9yZS52MS5GYWlsdXJlEg0KBXJlYWNoGBQgAygJEhIKCnJlc3RhcnRpbmcYFSABKAgijgEKCERlZmVycmVkEh4KAnRvGAEgASgLMhIuaG9sZGZhc3QudjEuUG9pbnQSHQoDdmlhGAIgASgOMhAuaG9sZGZhc3QudjEuVmlhEhEKCXNwcmVhZF9tcxgDIAEoAxIPCgdsZWZ0X21zGAQgASgDEg8KB2Jvb3RfaWQYBSABKAkSDgoGZHVlX21zGAYgASgDIjwKB0ZhaWx1cmUSDAoEY29kZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgJEhIKCmRlcGxveW1lbnQYAyABKAkihQEKCFN0YXRlUm93EhQKDHN0YXRlX2RpZ2VzdBgBIAEoDBIyCgtnZW5lcmF0aW9ucxgCIAMoCzIdLmhvbGRmYXN0LnN0b3JlLnYxLkdlbmVyYXRpb24SLwoIcmVwbGFjZWQYAyADKAsyHS5ob2xkZmFzdC5zdG9yZS52MS5HZW5lcmF0aW9uItwBCgpHZW5lcmF0aW9uEgoKAmlkGAEgASgJEg4KBmRpZ2VzdBgCIAEoDBIXCg9kb2N1bWVudF9kaWdlc3QYAyABKAwSGwoTZG9jdW1lbnRfbWVkaWFfdHlwZRgEIAEoCRImCgVibG9icxgFIAMoCzIXLmhvbGRmYXN0LnN0b3JlLnYxLkJsb2ISKAoGdmFsdWVzGAYgAygLMhguaG9sZGZhc3Quc3RvcmUudjEuVmFsdWUSKgoHc2VjcmV0cxgHIAMoCzIZLmhvbGRmYXN0LnN0b3JlLnYxLlNlY3JldCJXCgRCbG9iEgwKBG5hbWUYASABKAkSDgoGZGlnZXN0GAIgASgMEgwKBHNpemUYAyABKAQSFQoNdW5wYWNrZWRfc2l6ZRgEIAEoBBIMCgR0cmVlGAUgASgIIiQKBVZhbHVlEgwKBG5hbWUYASABKAkSDQoFdmFsdWUYAiABKAkiSQoGU2VjcmV0EhEKCXBhcmFtZXRlchgBIAEoCRIRCglzdGF0ZW1lbnQYAiABKAwSDAoEbmFtZRgDIAEoCRILCgN0YWcYBCABKAkiWQoLUmVqZWN0ZWRSb3cSIQoFcG9pbnQYASABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBInCgN3aHkYAiABKAsyGi5ob2xkZmFzdC5zdG9yZS52MS5GYWlsdXJlIrwBCgpIaXN0b3J5Um93Eg4KBm51bWJlchgBIAEoBBIKCgJhdBgCIAEoAxIPCgdjaGFubmVsGAMgASgJEg8KB291dGNvbWUYBCABKAkSIQoFcG9pbnQYBSABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBIdCgN2aWEYBiABKA4yEC5ob2xkZmFzdC52MS5WaWESDAoEY29kZRgHIAEoCRIPCgdtZXNzYWdlGAggASgJEg8KB3Rvb2tfbXMYCSABKAMiJgoHU3BhblJvdxINCgVmaXJzdBgBIAEoBBIMCgRsYXN0GAIgASgEInQKD091dGJveFN0YXR1c1JvdxIMCgRib290GAEgASgEEg4KBnJlcG9ydBgCIAEoBBIXCg9wcmV2aW91c19yZXBvcnQYAyABKAwSFgoOZXZlbnRzX2Ryb3BwZWQYBCABKAQSEgoKbGFzdF9ldmVudBgFIAEoBCKPAQoNU3RhdGVtZW50RmlsZRInCghlbnZlbG9wZRgBIAEoCzIVLmhvbGRmYXN0LnYxLkVudmVsb3BlEhYKCWRvY3VtZW50cxgCIAEoDEgAiAEBEh0KA3ZpYRgDIAEoDjIQLmhvbGRmYXN0LnYxLlZpYRIQCghldmlkZW5jZRgEIAEoDEIMCgpfZG9jdW1lbnRzIlsKDFJlamVjdGVkRmlsZRINCgVmbGVldBgBIAEoCRIPCgdjaGFubmVsGAIgASgJEisKA3JvdxgDIAEoCzIeLmhvbGRmYXN0LnN0b3JlLnYxLlJlamVjdGVkUm93IqUCCgpBdWRpdEVudHJ5Eg4KBm51bWJlchgBIAEoBBIQCghwcmV2aW91cxgCIAEoDBIMCgRib290GAMgASgEEhQKDG1vbm90b25pY19tcxgEIAEoBBIKCgJhdBgFIAEoAxIlCgVncmFkZRgGIAEoDjIWLmhvbGRmYXN0LnYxLlRpbWVHcmFkZRIMCgRraW5kGAcgASgJEg0KBWFjdG9yGAggASgJEg8KB2NoYW5uZWwYCSABKAkSIQoFcG9pbnQYCiABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBIdCgN2aWEYCyABKA4yEC5ob2xkZmFzdC52MS5WaWESDAoEY29kZRgMIAEoCRIPCgdtZXNzYWdlGA0gASgJEg8KB2RldGFpbHMYDiABKAwiKAoJQXVkaXRNYXJrEg0KBWNvdW50GAEgASgEEgwKBGhhc2gYAiABKAwiaAoMQXVkaXRIZWFkUm93EiwKBmZvbGRlZBgBIAEoCzIcLmhvbGRmYXN0LnN0b3JlLnYxLkF1ZGl0TWFyaxIqCgRoZWFkGAIgASgLMhwuaG9sZGZhc3Quc3RvcmUudjEuQXVkaXRNYXJrIs4BCg1BdWRpdEV2aWRlbmNlEhEKCXN0YXRlbWVudBgBIAEoDBIMCgRyb290GAIgASgMEikKCWZyZXNobmVzcxgDIAEoDjIWLmhvbGRmYXN0LnYxLkZyZXNobmVzcxItCgZjaGVja3MYBCADKAsyHS5ob2xkZmFzdC5zdG9yZS52MS5BdWRpdENoZWNrEg0KBXN0ZXBzGAUgAygJEjMKCWRvY3VtZW50cxgGIAMoCzIgLmhvbGRmYXN0LnN0b3JlLnYxLkF1ZGl0RG9jdW1lbnQiTAoKQXVkaXRDaGVjaxIOCgZudW1iZXIYASABKA0SDAoEbmFtZRgCIAEoCRIOCgZwYXNzZWQYAyABKAgSEAoIY29tcGFyZWQYBCABKAkiKwoNQXVkaXREb2N1bWVudBIKCgJpZBgBIAEoCRIOCgZkaWdlc3QYAiABKAwi1AEKCUF1ZGl0RmlsZRIUCgxzcGVjX3ZlcnNpb24YASABKA0SDQoFZmxlZXQYAiABKAwSEQoJZGV2aWNlX2lkGAMgASgJEhIKCmRldmljZV9rZXkYBCABKAwSLAoGZm9sZGVkGAUgASgLMhwuaG9sZGZhc3Quc3RvcmUudjEuQXVkaXRNYXJrEg8KB2VudHJpZXMYBiADKAwSDAoEaGVhZBgHIAEoDBIuCgZjaGFuZ2UYCCABKAsyHi5ob2xkZmFzdC5zdG9yZS52MS5BdWRpdENoYW5nZSJmCgtBdWRpdENoYW5nZRIPCgdjaGFubmVsGAEgASgJEiEKBXBvaW50GAIgASgLMhIuaG9sZGZhc3QudjEuUG9pbnQSEQoJc3RhdGVtZW50GAMgASgMEhAKCGV2aWRlbmNlGAQgASgMYgZwcm90bzM", [file_holdfast]);
 
 /**
  * @generated from message holdfast.store.v1.FormatRow
@@ -167,6 +167,11 @@ export type ChannelRow = Message<"holdfast.store.v1.ChannelRow"> & {
    * @generated from field: string degraded = 10;
    */
   degraded: string;
+
+  /**
+   * @generated from field: holdfast.store.v1.Deferred deferred = 25;
+   */
+  deferred?: Deferred | undefined;
 };
 
 /**
@@ -219,6 +224,20 @@ export type Intent = Message<"holdfast.store.v1.Intent"> & {
    * @generated from field: holdfast.store.v1.Failure failure = 8;
    */
   failure?: Failure | undefined;
+
+  /**
+   * the ways to the control plane that were open before, and have to be again
+   *
+   * @generated from field: repeated string reach = 20;
+   */
+  reach: string[];
+
+  /**
+   * the agent itself ends the try's first half: no cut
+   *
+   * @generated from field: bool restarting = 21;
+   */
+  restarting: boolean;
 };
 
 /**
@@ -227,6 +246,54 @@ export type Intent = Message<"holdfast.store.v1.Intent"> & {
  */
 export const IntentSchema: GenMessage<Intent> = /*@__PURE__*/
   messageDesc(file_store, 5);
+
+/**
+ * A verified statement that may come into force later: its place in the spread, or a window.
+ *
+ * @generated from message holdfast.store.v1.Deferred
+ */
+export type Deferred = Message<"holdfast.store.v1.Deferred"> & {
+  /**
+   * @generated from field: holdfast.v1.Point to = 1;
+   */
+  to?: Point | undefined;
+
+  /**
+   * @generated from field: holdfast.v1.Via via = 2;
+   */
+  via: Via;
+
+  /**
+   * @generated from field: int64 spread_ms = 3;
+   */
+  spreadMs: bigint;
+
+  /**
+   * of the spread, when this was written
+   *
+   * @generated from field: int64 left_ms = 4;
+   */
+  leftMs: bigint;
+
+  /**
+   * @generated from field: string boot_id = 5;
+   */
+  bootId: string;
+
+  /**
+   * by CLOCK_BOOTTIME of that boot
+   *
+   * @generated from field: int64 due_ms = 6;
+   */
+  dueMs: bigint;
+};
+
+/**
+ * Describes the message holdfast.store.v1.Deferred.
+ * Use `create(DeferredSchema)` to create a new message.
+ */
+export const DeferredSchema: GenMessage<Deferred> = /*@__PURE__*/
+  messageDesc(file_store, 6);
 
 /**
  * @generated from message holdfast.store.v1.Failure
@@ -253,7 +320,7 @@ export type Failure = Message<"holdfast.store.v1.Failure"> & {
  * Use `create(FailureSchema)` to create a new message.
  */
 export const FailureSchema: GenMessage<Failure> = /*@__PURE__*/
-  messageDesc(file_store, 6);
+  messageDesc(file_store, 7);
 
 /**
  * @generated from message holdfast.store.v1.StateRow
@@ -282,7 +349,7 @@ export type StateRow = Message<"holdfast.store.v1.StateRow"> & {
  * Use `create(StateRowSchema)` to create a new message.
  */
 export const StateRowSchema: GenMessage<StateRow> = /*@__PURE__*/
-  messageDesc(file_store, 7);
+  messageDesc(file_store, 8);
 
 /**
  * @generated from message holdfast.store.v1.Generation
@@ -329,7 +396,7 @@ export type Generation = Message<"holdfast.store.v1.Generation"> & {
  * Use `create(GenerationSchema)` to create a new message.
  */
 export const GenerationSchema: GenMessage<Generation> = /*@__PURE__*/
-  messageDesc(file_store, 8);
+  messageDesc(file_store, 9);
 
 /**
  * @generated from message holdfast.store.v1.Blob
@@ -366,7 +433,7 @@ export type Blob = Message<"holdfast.store.v1.Blob"> & {
  * Use `create(BlobSchema)` to create a new message.
  */
 export const BlobSchema: GenMessage<Blob> = /*@__PURE__*/
-  messageDesc(file_store, 9);
+  messageDesc(file_store, 10);
 
 /**
  * @generated from message holdfast.store.v1.Value
@@ -388,7 +455,7 @@ export type Value = Message<"holdfast.store.v1.Value"> & {
  * Use `create(ValueSchema)` to create a new message.
  */
 export const ValueSchema: GenMessage<Value> = /*@__PURE__*/
-  messageDesc(file_store, 10);
+  messageDesc(file_store, 11);
 
 /**
  * A parameter whose value is sealed: where the box stands (state digest of a statement of the device's
@@ -423,7 +490,7 @@ export type Secret = Message<"holdfast.store.v1.Secret"> & {
  * Use `create(SecretSchema)` to create a new message.
  */
 export const SecretSchema: GenMessage<Secret> = /*@__PURE__*/
-  messageDesc(file_store, 11);
+  messageDesc(file_store, 12);
 
 /**
  * @generated from message holdfast.store.v1.RejectedRow
@@ -445,7 +512,7 @@ export type RejectedRow = Message<"holdfast.store.v1.RejectedRow"> & {
  * Use `create(RejectedRowSchema)` to create a new message.
  */
 export const RejectedRowSchema: GenMessage<RejectedRow> = /*@__PURE__*/
-  messageDesc(file_store, 12);
+  messageDesc(file_store, 13);
 
 /**
  * @generated from message holdfast.store.v1.HistoryRow
@@ -502,7 +569,7 @@ export type HistoryRow = Message<"holdfast.store.v1.HistoryRow"> & {
  * Use `create(HistoryRowSchema)` to create a new message.
  */
 export const HistoryRowSchema: GenMessage<HistoryRow> = /*@__PURE__*/
-  messageDesc(file_store, 13);
+  messageDesc(file_store, 14);
 
 /**
  * First and last number of a row of numbered records; empty when first > last.
@@ -526,7 +593,7 @@ export type SpanRow = Message<"holdfast.store.v1.SpanRow"> & {
  * Use `create(SpanRowSchema)` to create a new message.
  */
 export const SpanRowSchema: GenMessage<SpanRow> = /*@__PURE__*/
-  messageDesc(file_store, 14);
+  messageDesc(file_store, 15);
 
 /**
  * @generated from message holdfast.store.v1.OutboxStatusRow
@@ -563,7 +630,7 @@ export type OutboxStatusRow = Message<"holdfast.store.v1.OutboxStatusRow"> & {
  * Use `create(OutboxStatusRowSchema)` to create a new message.
  */
 export const OutboxStatusRowSchema: GenMessage<OutboxStatusRow> = /*@__PURE__*/
-  messageDesc(file_store, 15);
+  messageDesc(file_store, 16);
 
 /**
  * Files of the content store.
@@ -599,7 +666,7 @@ export type StatementFile = Message<"holdfast.store.v1.StatementFile"> & {
  * Use `create(StatementFileSchema)` to create a new message.
  */
 export const StatementFileSchema: GenMessage<StatementFile> = /*@__PURE__*/
-  messageDesc(file_store, 16);
+  messageDesc(file_store, 17);
 
 /**
  * @generated from message holdfast.store.v1.RejectedFile
@@ -626,7 +693,7 @@ export type RejectedFile = Message<"holdfast.store.v1.RejectedFile"> & {
  * Use `create(RejectedFileSchema)` to create a new message.
  */
 export const RejectedFileSchema: GenMessage<RejectedFile> = /*@__PURE__*/
-  messageDesc(file_store, 17);
+  messageDesc(file_store, 18);
 
 /**
  * The audit journal (docs/formats.md). An entry is kept, exported and hashed as its exact bytes;
@@ -714,7 +781,7 @@ export type AuditEntry = Message<"holdfast.store.v1.AuditEntry"> & {
  * Use `create(AuditEntrySchema)` to create a new message.
  */
 export const AuditEntrySchema: GenMessage<AuditEntry> = /*@__PURE__*/
-  messageDesc(file_store, 18);
+  messageDesc(file_store, 19);
 
 /**
  * How many entries there were up to here, and the hash of the last of them.
@@ -738,7 +805,7 @@ export type AuditMark = Message<"holdfast.store.v1.AuditMark"> & {
  * Use `create(AuditMarkSchema)` to create a new message.
  */
 export const AuditMarkSchema: GenMessage<AuditMark> = /*@__PURE__*/
-  messageDesc(file_store, 19);
+  messageDesc(file_store, 20);
 
 /**
  * @generated from message holdfast.store.v1.AuditHeadRow
@@ -760,7 +827,7 @@ export type AuditHeadRow = Message<"holdfast.store.v1.AuditHeadRow"> & {
  * Use `create(AuditHeadRowSchema)` to create a new message.
  */
 export const AuditHeadRowSchema: GenMessage<AuditHeadRow> = /*@__PURE__*/
-  messageDesc(file_store, 20);
+  messageDesc(file_store, 21);
 
 /**
  * @generated from message holdfast.store.v1.AuditEvidence
@@ -804,7 +871,7 @@ export type AuditEvidence = Message<"holdfast.store.v1.AuditEvidence"> & {
  * Use `create(AuditEvidenceSchema)` to create a new message.
  */
 export const AuditEvidenceSchema: GenMessage<AuditEvidence> = /*@__PURE__*/
-  messageDesc(file_store, 21);
+  messageDesc(file_store, 22);
 
 /**
  * @generated from message holdfast.store.v1.AuditCheck
@@ -836,7 +903,7 @@ export type AuditCheck = Message<"holdfast.store.v1.AuditCheck"> & {
  * Use `create(AuditCheckSchema)` to create a new message.
  */
 export const AuditCheckSchema: GenMessage<AuditCheck> = /*@__PURE__*/
-  messageDesc(file_store, 22);
+  messageDesc(file_store, 23);
 
 /**
  * @generated from message holdfast.store.v1.AuditDocument
@@ -858,7 +925,7 @@ export type AuditDocument = Message<"holdfast.store.v1.AuditDocument"> & {
  * Use `create(AuditDocumentSchema)` to create a new message.
  */
 export const AuditDocumentSchema: GenMessage<AuditDocument> = /*@__PURE__*/
-  messageDesc(file_store, 23);
+  messageDesc(file_store, 24);
 
 /**
  * What `holdfast audit export` writes.
@@ -912,7 +979,7 @@ export type AuditFile = Message<"holdfast.store.v1.AuditFile"> & {
  * Use `create(AuditFileSchema)` to create a new message.
  */
 export const AuditFileSchema: GenMessage<AuditFile> = /*@__PURE__*/
-  messageDesc(file_store, 24);
+  messageDesc(file_store, 25);
 
 /**
  * @generated from message holdfast.store.v1.AuditChange
@@ -944,5 +1011,5 @@ export type AuditChange = Message<"holdfast.store.v1.AuditChange"> & {
  * Use `create(AuditChangeSchema)` to create a new message.
  */
 export const AuditChangeSchema: GenMessage<AuditChange> = /*@__PURE__*/
-  messageDesc(file_store, 25);
+  messageDesc(file_store, 26);
 

@@ -62,6 +62,15 @@ export interface Publisher {
   rotate(how: { readonly epoch: boolean }): void;
   /** An image layout in a directory of the device. */
   bundle(disk: Disk, path: string, issued: Issued): void;
+  copy(): PublisherCopy;
+}
+
+export interface PublisherCopy {
+  readonly issued: readonly Issued[];
+  readonly roots: Desk['roots'];
+  readonly epoch: bigint;
+  readonly sequence: bigint;
+  readonly rootVersion: bigint;
 }
 
 interface Desk {
@@ -71,15 +80,19 @@ interface Desk {
   readonly roots: { readonly envelope: Envelope; readonly json: Uint8Array }[];
 }
 
-export function publisher(registry: SimRegistry, broker: SimBroker): Publisher {
+export function publisher(
+  registry: SimRegistry,
+  broker: SimBroker,
+  from?: PublisherCopy,
+): Publisher {
   const first = rootOf({ version: 1n, epoch: 1n });
-  const desk: Desk = { registry, broker, roots: [first] };
+  const desk: Desk = { registry, broker, roots: from ? [...from.roots] : [first] };
   const made: Publisher = {
-    issued: [],
+    issued: [...(from?.issued ?? [])],
     rootFile: first.json,
-    epoch: 1n,
-    sequence: 0n,
-    rootVersion: 1n,
+    epoch: from?.epoch ?? 1n,
+    sequence: from?.sequence ?? 0n,
+    rootVersion: from?.rootVersion ?? 1n,
     issue: (choice, options = {}) => issue(made, desk, choice, options),
     push(issued) {
       registry.push(CHANNEL, issued.manifest, issued.blobs);
@@ -97,6 +110,10 @@ export function publisher(registry: SimRegistry, broker: SimBroker): Publisher {
       desk.roots.push(rootOf({ version: made.rootVersion, epoch: made.epoch }));
     },
     bundle: (disk, path, issued) => bundle(disk, path, issued),
+    copy: () => ({
+      ...{ issued: [...made.issued], roots: [...desk.roots] },
+      ...{ epoch: made.epoch, sequence: made.sequence, rootVersion: made.rootVersion },
+    }),
   };
   return made;
 }
@@ -158,6 +175,7 @@ function issue(on: Publisher, desk: Desk, choice: Choice, options: IssueOptions)
     // Who publishes here means it: what is missing is to go.
     allowRemoval: sequence,
     unattestedMaxMs: 0,
+    commit: 'healthy' as const,
   };
   const payload = writeDesiredState({
     fleet: FLEET,

@@ -46,6 +46,8 @@ function fleet(nowMs = NOW, ...later: readonly Root[]): Fleet {
   };
 }
 
+const WINDOW = { weekdays: [1], start: '02:30', durationMs: 3_600_000, timeZone: 'UTC' };
+
 function channel(epoch: bigint, more: Partial<FleetChannel['config']> = {}): FleetChannel {
   return {
     name: 'stable',
@@ -60,6 +62,9 @@ function channel(epoch: bigint, more: Partial<FleetChannel['config']> = {}): Fle
       unattestedMaxMs: 0,
       validForMs: 0,
       minAgentVersion: '',
+      spreadMs: 0,
+      windows: [],
+      commit: 'healthy',
       ...more,
     },
   };
@@ -197,6 +202,20 @@ describe('the same content is not signed twice', () => {
       { ...base.unsigned, policy: { ...base.unsigned.policy, healthWindowMs: 5 } },
       false,
     ],
+    ...(
+      [
+        ['another spread', { spreadMs: 1 }],
+        ['a window', { windows: [WINDOW] }],
+        ['another commit', { commit: 'reachable' }],
+      ] as const
+    ).map(
+      ([what, more]) =>
+        [what, { ...base.unsigned, policy: { ...base.unsigned.policy, ...more } }, false] as [
+          string,
+          Unsigned,
+          boolean,
+        ],
+    ),
     ['another agent version', { ...base.unsigned, minAgentVersion: '0.2.0' }, false],
     ['another epoch', { ...base.unsigned, epoch: 2n }, false],
     ['another root', { ...base.unsigned, rootVersion: 2n }, true],
@@ -204,5 +223,19 @@ describe('the same content is not signed twice', () => {
   for (const [what, draft, same] of rows) {
     test(`${what}: ${same ? 'the same' : 'new'}`, () =>
       expect(saysTheSame(state, draft)).toBe(same));
+  }
+});
+
+describe('what an agent must not leave out is marked critical', () => {
+  for (const [what, more, critical] of [
+    ['windows', { windows: [WINDOW] }, ['policy.windows']],
+    ['commit: reachable', { commit: 'reachable' }, ['policy.commit']],
+    ['a spread, which only eases the load', { spreadMs: 60_000 }, []],
+  ] as const) {
+    test(what, () => {
+      const line = { counter: null, previous: null };
+      const { unsigned } = draftStatement(fleet(), channel(1n, more), cargo('a'), line);
+      expect(unsigned.critical).toEqual([...critical]);
+    });
   }
 });

@@ -104,6 +104,7 @@ export function statement(more: Partial<Statement> = {}): Statement {
       attemptsMax: 3,
       allowRemoval: 0n,
       unattestedMaxMs: 0,
+      commit: 'healthy',
     },
     deployments: [],
     blobs: [],

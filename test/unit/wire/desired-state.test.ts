@@ -47,6 +47,7 @@ const anyState: fc.Arbitrary<Unsigned> = fc.record({
     attemptsMax: fc.integer({ min: 1, max: 1_000 }),
     allowRemoval: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
     unattestedMaxMs: fc.integer({ min: 0, max: 1_000_000_000 }),
+    commit: fc.constantFrom('healthy' as const, 'reachable' as const),
   }),
   deployments: fc.constant(sampleState.deployments),
   blobs: fc.constant(sampleState.blobs),
@@ -78,6 +79,7 @@ describe('a statement survives its bytes', () => {
       attemptsMax: 3,
       allowRemoval: 0n,
       unattestedMaxMs: 0,
+      commit: 'healthy',
     });
     expect([read.deployments, read.documents]).toEqual([[], null]);
   });
@@ -147,6 +149,7 @@ describe('statements that are refused', () => {
     ['an unknown atomicity (P08)', { policy: { atomicity: 9 as 0 } }, 'policy.atomicity'],
     ['a negative health window', { policy: { healthWindowMs: -1n } }, 'policy.health_window_ms'],
     ['a spread of a century', { policy: { spreadMs: 3_155_760_000_000n } }, 'policy.spread_ms'],
+    ['an unknown commit', { policy: { commit: 9 as 0 } }, 'policy.commit'],
     ['a million tries', { policy: { attemptsMax: 1_000_000 } }, 'policy.attempts_max'],
     [
       'weekday 8',

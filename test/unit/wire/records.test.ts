@@ -50,6 +50,16 @@ describe('rows survive the way to bytes and back', () => {
     });
   });
 
+  test('what waits for its time, and what has to be reached again', () => {
+    const { intent, ...row } = channelRow(1);
+    if (!intent) throw new Error('the row has an intent');
+    const times = { spreadMs: 3_600_000, leftMs: 5, dueMs: 7 };
+    const deferred = { to: point(2), via: 'mqtt', bootId: 'b-1', ...times } as const;
+    survives(channelRecord, { ...row, intent: null, deferred });
+    const reach = ['registry', 'broker'];
+    survives(channelRecord, { ...row, intent: { ...intent, reach, restarting: true } });
+  });
+
   test('points up to 2^64 - 1 are exact', () => {
     fc.assert(
       fc.property(points, fc.array(points, { maxLength: 4 }), (floor, previous) => {
