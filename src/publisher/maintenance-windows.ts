@@ -16,7 +16,10 @@ export const maintenanceWindows = v.pipe(
       v.strictObject({
         days: v.optional(v.array(v.picklist(DAYS, days)), []),
         start: v.pipe(v.string(), v.regex(/^(?:[01]\d|2[0-3]):[0-5]\d$/, 'a time such as "02:30"')),
-        duration: v.pipe(duration(), v.minValue(60_000, 'at least 1m')),
+        duration: v.pipe(
+          duration(),
+          v.check((ms) => ms >= 60_000, 'at least 1m'),
+        ),
         timeZone: v.pipe(
           v.string(),
           v.check(isTimeZone, 'an IANA time zone, such as Europe/Berlin or UTC'),

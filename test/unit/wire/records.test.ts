@@ -51,7 +51,7 @@ describe('rows survive the way to bytes and back', () => {
   });
 
   test('what waits for its time, and what has to be reached again', () => {
-    const { intent, ...row } = channelRow(1);
+    const { intent, ...row } = channelRow(9);
     if (!intent) throw new Error('the row has an intent');
     const times = { spreadMs: 3_600_000, leftMs: 5, dueMs: 7 };
     const deferred = { to: point(2), via: 'mqtt', bootId: 'b-1', ...times } as const;
