@@ -1,8 +1,9 @@
 /**
  * What our build of lmdb's addon changes in the sources of the npm package: two mistakes on the
  * paths of a failing disk, each of which ends the process with a signal that nothing can catch
- * (docs/decisions/0004). A patch that does not match exactly as often as it says stops the build:
- * another version of lmdb has to be looked at anew.
+ * (docs/decisions/0004), and where the table of readers lies (docs/decisions/0025). A patch that
+ * does not match exactly as often as it says stops the build: another version of lmdb has to be
+ * looked at anew.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -17,10 +18,35 @@ interface Patch {
 
 const MDB = 'dependencies/lmdb/libraries/liblmdb/mdb.c';
 
+/**
+ * Each read marks its slot in a table that LMDB maps from its lock file, so that the kernel wrote that
+ * page to the disk once in 45 s. One process has a store (platform/locks.ts), so the table can be
+ * memory; a kernel or a sandbox that gives no memfd leaves it in the file. 8 is MFD_NOEXEC_SEAL, which
+ * older kernels do not know and vm.memfd_noexec=2 demands.
+ */
+const LOCK_TABLE = `
+\trc = 0;
+\tenv->me_lfd = syscall(SYS_memfd_create, "lmdb-lock", 1U | 8U);
+\tif (env->me_lfd < 0) env->me_lfd = syscall(SYS_memfd_create, "lmdb-lock", 1U);
+\tif (env->me_lfd < 0) rc = mdb_fopen(env, fname, MDB_O_LOCKS, mode, &env->me_lfd);
+`;
+
 export const PATCHES: readonly Patch[] = [
   // Messages about a failed write are printed into 100 bytes, where they do not always fit.
   { source: MDB, find: 'malloc(100)', times: 12, replace: 'malloc(1024)' },
   { source: MDB, find: 'malloc(300)', times: 3, replace: 'malloc(1024)' },
+  {
+    source: MDB,
+    find: '#include <sys/uio.h>\n#include <sys/mman.h>\n',
+    times: 1,
+    replace: '#include <sys/uio.h>\n#include <sys/syscall.h>\n#include <sys/mman.h>\n',
+  },
+  {
+    source: MDB,
+    find: '\n\trc = mdb_fopen(env, fname, MDB_O_LOCKS, mode, &env->me_lfd);\n',
+    times: 1,
+    replace: LOCK_TABLE,
+  },
   // An environment that cannot be opened (EIO, EROFS, EMFILE …) is closed through what was just
   // deleted: used after free, and freed twice. closeEnv deletes it where it is known there.
   {

@@ -24,6 +24,7 @@ export interface Wear {
 }
 
 export interface WearBench {
+  readonly device: Device;
   /** Seconds in which nothing happens; polls and daily events are counted by themselves. */
   idle(seconds: number): Promise<Wear>;
   poll(times: number): Promise<Wear>;
@@ -61,6 +62,7 @@ export async function makeWearBench(parts: Parts): Promise<WearBench> {
   const over = (what: string, times: number, once: (n: number) => Promise<unknown>) =>
     measured(bench, { what, times }, once);
   return {
+    device,
     async idle(seconds) {
       // A day is made of these seconds: what follows the last change is none of them.
       if (seconds >= LONG_IDLE) await pause(COLLECTED_MS);

@@ -3,7 +3,7 @@
  * (HOLDFAST_WEAR_IDLE_SECONDS, HOLDFAST_WEAR_TABLE) measures longer and prints the table.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { missing, type Parts, startParts } from '../support/plant.ts';
 import { noDisks } from '../support/small-disk.ts';
 import { makeWearBench, type Wear, type WearBench } from './wear-run.ts';
@@ -52,6 +52,17 @@ describe('nothing is written', () => {
   });
   real(title('by a refused state that comes again'), async () => {
     nothing(kept(await bench.refusedAgain(TIMES)));
+  });
+});
+
+describe('reading', () => {
+  // lmdb's published addon, which is taken elsewhere, maps its lock file.
+  const ours = process.arch === 'x64' ? real : test.skip;
+  ours(title('marks no page of a file: nothing on the disk is mapped to be written to'), () => {
+    const maps = readFileSync(`/proc/${bench.device.pid()}/maps`, 'utf8').split('\n');
+    const stored = maps.filter((line) => line.includes(bench.device.stateDir));
+    expect(stored.filter((line) => line.endsWith('data.mdb'))).not.toEqual([]);
+    expect(stored.filter((line) => / .w.s /.test(line))).toEqual([]);
   });
 });
 
