@@ -185,9 +185,12 @@ function directory(tree: Tree, inode: number): Map<string, number> {
 
 function apply(tree: Tree, op: Name): void {
   if (op.kind === 'rename') {
-    const inode = directory(tree, op.from.in).get(op.from.name);
-    if (inode === undefined) return; // its own name never came to the disk
-    directory(tree, op.from.in).delete(op.from.name);
+    // What was renamed gets the name, also when its first one never came to the disk; what had that
+    // name earlier, and lost it in an operation that did not come to the disk either, keeps it.
+    const { inode } = op;
+    const from = directory(tree, op.from.in);
+    if (from.get(op.from.name) === inode) from.delete(op.from.name);
+    if (op.isDirectory) directory(tree, inode);
     directory(tree, op.to.in).set(op.to.name, inode);
     return;
   }

@@ -10,7 +10,7 @@ import { program } from './parts.ts';
 export type DiskOp =
   | { readonly kind: 'mkdir' | 'create'; readonly in: number; name: string; inode: number }
   | { readonly kind: 'unlink'; readonly in: number; readonly name: string }
-  | { readonly kind: 'rename'; from: Place; to: Place }
+  | { readonly kind: 'rename'; from: Place; to: Place; inode: number; isDirectory: boolean }
   /** `durable` once it has returned: O_DSYNC */
   | { readonly kind: 'write'; inode: number; at: number; bytes: Buffer; durable: boolean }
   | { readonly kind: 'truncate'; readonly inode: number; readonly size: number }
@@ -187,7 +187,7 @@ function renamed(tree: Reading, args: string): void {
   if (!from || !to || inode === null) throw new Error('a rename across the edge of the tree');
   tree.entries.get(from.in)?.delete(from.name);
   tree.entries.get(to.in)?.set(to.name, inode);
-  tree.ops.push({ kind: 'rename', from, to });
+  tree.ops.push({ kind: 'rename', from, to, inode, isDirectory: tree.entries.has(inode) });
 }
 
 function unlinked(tree: Reading, args: string): void {
