@@ -48,6 +48,8 @@ const CHANNEL = 'canary';
 const BULK_BYTES = 4_000_000;
 const SMALL_BYTES = 5_000;
 const ANYWHERE_MS = 1_500;
+/** the agent is held still meanwhile: only what it had started already can come */
+const EXEC_MS = 2_000;
 /** after the line that shows the phase: within what that phase takes at least */
 const DELAY_MS: Readonly<Record<Aim, number>> = {
   ...{ idle: 0, waiting: 0, preparing: 20, activating: 100, proving: 180, undoing: 80 },
@@ -114,7 +116,7 @@ export async function makeLane(parts: Parts, index: number, seed: number): Promi
     heldStill: () => lane.held,
     change: (aims) => change(lane, aims),
     async audited() {
-      const fault = await chainFault(device);
+      const fault = await chainFault(device, lane.effects);
       if (fault !== null) throw new Error(fault);
     },
     async remove() {
@@ -141,9 +143,10 @@ async function change(lane: Moving, aims: readonly Aim[]): Promise<readonly Kill
   const blocked = stuck ? blockUndo(lane) : Promise.resolve();
   for (const aim of aims) {
     const moment = watches.pop() ?? momentOf(lane, aim, names);
-    // The change may settle first; what then becomes of the agent is no failure of the aim.
-    moment.catch(() => undefined);
-    await Promise.race([moment, settled(lane, offer, boot)]);
+    const end = settled(lane, offer, boot);
+    // The change may settle first, the moment never come: that is no failure of the device. An agent
+    // that ended is told by `kill`.
+    await Promise.race([moment.catch(() => (hasEnded(lane) ? null : end)), end]);
     const found = await kill(lane, offer);
     kills.push({ aim, phase: found.phase });
     boot = found.boot;
@@ -211,8 +214,11 @@ function logged(child: ChildProcess | null, phase: string): Promise<void> {
 function says(child: ChildProcess | null, line: string): Promise<void> {
   return new Promise((resolve, reject) => {
     child?.once('exit', () => reject(new Error(`the agent ended before it said ${line}`)));
+    // A line may come in two pieces.
+    let seen = '';
     child?.stderr?.on('data', (text: Buffer) => {
-      if (`${text}`.includes(line)) resolve();
+      seen = `${seen.slice(-line.length)}${text}`;
+      if (seen.includes(line)) resolve();
     });
   });
 }
@@ -232,13 +238,16 @@ async function atReady(lane: Moving, { digest, before, next, names }: Offer, kil
     if (open) throw new Error(`recovery left a try open in ${phase}`);
     // A program that ends by itself may just be between two starts while its proof goes on.
     const mayBeDown = next.broken === 'ends';
-    const faults = [before, next].map((state) => [
-      ...fileFaults(place, state),
-      ...(state === next && mayBeDown ? [] : versionFaults(place, state)),
-    ]);
-    if (faults.every((each) => each.length > 0)) {
+    const perState = () =>
+      [before, next].map((state) => [
+        ...fileFaults(place, state),
+        ...(state === next && mayBeDown ? [] : versionFaults(place, state)),
+      ]);
+    // A program that was just started shows its environment only once it has begun to run.
+    const whole = () => perState().some((each) => each.length === 0);
+    if (!(await eventually('old or new', whole, EXEC_MS).catch(() => false))) {
       const log = device.log().slice(-4_000);
-      const found = JSON.stringify(faults);
+      const found = JSON.stringify(perState());
       throw new Error(`after recovery (${phase}) neither old nor new: ${found}\n${log}`);
     }
     lane.held += 1;
@@ -260,9 +269,13 @@ function unblockUndo({ place }: Moving): void {
   rmSync(join(place.line, 'b.conf'), { force: true, recursive: true });
 }
 
+function hasEnded({ child }: Moving): boolean {
+  return child === null || child.exitCode !== null || child.signalCode !== null;
+}
+
 async function kill(lane: Moving, { digest, before, next, names }: Offer) {
   const { child, place, device } = lane;
-  if (child === null || child.exitCode !== null) {
+  if (child === null || hasEnded(lane)) {
     throw new Error(`the agent ended by itself\n${device.log().slice(-4_000)}`);
   }
   await endChild(child, 'SIGKILL');

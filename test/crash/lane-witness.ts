@@ -21,7 +21,8 @@ export function programsOf({ mark }: LanePlace): readonly Program[] {
     .flatMap((name) => {
       const entries = textOf(`/proc/${name}/environ`).split('\0');
       if (!entries.includes(`LANE_MARK=${mark}`)) return [];
-      if (/^State:\s+Z/m.test(textOf(`/proc/${name}/status`))) return [];
+      // Gone since its environment was read, or only waiting for its parent.
+      if (!/^State:\s+[^ZX]/m.test(textOf(`/proc/${name}/status`))) return [];
       const value = (key: string) =>
         entries.find((entry) => entry.startsWith(`${key}=`))?.slice(key.length + 1) ?? '';
       return [{ pid: Number(name), role: value('LANE_ROLE'), version: value('LANE_VERSION') }];

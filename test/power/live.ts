@@ -266,10 +266,14 @@ async function atReady(lane: PowerLane, offered: Offered, tally: LiveTally): Pro
 function started(child: ChildProcess | null): Promise<void> {
   return new Promise((resolve, reject) => {
     child?.once('exit', () => reject(new Error('the agent ended before it was ready')));
-    child?.stdout?.on('data', look);
-    child?.stderr?.on('data', look);
-    function look(text: Buffer): void {
-      if (`${text}`.includes('"event":"agent.started"')) resolve();
+    const line = '"event":"agent.started"';
+    for (const stream of [child?.stdout, child?.stderr]) {
+      // A line may come in two pieces.
+      let seen = '';
+      stream?.on('data', (text: Buffer) => {
+        seen = `${seen.slice(-line.length)}${text}`;
+        if (seen.includes(line)) resolve();
+      });
     }
   });
 }

@@ -1,5 +1,6 @@
 /** Programs run from a test: to their end, or in the background until the test ends them. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { PATIENCE } from './eventually.ts';
 
 export interface Ended {
   readonly code: number | null;
@@ -24,7 +25,7 @@ export async function run(command: readonly string[], options: RunOptions = {}):
     cwd: options.cwd ?? '/',
     env: { PATH: process.env.PATH ?? '', ...options.env },
     stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
-    timeout: options.withinMs ?? WITHIN_MS,
+    timeout: (options.withinMs ?? WITHIN_MS) * PATIENCE,
     killSignal: 'SIGKILL',
   });
   const text = { out: '', err: '' };
