@@ -21,6 +21,7 @@ import { collect, keptStates } from './collect.ts';
 import type { AgentConfig } from './config.ts';
 import { type DeviceChannel, openDeviceChannel } from './device-channel.ts';
 import { secretsOf } from './device-values.ts';
+import { deferral, deferralFacts as facts } from './deferral.ts';
 import { type Drift, drift } from './drift.ts';
 import { type Finder, finder } from './find.ts';
 import { type Follower, follower } from './follow.ts';
@@ -32,7 +33,7 @@ import { type Runner, runner } from './runner.ts';
 import { type AgentRuntimes, openRuntimes } from './runtimes.ts';
 import { type Links, openLinks } from './sources.ts';
 import { CRASHES_MAX, QUIET_MS } from './start-count.ts';
-import { deliveryOf, recordDrift, recordLink, snapshotOf } from './telling.ts';
+import { deliveryOf, recordDrift, recordLag, recordLink, snapshotOf } from './telling.ts';
 import { raiseTimeFloor } from './time-floor.ts';
 import { type Timekeeping, timekeeping } from './timekeeping.ts';
 import { connect, type Triggers, tellSchedule, triggersOf } from './waking.ts';
@@ -212,7 +213,6 @@ function loopOf(
   const { clock, log } = platform;
   const progress = progressOf();
   const changes = { ...changesOf(given, progress.tell), values: () => device.values() };
-  const making = { changes, follower, clock, log };
   const rootReplaced = () => {
     wires.changed('phase');
     links.rootReplaced(triggers.gate.wake);
@@ -222,6 +222,11 @@ function loopOf(
   const first = firstFinder(given, { ...{ wires, follower, timekeeping, triggers }, rootReplaced });
   const find = withOwnBundles(first, device);
   const run = runner(context, () => {});
+  const waits = deferral({
+    ...{ context, follower, busy: () => run.busy, due: () => void whole.goOn() },
+    ...facts(given),
+  });
+  const making = { changes, follower, clock, log, deferral: waits };
   const watch = drift({
     clock,
     runtimeOf(generation) {
@@ -242,6 +247,7 @@ function loopOf(
     log,
     gate: triggers.gate,
     drift: watch,
+    deferral: waits,
     follower,
     finder: find,
     runner: run,
@@ -281,6 +287,10 @@ function firstFinder(
   return finder({
     clock: platform.clock,
     sources: links.sources,
+    mirrors: links.mirrors,
+    lagging(lag) {
+      if (recordLag(given, lag)) wires.changed('detail');
+    },
     pushes: links.pushes,
     roots: base.roots,
     bundle: (path) => ociLayout(platform.files, path, bundleOptions(given)),
@@ -304,6 +314,7 @@ function changesOf({ base, platform, config, links }: Given, tell: Telling): Cha
     store: base.store,
     content,
     sources: links.sources,
+    mirrors: links.mirrors,
     downloads: downloads({ content, clock: platform.clock, progress: tell }),
     device: base.device,
     allow: config.channel.allow,

@@ -28,11 +28,14 @@ import { readDocuments } from '#wire/documents.ts';
 import { readKnownDeployment } from '#wire/known-deployment.ts';
 import { evidenceOf } from './evidence.ts';
 import type { Candidate } from './found.ts';
+import type { Mirrors } from './mirrors.ts';
 
 export interface ChangeInput {
   readonly store: Store;
   readonly content: ContentStore;
   readonly sources: readonly Source[];
+  /** default: nothing is known of them */
+  readonly mirrors?: Pick<Mirrors, 'inOrder'>;
   readonly downloads: Downloads;
   readonly device: DeviceFacts;
   readonly allow: Allow;
@@ -94,10 +97,10 @@ export async function changeOf(
   const { candidate, plan, missing } = planned;
   const room = checkRoom(input, planned);
   if (!room.ok) return room;
-  const order = candidate.source ? [candidate.source, ...input.sources] : input.sources;
+  const order = orderOf(input, candidate.source);
   const left = keepBrought(input.content, candidate, missing);
   if (!left.ok) return left;
-  const fetched = await input.downloads.fetchAll(left.value, [...new Set(order)], signal);
+  const fetched = await input.downloads.fetchAll(left.value, order, signal);
   if (!fetched.ok) return fetched;
   const root = input.store.root(row.fleet);
   if (!root.ok) return root;
@@ -131,7 +134,7 @@ export async function changeOf(
  * one (a statement signed anew), or is fetched (checks 2–4).
  */
 export async function documentsLayer(
-  { content, sources }: Pick<ChangeInput, 'content' | 'sources'>,
+  { content, sources, mirrors }: Pick<ChangeInput, 'content' | 'sources' | 'mirrors'>,
   { state, inline, source }: Candidate,
   { row, signal }: { readonly row: ChannelRow; readonly signal: AbortSignal },
 ): Promise<Result<Uint8Array | null>> {
@@ -148,8 +151,16 @@ export async function documentsLayer(
   if (documents.size > LIMITS.documentsBytes) {
     return refuse('source.too-large', { what: 'documents layer', cap: LIMITS.documentsBytes });
   }
-  const order = source ? [source, ...sources] : sources;
-  return fetchSmall([...new Set(order)], documents.digest, documents.size, signal);
+  const order = orderOf({ sources, ...(mirrors ? { mirrors } : {}) }, source);
+  return fetchSmall(order, documents.digest, documents.size, signal);
+}
+
+/** Where the statement came from, then its mirrors; those that failed a moment ago are last. */
+function orderOf(
+  { sources, mirrors }: Pick<ChangeInput, 'sources' | 'mirrors'>,
+  first: Source | null,
+): readonly Source[] {
+  return [...new Set([...(first ? [first] : []), ...(mirrors?.inOrder(sources) ?? sources)])];
 }
 
 function readAll(state: DesiredState, layer: Uint8Array | null): Result<readonly Document[]> {

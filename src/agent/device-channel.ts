@@ -139,6 +139,7 @@ function ownFinder(input: DeviceChannelInput, channel: string, following: Follow
   return finder({
     clock: platform.clock,
     sources: links.own.sources,
+    mirrors: links.mirrors,
     pushes: links.own.pushes,
     roots: base.roots,
     bundle: (path) => ociLayout(platform.files, path, options),

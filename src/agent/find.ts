@@ -1,31 +1,27 @@
 /**
- * From a wake to a verdict: what the broker brought whole (find-pushed.ts), else the sources in order
- * are asked for the channel's head; each head is judged in judge-head.ts.
+ * From a wake to a verdict: what the broker brought whole (find-pushed.ts), else the registries are
+ * asked for the channel's head (find-fetched.ts); each head is judged in judge-head.ts.
  */
-import { type Fault, fault } from '#errors/fault.ts';
+import type { Fault } from '#errors/fault.ts';
 import type { PushSource } from '#sources/mqtt-push.ts';
 import type { LayoutSource } from '#sources/oci-layout.ts';
-import type { Source } from '#sources/source.ts';
 import type { Digest } from '#state/digest.ts';
 import type { Envelope } from '#state/envelope.ts';
 import { comparePoints, type Point } from '#state/point.ts';
 import type { Via } from '#state/status.ts';
 import type { Wake } from '#triggers/trigger.ts';
 import { verifyStatement } from '#trust/verify.ts';
-import { findPushed, isHigher, type Looking, nothingPushed } from './find-pushed.ts';
+import { type FetchJudging, failedHead, findFetched } from './find-fetched.ts';
+import { findPushed, isHigher, nothingPushed } from './find-pushed.ts';
 import type { Candidate, Found, Look } from './found.ts';
 import {
-  again,
   foundOf,
-  type Judging,
   judgeHead,
   keyOf,
-  lookAt,
   type Memory,
   noted,
-  type Question,
   remember,
-  settleFound,
+  seenIn,
   walkBeside,
 } from './judge-head.ts';
 
@@ -43,8 +39,7 @@ export interface Finder {
   highest(): Point | null;
 }
 
-export interface FinderInput extends Judging {
-  readonly sources: readonly Source[];
+export interface FinderInput extends FetchJudging {
   /** what the broker brought whole; null: there is no broker */
   readonly pushes: PushSource | null;
   /** opens a bundle named by `holdfast apply` */
@@ -66,6 +61,7 @@ export function finder(input: FinderInput): Finder {
       const entry = {
         key: keyOf(input.trusted()),
         found: { kind: 'current', source: '' },
+        seen: seenIn(memory),
       } as const;
       remember(memory, manifestDigest, entry);
     },
@@ -79,7 +75,8 @@ export function finder(input: FinderInput): Finder {
         source: source?.name ?? '',
         ...told,
       } as const;
-      remember(memory, manifestDigest, { key: keyOf(input.trusted()), found });
+      const key = keyOf(input.trusted());
+      remember(memory, manifestDigest, { key, found, seen: seenIn(memory) });
     },
     judge(envelope, via, startedAt) {
       const offer = { envelope, roots: [], via, sourceHighest: null };
@@ -121,27 +118,6 @@ async function find(
   return found;
 }
 
-async function findFetched(
-  input: FinderInput,
-  memory: Memory,
-  { wake, startedAt, signal }: Looking,
-): Promise<Found> {
-  const { sources } = input;
-  // By the nudge's digest on every mirror first, then by the tag.
-  const named = wake.kind === 'nudge' && wake.manifestDigest ? [wake.manifestDigest, null] : [null];
-  let found: Found | null = null;
-  for (const wanted of named) {
-    for (const source of sources) {
-      found = await ask({ input, memory, source, wake, wanted, startedAt, signal });
-      if (answers(found)) return found;
-    }
-  }
-  if (found) return found;
-  const none = fault('agent.no-source', {});
-  memory.last = lookAt(input.clock, wake, '', { kind: 'unreachable', fault: none, source: '' });
-  return { kind: 'unreachable', fault: none, source: '' };
-}
-
 /** A bundle may hold several channels; the statement names its channel, so each is judged. */
 async function findInBundle(
   input: FinderInput,
@@ -164,39 +140,4 @@ async function findInBundle(
     if (found.kind === 'nothing' || !foreign) found = next;
   }
   return found;
-}
-
-/** One question to one source, by the digest that a nudge named or by the tag. */
-async function ask(question: Question): Promise<Found> {
-  const { input, memory, source, wanted, signal } = question;
-  if (wanted === null && memory.settled.size > 0) {
-    const peeked = await source.peek(signal);
-    if (!peeked.ok) return noted(question, unreachable(source, peeked.fault));
-    const known = peeked.value && memory.settled.get(peeked.value);
-    if (known && known.key === keyOf(input.trusted())) return again(question, known);
-  }
-  const head = await source.head(wanted, signal);
-  if (!head.ok) return noted(question, failedHead(source, head.fault));
-  if (!head.value) return noted(question, { kind: 'nothing', source: source.name });
-  const walk = walkBeside(question, head.value.roots);
-  const found = judgeHead(question, head.value, { walk });
-  settleFound(question, head.value.manifestDigest, { found, walk });
-  return found;
-}
-
-function failedHead(source: Source, why: Fault): Found {
-  if (why.code.startsWith('link.') || why.retry === 'later') return unreachable(source, why);
-  const { name, via } = source;
-  const none = { offered: null, attack: false, again: false };
-  return { kind: 'refused', fault: why, via, source: name, ...none };
-}
-
-function unreachable({ name }: Source, why: Fault): Found {
-  return { kind: 'unreachable', fault: why, source: name };
-}
-
-/** A later mirror is asked only where this one had nothing to say or lags. */
-function answers(found: Found): boolean {
-  if (found.kind === 'nothing' || found.kind === 'unreachable') return false;
-  return !(found.kind === 'refused' && found.fault.code === 'source.stale');
 }

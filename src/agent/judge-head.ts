@@ -6,7 +6,7 @@
 import type { Fault } from '#errors/fault.ts';
 import type { Clock } from '#platform/clock.ts';
 import type { Pushed } from '#sources/mqtt-push.ts';
-import type { Head, Source } from '#sources/source.ts';
+import type { Head, Source, Wanted } from '#sources/source.ts';
 import type { Digest } from '#state/digest.ts';
 import { LIMITS } from '#state/limits.ts';
 import { comparePoints, type Point } from '#state/point.ts';
@@ -33,7 +33,7 @@ export interface Judging {
 export interface Memory {
   /** manifest digest → what trust depended on and found */
   readonly settled: Map<Digest, Settled>;
-  /** by source: the highest verified point it showed */
+  /** by source, and apart from it by what it was asked by name: the highest verified point it showed */
   readonly highest: Map<string, Point>;
   /** that a look has judged before */
   readonly pushesSeen: WeakSet<Pushed>;
@@ -46,7 +46,8 @@ export interface Question {
   readonly memory: Memory;
   readonly source: Source;
   readonly wake: Wake;
-  readonly wanted: Digest | null;
+  /** the channel's tag, or what a nudge or a time authority named */
+  readonly wanted: Wanted;
   readonly startedAt: number;
   readonly signal: AbortSignal;
 }
@@ -80,7 +81,12 @@ export function settleFound(
 ): void {
   if (found.kind === 'candidate' || found.kind === 'unreachable') return;
   if (walk.replaced || walk.unkept) return;
-  remember(memory, digest, { key: keyOf(input.trusted()), found });
+  remember(memory, digest, { key: keyOf(input.trusted()), found, seen: seenIn(memory) });
+}
+
+/** What the last look judged. */
+export function seenIn({ last }: Memory): Settled['seen'] {
+  return { checks: last?.checks ?? [], point: last?.point ?? null };
 }
 
 interface Beside {
@@ -93,10 +99,12 @@ export function judgeHead(
   head: Head,
   { walk, retained = false }: Beside,
 ): Found {
-  const { input, memory, source, startedAt } = question;
+  const { input, memory, source, startedAt, wanted } = question;
   const headMs = input.clock.monotonicMs() - startedAt;
   const { via, name } = source;
-  const sourceHighest = memory.highest.get(name) ?? null;
+  // Check 13: what was asked for by digest or number says nothing of where the tag stood.
+  const shownAs = wanted === null ? name : `${name} as named`;
+  const sourceHighest = wanted === null ? (memory.highest.get(name) ?? null) : null;
   const { envelope, manifestDigest, inline } = head;
   const offer = { envelope, roots: [], walked: walk.rows, via, sourceHighest, retained };
   const verdict = verifyStatement(offer, input.trusted());
@@ -104,9 +112,8 @@ export function judgeHead(
   const found = walk.unkept ? untilKept(judged, walk.unkept) : judged;
   // Only signed points count: an unsigned one could make honest ones look old.
   const point = 'state' in verdict ? verdict.state.point : verdict.offered;
-  if (point && (!sourceHighest || comparePoints(point, sourceHighest) > 0)) {
-    memory.highest.set(name, point);
-  }
+  const before = memory.highest.get(shownAs) ?? null;
+  if (point && (!before || comparePoints(point, before) > 0)) memory.highest.set(shownAs, point);
   return noted(question, found, { checks: verdict.checks, point });
 }
 
@@ -116,11 +123,10 @@ function untilKept(found: Found, fault: Fault): Found {
   return { ...found, kind: 'waiting', fault, attack: false };
 }
 
-export function again(question: Question, { found }: Settled): Found {
-  const { checks = [], point = null } = question.memory.last ?? {};
+export function again(question: Question, { found, seen }: Settled): Found {
   const name = question.source.name;
-  const repeated = 'again' in found ? { ...found, again: true } : { ...found, source: name };
-  return noted(question, repeated, { checks, point });
+  const repeated = { ...found, source: name, ...('again' in found ? { again: true } : {}) };
+  return noted(question, repeated, seen);
 }
 
 /** Kept for `explain`. */
@@ -151,6 +157,8 @@ export interface Settled {
   /** what trust looked at beside the bytes: another key means a new look */
   readonly key: string;
   readonly found: Exclude<Found, { kind: 'candidate' | 'unreachable' }>;
+  /** for `explain` when it comes again */
+  readonly seen: Pick<Look, 'checks' | 'point'>;
 }
 
 /** DESIGN section 5: refusals are keyed with root version, epoch and time grade; ours also with what the owner set and what was attested. */

@@ -17,6 +17,7 @@ import type { TimeRequest } from '#state/time-statement.ts';
 import { deviceChannel } from '#state/values.ts';
 import type { Wake } from '#triggers/trigger.ts';
 import type { AgentConfig } from './config.ts';
+import { type Mirrors, mirrors } from './mirrors.ts';
 import { reanchor } from './reanchor.ts';
 import type { RootKeeper } from './root-keeper.ts';
 import type { AgentTime } from './time.ts';
@@ -24,6 +25,8 @@ import type { AgentTime } from './time.ts';
 export interface Links {
   /** those that are asked, in order */
   readonly sources: readonly Source[];
+  /** what is known of them, for all channels */
+  readonly mirrors: Mirrors;
   /** what the broker brings whole; null: there is no broker */
   readonly pushes: PushSource | null;
   /** the same for the device's own channel */
@@ -75,8 +78,10 @@ export function openLinks(input: LinksInput): Result<Links> {
   const mqtt = openMqtt(input, root.value);
   if (!mqtt.ok) return mqtt;
   const { authority } = config.time;
+  const names = sources.map((source) => source.name);
   return ok({
     sources,
+    mirrors: mirrors({ ...platform, names }),
     timeTags,
     askTime: authority && ((request, signal) => askTime(http, authority, request, signal)),
     pushes: pushesOf(config),

@@ -16,6 +16,7 @@ import type { Base } from './base.ts';
 import type { DeviceChannel } from './device-channel.ts';
 import type { Drift, DriftEvent } from './drift.ts';
 import type { Follower } from './follow.ts';
+import type { LongLag } from './mirrors.ts';
 import { orphanStatuses } from './orphan-status.ts';
 import { channelStatus, type DeploymentFacts } from './snapshot.ts';
 import type { Links } from './sources.ts';
@@ -107,6 +108,19 @@ export function recordLink(
   platform.log.write('error', 'identity.cloned', { times: event.times });
   const place = { at: platform.clock.wallMs() };
   const told = eventOf('identity.cloned', place, { times: event.times });
+  const done = base.store.transaction((tx) => queueEvent(tx, told));
+  if (!done.ok) platform.log.write('warn', 'event.unrecorded', { code: done.fault.code });
+  return true;
+}
+
+/** Rationed by mirrors.ts: what lags a moment is told on this device alone. */
+export function recordLag(
+  { base, platform }: { readonly base: Base; readonly platform: Platform },
+  { name, channel, shows, known }: LongLag,
+): boolean {
+  const place = { at: platform.clock.wallMs(), channel };
+  const told = eventOf('source.lagging', place, { mirror: name, shows, known });
+  platform.log.write('warn', 'source.lagging', { mirror: name, channel, message: told.message });
   const done = base.store.transaction((tx) => queueEvent(tx, told));
   if (!done.ok) platform.log.write('warn', 'event.unrecorded', { code: done.fault.code });
   return true;

@@ -47,6 +47,12 @@ export const sourceFaults = {
     remedy:
       'The download starts again from its first byte; check the server or the proxy before it.',
   },
+  'source.slow': {
+    retry: 'later',
+    says: (d: { source: string; ms: number }) =>
+      `${d.source} had not answered whole after ${d.ms} ms`,
+    remedy: 'Look at the mirror and the way to it; meanwhile the others are asked before it.',
+  },
   // Check 13
   'source.stale': {
     retry: 'later',

@@ -56,6 +56,8 @@ export const EVENTS = {
   'store.quarantined': (d: { reason: string }) =>
     `the store was damaged (${d.reason}) and rebuilt from the signed statements`,
   'link.protocol': (d: { protocol: string }) => `the broker speaks MQTT ${d.protocol}`,
+  'source.lagging': (d: { mirror: string; shows: At; known: At }) =>
+    `lagging mirror ${d.mirror}: it shows ${pointText(d.shows)}, ${pointText(d.known)} is known`,
   'time.raised': (d: { floor: string }) => `the time floor is ${d.floor}`,
 } as const;
 

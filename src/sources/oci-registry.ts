@@ -1,12 +1,13 @@
 /**
- * A channel in an OCI registry: its tag names the head; a nudge may name the manifest by digest.
+ * A channel in an OCI registry: its tag names the head, lasting tags its numbers; a nudge may name
+ * the manifest by digest.
  * From the manifest on, everything is fetched by digest.
  */
 import { ok } from '#errors/fault.ts';
 import type { Registry } from '#link/registry.ts';
 import { type HeadOptions, readArtifact, readHead } from './artifact.ts';
 import { readSmallBlob } from './read-blob.ts';
-import type { Source } from './source.ts';
+import type { Source, Wanted } from './source.ts';
 
 export function ociRegistry(
   registry: Registry,
@@ -18,7 +19,7 @@ export function ociRegistry(
     via: 'registry',
     peek: (signal) => registry.headManifest(channel, signal),
     head: async (wanted, signal) => {
-      const reference = wanted ?? channel;
+      const reference = referenceOf(channel, wanted);
       const manifest = await registry.getManifest(reference, signal);
       if (!manifest.ok) return manifest;
       if (manifest.value === null) return ok(null);
@@ -34,4 +35,9 @@ export function ociRegistry(
     },
     blob: registry.blob,
   };
+}
+
+function referenceOf(channel: string, wanted: Wanted): string {
+  if (wanted === null) return channel;
+  return typeof wanted === 'string' ? wanted : `${channel}_${wanted.epoch}_${wanted.sequence}`;
 }

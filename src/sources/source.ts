@@ -4,6 +4,7 @@
  */
 import type { Fault, Result } from '#errors/fault.ts';
 import type { Digest } from '#state/digest.ts';
+import type { Point } from '#state/point.ts';
 import type { Via } from '#state/status.ts';
 
 export interface Source {
@@ -16,10 +17,11 @@ export interface Source {
    */
   peek(signal: AbortSignal): Promise<Result<Digest | null>>;
   /**
-   * What the channel points to (`wanted` null), or the manifest with that digest (a nudge named
-   * it). Null: nothing there. Checks 1–4 are done on the way.
+   * What the channel points to (`wanted` null), the manifest with that digest (a nudge named it),
+   * or what was published under that number (FORMATS: lasting tags), where the source keeps those.
+   * Null: nothing there. Checks 1–4 are done on the way.
    */
-  head(wanted: Digest | null, signal: AbortSignal): Promise<Result<Head | null>>;
+  head(wanted: Wanted, signal: AbortSignal): Promise<Result<Head | null>>;
   /**
    * A blob, from an offset on, refused at the first byte past `cap` (checks 2 and 16).
    * @param offset  bytes, like `cap` (state/limits.ts); a source that cannot seek starts with
@@ -29,6 +31,9 @@ export interface Source {
    */
   blob(digest: Digest, offset: number, cap: number, signal: AbortSignal): AsyncIterable<BlobPart>;
 }
+
+/** The head, a manifest by its digest, or a number of the channel's line. */
+export type Wanted = Digest | Pick<Point, 'epoch' | 'sequence'> | null;
 
 export type BlobPart =
   | { readonly kind: 'restart' }
