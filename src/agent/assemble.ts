@@ -340,6 +340,7 @@ function contextOf({ base, platform, config, runtimes }: Given, wires: Wires): A
     keep: config.keep.generations,
     prove: (generations, windowMs, signal) => runtimes.prove(generations, windowMs, signal),
     beside: (tx, moment) => beside({ base, wires }, tx, moment),
+    barred: (change) => wires.follower?.barredChange(change) ?? null,
     onPhase(phase, row) {
       platform.log.write('info', 'phase', { phase, channel: row.channel });
       base.audit.landed();

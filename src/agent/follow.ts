@@ -38,6 +38,8 @@ export interface Follower {
   noteRefusal(fault: Fault, offered: Point, via: Via): void;
   /** Null: go on. Otherwise why this candidate has to wait. */
   barred(candidate: Candidate): Fault | null;
+  /** The same of a change that is about to be accepted; what an operator asks for is never barred. */
+  barredChange(change: Pick<Change, 'kind' | 'to'>): Fault | null;
   /** In the commit of an acceptance, undo or application: events. */
   beside(tx: StoreWriter, moment: Moment): void;
   /** The change that goes back to the previous proven state. */
@@ -114,7 +116,9 @@ export function follower(input: FollowerInput): Result<Follower> {
       held.refusal = refusalOf(why, offered, via, false);
       audit.refuse({ channel, fault: why, offered, via });
     },
-    barred: (candidate) => barred(held, candidate),
+    barred: ({ state }) => barred(held, state.point),
+    barredChange: ({ kind, to: { epoch, sequence, stateDigest: digest } }) =>
+      kind === 'rollback' ? null : barred(held, { epoch, sequence, digest }),
     beside(tx, moment) {
       const place = { at: context.clock.wallMs(), channel };
       for (const event of eventsOf(moment, place)) tx.addEvent(event);
@@ -144,12 +148,12 @@ function note(held: Held, found: Exclude<Found, { kind: 'candidate' }>): boolean
   return true;
 }
 
-function barred(held: Held, { state }: Candidate): Fault | null {
-  const offered = pointText(state.point);
+function barred(held: Held, point: Point): Fault | null {
+  const offered = pointText(point);
   const { applied, hold, floor } = held.row;
   if (held.paused) return fault('agent.paused', { offered });
   if (hold) return fault('agent.held', { offered, held: applied ? pointText(applied) : 'nothing' });
-  if (held.safeModeCrashes > 0 && state.point.digest === floor?.stateDigest) {
+  if (held.safeModeCrashes > 0 && point.digest === floor?.stateDigest) {
     return fault('agent.safe-mode', { offered, crashes: held.safeModeCrashes });
   }
   return null;

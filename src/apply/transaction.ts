@@ -50,6 +50,8 @@ export interface ApplyContext {
   ): Promise<Result<void>>;
   /** In the same commit: what else is to be told or raised (events, time floor). */
   readonly beside: (tx: StoreWriter, moment: Moment) => void;
+  /** Why nothing new may be accepted now (a pause, a hold); null: it may. */
+  readonly barred: (change: Pick<Change, 'kind' | 'to'>) => Fault | null;
   /** After each durable transition. */
   readonly onPhase: (phase: Phase, row: ChannelRow) => void;
 }
@@ -107,6 +109,9 @@ export async function runTransaction(
     return { kind: fault.retry === 'never' ? 'rejected' : 'waiting', fault };
   }
   if (signal.aborted) return { kind: 'superseded' };
+  // The operator may have paused while this was fetched.
+  const barred = context.barred(change);
+  if (barred) return { kind: 'waiting', fault: barred };
   const acceptance = accept(context, change);
   if (!acceptance.ok) return { kind: 'waiting', fault: acceptance.fault };
   const activated = await activateAll(context, change, signal);

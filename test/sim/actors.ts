@@ -1,6 +1,7 @@
 /** What each act of a schedule does to the world. */
 import type { Model } from './model/model.ts';
-import type { Act } from './schedule.ts';
+import type { Act, CoreAct } from './schedule.ts';
+import type { WideAct } from './width/schedule.ts';
 import { NO_TROUBLE } from './world/crash.ts';
 import { ROOMY_BYTES } from './world/disk.ts';
 import { simKey } from './world/keys.ts';
@@ -20,14 +21,16 @@ export interface Stage {
   /** numbers of contents, each used once */
   contents: number;
   bundles: number;
+  /** acts of wide schedules */
+  readonly wide: Readonly<Record<WideAct, Do>>;
 }
 
-type Do = (stage: Stage, choose: Dice) => void;
+export type Do = (stage: Stage, choose: Dice) => void;
 
 export function perform(stage: Stage, act: Act, choose: Dice): void {
   const { steps } = stage.world;
   const { life } = steps;
-  const doIt: Do = DOES[act];
+  const doIt: Do = act in DOES ? DOES[act as CoreAct] : stage.wide[act as WideAct];
   // Actors are outside of the agent: what they do is no step of it.
   const outside = !OF_THE_AGENT.has(act);
   if (outside) steps.life = null;
@@ -47,6 +50,7 @@ const OF_THE_AGENT: ReadonlySet<Act> = new Set([
   'rollback',
   'apply',
   'restart-agent',
+  'stop',
 ]);
 
 function choice(stage: Stage, choose: Dice): Choice {
@@ -103,7 +107,7 @@ function badChoice(stage: Stage, choose: Dice): Choice {
 
 const CONTENT_FORGED = 1_000_000;
 
-const DOES: Readonly<Record<Act, Do>> = {
+const DOES: Readonly<Record<CoreAct, Do>> = {
   publish,
   'publish-bad': (stage, choose) => release(stage, issue(stage, badChoice(stage, choose)), choose),
   'publish-forged'(stage, choose) {
@@ -174,8 +178,13 @@ const DOES: Readonly<Record<Act, Do>> = {
     model.meddled();
     world.disk.plant(world.disk.resolve(path), 'by hand');
   },
-  pause: ({ world }) => void world.running?.handlers.pause('simulated'),
-  resume: ({ world }) => void world.running?.handlers.resume(),
+  // The socket is served once recovery is over (cli/agent.ts).
+  pause({ world }) {
+    if (world.running?.ready) world.running.handlers.pause('simulated');
+  },
+  resume({ world }) {
+    if (world.running?.ready) world.running.handlers.resume();
+  },
   rollback({ world, model }) {
     if (!world.running?.ready) return;
     model.askedBack();

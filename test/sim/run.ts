@@ -6,6 +6,8 @@
 import { freeDisk, healNetwork, perform, type Stage } from './actors.ts';
 import { type Model, model, type Violation } from './model/model.ts';
 import type { Schedule } from './schedule.ts';
+import { WIDE } from './width/acts.ts';
+import { type Watch, watch } from './width/watch.ts';
 import { NO_TROUBLE } from './world/crash.ts';
 import { ROOMY_BYTES } from './world/disk.ts';
 import type { Observer, World } from './world/shape.ts';
@@ -54,6 +56,7 @@ export function run(schedule: Schedule, options: RunOptions = {}): Ran {
     trace.line(`-- ${number} ${act} at ${Math.round(world.time.now)} ms`);
     perform(stage, act, world.dice.split(`act ${number}`));
     pass(world, { ms: 0 });
+    stage.watch.acted(world, act);
     watchReports(stage);
   }
   if (told.violations.length === 0) settle(stage, options.light === true);
@@ -64,6 +67,7 @@ export function run(schedule: Schedule, options: RunOptions = {}): Ran {
 }
 
 interface Watching extends Stage {
+  readonly watch: Watch;
   reports: number;
   programs: number;
 }
@@ -79,6 +83,8 @@ function stageOf(seed: number | string, told: Model, line: (text: string) => voi
     cutsAfterStart: [],
     contents: 0,
     bundles: 0,
+    wide: WIDE,
+    watch: watch(told.violations),
     reports: 0,
     programs: 0,
   };
@@ -88,7 +94,9 @@ function stageOf(seed: number | string, told: Model, line: (text: string) => voi
     rename(changes);
     for (const { name, to } of changes) {
       if (name === 'b.conf' && to?.kind === 'file') {
-        told.switched(new TextDecoder().decode(to.data));
+        const text = new TextDecoder().decode(to.data);
+        told.switched(text);
+        if (stage.world.steps.life !== null) stage.watch.switched(text);
       }
     }
   };
@@ -98,10 +106,13 @@ function stageOf(seed: number | string, told: Model, line: (text: string) => voi
 function observerOf(stage: () => Watching, line: (text: string) => void): Observer {
   return {
     trace: line,
+    operator: (world, handlers) => stage().watch.wrap(world, handlers),
+    stopped: (world) => stage().watch.stopped(world),
     ready(world) {
       const said = toldNow(world);
       line(`ready ${said ? describeTold(said) : ''}`);
       if (said) stage().model.ready(seenNow(world), said, isSound(world));
+      stage().watch.ready(world);
     },
     failed(world, why) {
       line(`failed to start: ${why.code}: ${why.message}`);
@@ -113,6 +124,7 @@ function observerOf(stage: () => Watching, line: (text: string) => void): Observ
     },
     cut(world, kind) {
       line(`fell by ${kind}`);
+      if (kind === 'power') stage().watch.powerCut();
       world.steps.cancelCut();
       const next = stage().cutsAfterStart.shift();
       const again = world.dice.split(`again ${world.cuts}`);
@@ -173,6 +185,7 @@ function settle(stage: Watching, light: boolean): void {
     return;
   }
   told.end(seenNow(world), said, stage.head);
+  stage.watch.ended(world);
   if (light) return;
   if (choose.oneIn(8)) idle(stage);
   if (told.violations.length === 0) tidy(stage);

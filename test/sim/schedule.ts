@@ -3,6 +3,7 @@
  * choices come from its number, so that a schedule from which others were taken out still does the
  * same with it: that is how a failing one is shortened.
  */
+import { isWide, pickWide, type WideAct } from './width/schedule.ts';
 import { type Dice, dice } from './world/random.ts';
 
 export const ACTS = [
@@ -34,7 +35,9 @@ export const ACTS = [
   'cut-again',
 ] as const;
 
-export type Act = (typeof ACTS)[number];
+/** what schedules are made of that are not wide (width/schedule.ts) */
+export type CoreAct = (typeof ACTS)[number];
+export type Act = CoreAct | WideAct;
 
 export interface Planned {
   /** names the act's own choices */
@@ -46,7 +49,7 @@ export interface Planned {
 
 const GAPS_MS = [0, 0, 5, 40, 200, 200, 900, 3_000, 12_000, 45_000, 400_000] as const;
 /** of 100 */
-const WEIGHTS: Readonly<Record<Act, number>> = {
+const WEIGHTS: Readonly<Record<CoreAct, number>> = {
   publish: 14,
   'publish-bad': 4,
   'publish-forged': 2,
@@ -84,17 +87,18 @@ export function scheduleOf(seed: number | string): Schedule {
   const choose = dice(seed).split('schedule');
   const length = 12 + choose.below(50);
   const calm = choose.oneIn(3);
+  const wide = isWide(seed);
   const acts = Array.from({ length }, (_, number) => ({
     number,
-    act: number === 0 ? ('publish' as const) : pickAct(choose, calm),
+    act: number === 0 ? ('publish' as const) : wide ? pickWide(choose) : pickAct(choose, calm),
     afterMs: choose.pick(GAPS_MS),
   }));
   return { seed, acts };
 }
 
 /** @param calm  only publishing and cuts: nothing hides what they do */
-function pickAct(choose: Dice, calm: boolean): Act {
-  const allowed: readonly Act[] = calm
+function pickAct(choose: Dice, calm: boolean): CoreAct {
+  const allowed: readonly CoreAct[] = calm
     ? ACTS.filter((act) => act.startsWith('cut') || act === 'publish' || act === 'publish-bad')
     : ACTS;
   const sum = allowed.reduce((all, act) => all + WEIGHTS[act], 0);

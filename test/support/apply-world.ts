@@ -102,6 +102,7 @@ export function applyWorld() {
         });
       },
       beside: () => undefined,
+      barred: () => null,
       onPhase: (phase) => void phases.push(phase),
     };
   }

@@ -23,6 +23,10 @@ export interface Observer {
   /** a broken assumption, or any other exception out of the agent */
   broke(world: World, error: unknown): void;
   cut(world: World, kind: CutKind): void;
+  /** looks on at what an operator asks */
+  operator?(world: World, handlers: ControlHandlers): ControlHandlers;
+  /** by `holdfast stop`: the agent has ended */
+  stopped?(world: World): void;
 }
 
 /** The agent that lives now. */
@@ -51,6 +55,8 @@ export interface World {
   running: Running | null;
   /** a start is due */
   restarting: boolean;
+  /** ms after which an agent that has ended is started again */
+  startsAfterMs: number;
   /** ms of the run at which this boot began */
   bootedAt: number;
   wallOffsetMs: number;

@@ -42,6 +42,9 @@ const CONFIG = JSON.stringify({
   keep: { reserve: '64Ki', generations: 2 },
 });
 
+/** ms after which the service manager starts an agent that has ended */
+const STARTS_AFTER_MS = 500;
+
 const parsed = new Map<string, AgentConfig>();
 
 function config(): AgentConfig {
@@ -78,6 +81,7 @@ export function makeWorld(seed: number | string, observer: Observer): World {
     observer,
     running: null,
     restarting: false,
+    startsAfterMs: STARTS_AFTER_MS,
     bootedAt: 0,
     wallOffsetMs: EPOCH_START_MS,
     cuts: 0,
@@ -142,17 +146,24 @@ async function start(world: World, life: Life): Promise<void> {
     return endAgent(world);
   }
   const stopping = new AbortController();
+  let stopsPrograms = false;
   const handlers = controlHandlers({
     platform,
     assembled: assembled.value,
     agentVersion: version.version,
     startedAt: 0,
-    stop: () => assembled.value.runtimes.process.stopAll(),
+    async stop() {
+      assembled.value.agent.leaveAlone();
+      const done = await assembled.value.runtimes.process.stopAll();
+      stopsPrograms = true;
+      stopping.abort();
+      return done;
+    },
   });
   const running: Running = {
     life,
     assembled: assembled.value,
-    handlers,
+    handlers: world.observer.operator?.(world, handlers) ?? handlers,
     ready: false,
     stop: () => stopping.abort(),
   };
@@ -167,9 +178,12 @@ async function start(world: World, life: Life): Promise<void> {
   const disconnect = assembled.value.connect();
   await assembled.value.agent.run(stopping.signal);
   await disconnect();
+  // As `holdfast agent` ends (cli/agent.ts).
+  if (stopsPrograms) await assembled.value.runtimes.process.stopAll();
   assembled.value.base.starts.reset();
   assembled.value.close();
   endAgent(world);
+  if (stopsPrograms) world.observer.stopped?.(world);
 }
 
 /** The process of the agent ends here and now; programs run on. */
@@ -208,7 +222,9 @@ export function pass(world: World, { ms, holds = () => false }: Until): boolean 
     // The service manager starts an agent that has ended again.
     if ((life === null || life.dead || struck !== null) && !world.restarting) {
       world.restarting = true;
-      world.time.after(500, () => {
+      const { startsAfterMs } = world;
+      world.startsAfterMs = STARTS_AFTER_MS;
+      world.time.after(startsAfterMs, () => {
         world.restarting = false;
         boot(world);
       });

@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
 import { recover } from '#apply/recover.ts';
 import { type Outcome, proveAndCommit, runTransaction } from '#apply/transaction.ts';
+import { fault } from '#errors/fault.ts';
 import { comparePoints } from '#state/point.ts';
 import {
   type ApplyWorld,
@@ -61,6 +62,18 @@ test('checks 19 to 22: a change is applied in order: prepare all, accept, remove
   expect(world.phases).toEqual(['activating', 'proving', 'idle']);
   expect(world.row().applied?.sequence).toBe(2n);
   expect(world.row().previous.map(({ sequence }) => sequence)).toEqual([1n]);
+});
+
+test('what the operator barred while it was prepared is not accepted, and waits', async () => {
+  await expectApplied(apply(1, OLD));
+  const old = world.inForce();
+  const before = world.store.transactionId();
+  const why = fault('agent.paused', { offered: '1.2' });
+  const context = { ...world.context(), barred: () => why };
+  const change = world.change(2, NEW);
+  expect(await runTransaction(context, change, never)).toEqual({ kind: 'waiting', fault: why });
+  expect([world.inForce(), world.row().floor?.sequence]).toEqual([old, 1n]);
+  expect(world.store.transactionId()).toBe(before);
 });
 
 test('without checks and window the whole change costs two commits', async () => {
