@@ -12,6 +12,7 @@ import { clockAgainst } from './clock-check.ts';
 import { credentialFindings } from './credential-findings.ts';
 import { agentSays } from './doctor-agent.ts';
 import { identityFindings } from './doctor-identity.ts';
+import { differing, type Shown } from './doctor-mirrors.ts';
 import { timeFindings } from './doctor-time.ts';
 import { doctorRoot } from './doctor-trust.ts';
 import { type Finding, good, note, weak, wrong } from './finding.ts';
@@ -106,14 +107,16 @@ function room(
 
 async function registries({ config }: DoctorInput, http: HttpLink): Promise<readonly Finding[]> {
   const findings: Finding[] = [];
+  const heads: Shown[] = [];
   for (const settings of config.registries) {
     const repository = registry(http, settings);
     findings.push(...(await clockAgainst(http, settings)));
     const head = await repository.headManifest(config.channel.name);
     if (!head.ok) findings.push(wrong('registry', head.fault));
-    else if (head.value)
+    else if (head.value) {
+      heads.push({ registry: repository.name, head: head.value });
       findings.push(good('registry', `${repository.name}:${config.channel.name} is ${head.value}`));
-    else
+    } else
       findings.push(
         weak(
           'registry',
@@ -125,7 +128,7 @@ async function registries({ config }: DoctorInput, http: HttpLink): Promise<read
   if (config.registries.length === 0) {
     findings.push(note('registry', 'none configured: states come by bundle'));
   }
-  return findings;
+  return [...findings, ...differing(heads)];
 }
 
 async function broker(

@@ -1,5 +1,5 @@
 /**
- * What is wrong here besides the verdict of `explain`: a broker that is away, a clock that cannot be
+ * What is wrong here besides the verdict of `explain`: a broker that is away, a mirror that lags or fails, a clock that cannot be
  * right, deployments that are ill or were changed by hand, a second device with this identity. Each
  * with its cure. Read from memory and the snapshot; no network. Pure.
  */
@@ -8,10 +8,14 @@ import { type Code, FAULTS, type Fault } from '#errors/fault.ts';
 import type { ChannelStatus, StatusEvent } from '#state/status.ts';
 import { deviceOfChannel } from '#state/values.ts';
 import { instantText, type TimeView } from '#trust/time.ts';
+import type { MirrorState } from './mirrors.ts';
+import { mirrorsWrong } from './mirrors-view.ts';
 
 export interface AlsoInput {
   /** null: no broker is configured */
   readonly mqtt: { readonly kind: string; readonly lastFault: Fault | null } | null;
+  /** default: none */
+  readonly mirrors?: readonly MirrorState[];
   readonly time: TimeView;
   readonly channels: readonly ChannelStatus[];
   /** of this run, oldest first */
@@ -20,9 +24,16 @@ export interface AlsoInput {
 
 const ILL_MAX = 8;
 
-export function alsoWrong({ mqtt, time, channels, events }: AlsoInput): readonly AlsoView[] {
+export function alsoWrong({
+  mqtt,
+  mirrors = [],
+  time,
+  channels,
+  events,
+}: AlsoInput): readonly AlsoView[] {
   return [
     ...brokerAway(mqtt),
+    ...mirrorsWrong(mirrors),
     ...(time.wallPlausible
       ? []
       : [

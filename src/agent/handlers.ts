@@ -21,6 +21,7 @@ import type { CycleEnd } from './cycle.ts';
 import { explain } from './explain.ts';
 import { alsoWrong } from './explain-also.ts';
 import { forget } from './forget.ts';
+import { mirrorStates, registryViews } from './mirrors-view.ts';
 import { ORPHANED, orphanView } from './orphan-status.ts';
 import { openLog } from './program-logs.ts';
 import { eventsView } from './recent-events.ts';
@@ -143,6 +144,7 @@ function status({
       fault: mqtt.lastFault && faultView(mqtt.lastFault),
     },
     credential: credentialStatus(base.credential.current()),
+    registries: registryViews(mirrorStates(links.mirrors, snapshot.value.channels)),
     lastLook: lookView(finder.lastLook()),
     nextLookInMs: schedule.nextInMs(),
     undeliveredEvents: events.value.filter(({ number }) => number > delivered).length,
@@ -168,10 +170,12 @@ function explainNow({ assembled }: HandlersInput) {
 
 function alsoOf({ base, links, snapshot }: Assembled) {
   const now = snapshot();
+  const channels = now.ok ? now.value.channels : [];
   return alsoWrong({
     mqtt: links.mqtt?.state() ?? null,
+    mirrors: mirrorStates(links.mirrors, channels),
     time: base.time.view(),
-    channels: now.ok ? now.value.channels : [],
+    channels,
     events: base.recent.list(),
   });
 }

@@ -7,10 +7,14 @@ import { ok, type Result } from '#errors/fault.ts';
 import type { Listener, ServedResponse } from '#platform/listener.ts';
 import type { Snapshot } from '#report/deliver.ts';
 import type { ChannelStatus } from '#state/status.ts';
+import type { MirrorState, Mirrors } from './mirrors.ts';
+import { mirrorStates } from './mirrors-view.ts';
 
 export interface MetricsInput {
   snapshot(): Result<Snapshot>;
   mqttUp(): boolean | null;
+  /** what is known of the registries; default: nothing is */
+  readonly mirrors?: Pick<Mirrors, 'list'>;
   freeBytes(): number | null;
 }
 
@@ -49,7 +53,7 @@ interface Sample {
 
 export function metricsText(
   snapshot: Snapshot,
-  { mqttUp, freeBytes }: Pick<MetricsInput, 'mqttUp' | 'freeBytes'>,
+  { mqttUp, freeBytes, mirrors }: Pick<MetricsInput, 'mqttUp' | 'freeBytes' | 'mirrors'>,
 ): string {
   const up = mqttUp();
   const free = freeBytes();
@@ -62,8 +66,28 @@ export function metricsText(
     sample('holdfast_time_attested_seconds', 'What time was last attested; 0: none.', {}, attested),
     ...(up === null ? [] : [sample('holdfast_mqtt_up', 'The link to the broker.', {}, up ? 1 : 0)]),
     ...(free === null ? [] : [sample('holdfast_free_bytes', 'Free beside stateDir.', {}, free)]),
+    ...(mirrors ? mirrorStates(mirrors, snapshot.channels).flatMap(mirrorSamples) : []),
     ...snapshot.channels.flatMap(channelSamples),
   ]);
+}
+
+function mirrorSamples({ name, state, channels }: MirrorState): readonly Sample[] {
+  const registry = { registry: name };
+  const up = state === 'fails' ? 0 : 1;
+  return [
+    // Nothing is said of one that nobody has asked.
+    ...(state === 'not-asked'
+      ? []
+      : [sample('holdfast_registry_up', 'It answered when it was asked last.', registry, up)]),
+    ...channels.map(({ channel, lags }) =>
+      sample(
+        'holdfast_registry_lags',
+        'It shows an older state than is known.',
+        { ...registry, channel },
+        lags ? 1 : 0,
+      ),
+    ),
+  ];
 }
 
 function channelSamples(status: ChannelStatus): readonly Sample[] {

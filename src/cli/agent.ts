@@ -172,6 +172,7 @@ async function openMetrics(
   if (config.metricsListen === null) return ok(async () => undefined);
   return serveMetrics(platform.listener, config.metricsListen, {
     snapshot,
+    mirrors: links.mirrors,
     mqttUp: () => (links.mqtt ? links.mqtt.state().kind === 'up' : null),
     freeBytes() {
       const free = base.content.freeBytes();

@@ -69,12 +69,31 @@ export function statusText(view: StatusView, style: Style): string {
         ? `${mqtt.state === 'up' ? paint.good('up') : paint.warn('down')}, MQTT ${mqtt.protocol}${mqtt.fault ? `: ${mqtt.fault.message}` : ''}`
         : 'not configured',
     ],
+    ...registryLines(view, style),
     ...credentialLines(view, style),
     ...(view.undeliveredEvents > 0
       ? [['outbox', `${view.undeliveredEvents} events not yet delivered`] as const]
       : []),
   ]);
   return head + view.channels.map((channel) => `\n${channelText(channel, style)}`).join('');
+}
+
+/** Of one that answers as it should the line of the last look says enough. */
+function registryLines(
+  { registries }: StatusView,
+  { paint, wide }: Style,
+): readonly (readonly [string, string])[] {
+  return registries
+    .filter(({ state }) => wide || state === 'lags' || (state === 'fails' && registries.length > 1))
+    .map(({ name, state, fault, restsForMs, channels }) => {
+      const shown = channels.map(
+        ({ channel, shows, behind }) => `${channel} ${shows}${behind ? ` (${behind})` : ''}`,
+      );
+      const again = restsForMs > 0 ? `, asked again in ${Math.ceil(restsForMs / 1_000)} s` : '';
+      const why = fault ? `: ${fault.code}: ${fault.message}${again}` : ` ${shown.join(', ')}`;
+      const word = state === 'lags' ? 'lagging mirror' : state;
+      return ['registry', `${name} ${state === 'answers' ? word : paint.warn(word)}${why}`];
+    });
 }
 
 function credentialLines(

@@ -95,9 +95,29 @@ export interface StatusView {
     readonly protocol: string;
     readonly fault: FaultView | null;
   } | null;
+  /** in the order in which they are asked */
+  readonly registries: readonly RegistryView[];
   readonly lastLook: LookView | null;
   readonly nextLookInMs: number | null;
   readonly undeliveredEvents: number;
+}
+
+export interface RegistryView {
+  /** host and repository */
+  readonly name: string;
+  /** not-asked, answers, lags, fails */
+  readonly state: string;
+  readonly fault: FaultView | null;
+  /** Unix ms; null: not in this run */
+  readonly askedAt: number | null;
+  /** ms until it is asked before others again */
+  readonly restsForMs: number;
+  /** behind: null, or how far */
+  readonly channels: readonly {
+    readonly channel: string;
+    readonly shows: string;
+    readonly behind: string | null;
+  }[];
 }
 
 export interface CredentialView {
