@@ -10,6 +10,7 @@ import { WIDE } from './width/acts.ts';
 import { type Watch, watch } from './width/watch.ts';
 import { NO_TROUBLE } from './world/crash.ts';
 import { ROOMY_BYTES } from './world/disk.ts';
+import type { Moment } from './world/moment.ts';
 import type { Observer, World } from './world/shape.ts';
 import { newReports, seenNow, toldNow } from './world/watch.ts';
 import { boot, makeWorld, pass } from './world/world.ts';
@@ -33,6 +34,10 @@ export interface RunOptions {
   readonly script?: (stage: Stage) => void;
   /** only what was published has to be reached: no change comes after it */
   readonly light?: boolean;
+  /** looks on from the beginning. @param lines  of the trace, so far as they are kept */
+  readonly begun?: (stage: Watching, lines: readonly string[]) => void;
+  /** before each act */
+  readonly acting?: (stage: Watching, number: number) => void;
 }
 
 /** cuts without which no state can have been rejected for them */
@@ -43,10 +48,10 @@ const HEALED_MS = 2 * 3_600_000;
 const IDLE_MS = 3_600_000;
 
 export function run(schedule: Schedule, options: RunOptions = {}): Ran {
-  const told = model();
   const trace = tracing(options.keep === true);
-  const stage = stageOf(schedule.seed, told, trace.line);
-  const { world } = stage;
+  const stage = stageOf(schedule.seed, trace.line);
+  const { world, model: told } = stage;
+  options.begun?.(stage, trace.lines);
   options.early?.(stage);
   boot(world);
   if (options.script) options.script(stage);
@@ -54,6 +59,7 @@ export function run(schedule: Schedule, options: RunOptions = {}): Ran {
     pass(world, { ms: afterMs });
     if (told.violations.length > 0) break;
     trace.line(`-- ${number} ${act} at ${Math.round(world.time.now)} ms`);
+    options.acting?.(stage, number);
     perform(stage, act, world.dice.split(`act ${number}`));
     pass(world, { ms: 0 });
     stage.watch.acted(world, act);
@@ -66,25 +72,35 @@ export function run(schedule: Schedule, options: RunOptions = {}): Ran {
   return { violations, cuts, boots, steps: steps.count, hash: trace.hash(), lines: trace.lines };
 }
 
-interface Watching extends Stage {
+export interface Watching extends Stage {
   readonly watch: Watch;
   reports: number;
   programs: number;
 }
 
-function stageOf(seed: number | string, told: Model, line: (text: string) => void): Watching {
+/** What is known of a run at a moment of it. */
+export interface Known {
+  readonly moment: Moment;
+  readonly model: Model;
+  readonly watch: Watch;
+  readonly stage: Pick<Stage, 'head' | 'contents' | 'bundles'>;
+}
+
+/** @param known  goes on from there */
+export function stageOf(
+  seed: number | string,
+  line: (text: string) => void,
+  known?: Known,
+): Watching {
+  const told = known?.model.copy() ?? model();
+  const observer = observerOf(() => stage, line);
   const stage: Watching = {
-    world: makeWorld(
-      seed,
-      observerOf(() => stage, line),
-    ),
+    ...{ head: null, contents: 0, bundles: 0, ...known?.stage },
+    world: makeWorld(seed, observer, known?.moment),
     model: told,
-    head: null,
     cutsAfterStart: [],
-    contents: 0,
-    bundles: 0,
     wide: WIDE,
-    watch: watch(told.violations),
+    watch: known?.watch.copy(told.violations) ?? watch(told.violations),
     reports: 0,
     programs: 0,
   };
@@ -145,7 +161,7 @@ function isSound({ steps, disk, troublesBefore }: World): boolean {
   return none && disk.capacity >= ROOMY_BYTES;
 }
 
-function watchReports(stage: Watching): void {
+export function watchReports(stage: Watching): void {
   const { world, model: told } = stage;
   for (const status of newReports(world, stage.reports)) told.reported(status);
   stage.reports = world.broker.received.length;
@@ -262,7 +278,7 @@ function leftovers(world: World): string | null {
   return found[0] ?? null;
 }
 
-function tracing(keep: boolean) {
+export function tracing(keep: boolean) {
   const lines: string[] = [];
   const hasher = new Bun.CryptoHasher('sha256');
   return {

@@ -5,9 +5,10 @@
  */
 import { parseArgs } from 'node:util';
 import { apart } from './apart.ts';
+import { runBranched } from './branches.ts';
 import { exhaust, OPERATIONS, type Scope, tryPoint } from './exhaustive.ts';
 import { counts, verifyForReal } from './known-signatures.ts';
-import { type Ran, run } from './run.ts';
+import type { Ran } from './run.ts';
 import { scheduleOf } from './schedule.ts';
 import { sealed } from './sealed.ts';
 import { shorten } from './shorten.ts';
@@ -51,7 +52,7 @@ process.on('unhandledRejection', (error) => {
 const inWorld = <T>(work: () => T): Promise<T> => apart(() => sealed(work));
 
 async function runSeed(seed: number, keep = false): Promise<Ran> {
-  const ran = await inWorld(() => run(scheduleOf(seed), { keep }));
+  const ran = await inWorld(() => runBranched(scheduleOf(seed), { keep }));
   const [first] = unhandled.splice(0);
   if (first === undefined) return ran;
   const says = first instanceof Error ? `${first.stack}` : String(first);
@@ -68,9 +69,9 @@ async function show(seed: number): Promise<void> {
     return;
   }
   const short = await inWorld(() =>
-    shorten(scheduleOf(seed), violation.invariant, (schedule) => run(schedule)),
+    shorten(scheduleOf(seed), violation.invariant, (schedule) => runBranched(schedule)),
   );
-  const last = await inWorld(() => run(short, { keep: true }));
+  const last = await inWorld(() => runBranched(short, { keep: true }));
   console.log(last.lines.slice(-(values.replay ? 5_000 : 60)).join('\n'));
   const acts = short.acts.map(({ act, afterMs }) => `${act} after ${afterMs} ms`).join(', ');
   console.log(`seed ${seed}: ${violation.invariant}: ${violation.says.split('\n')[0]}`);

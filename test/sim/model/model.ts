@@ -48,6 +48,8 @@ export interface Model {
   reported(status: Status): void;
   /** All faults are over and the device had its time. */
   end(seen: Seen, told: Told, head: Statement | null): void;
+  /** One that knows the same, and has seen no violation. */
+  copy(): Model;
 }
 
 interface Facts {
@@ -64,18 +66,18 @@ interface Facts {
   readonly switches: Map<string, number>;
 }
 
-export function model(): Model {
+const NO_FACTS: Omit<Facts, 'violations' | 'statements' | 'switches'> = {
+  ...{ floor: null, applied: null, rootVersion: 0n, wentBack: false, isMeddled: false },
+  ...{ report: null, lastEvent: 0n },
+};
+
+/** @param known  goes on from there */
+export function model(known?: Facts): Model {
   const facts: Facts = {
+    ...(known ?? NO_FACTS),
     violations: [],
-    statements: [],
-    floor: null,
-    applied: null,
-    rootVersion: 0n,
-    wentBack: false,
-    isMeddled: false,
-    report: null,
-    lastEvent: 0n,
-    switches: new Map(),
+    statements: [...(known?.statements ?? [])],
+    switches: new Map(known?.switches),
   };
   return {
     violations: facts.violations,
@@ -111,6 +113,7 @@ export function model(): Model {
     },
     reported: (status) => checkReport(facts, status),
     end: (seen, told, head) => checkEnd(facts, { seen, told, head }),
+    copy: () => model(facts),
   };
 }
 

@@ -32,7 +32,18 @@ export interface SimBroker {
   publish(topic: string, payload: Uint8Array, retain: boolean): void;
   /** Breaks every connection. */
   restart(): void;
+  copy(): BrokerCopy;
   platform(life: Life): { readonly sockets: Sockets; readonly mqtt: Mqtt };
+}
+
+/** What a broker keeps: every client is away. */
+export interface BrokerCopy {
+  readonly retained: ReadonlyMap<string, Uint8Array>;
+  readonly sessions: readonly {
+    readonly clientId: string;
+    readonly topics: readonly string[];
+    readonly queued: readonly Message[];
+  }[];
 }
 
 const PEER = 'broker';
@@ -40,10 +51,13 @@ const QUEUE_MAX = 100;
 /** ms after which a client notices that nobody answers */
 const KEEPALIVE_MS = 90_000;
 
-export function simBroker(network: Network): SimBroker {
+export function simBroker(network: Network, from?: BrokerCopy): SimBroker {
   const sessions = new Map<string, Session>();
+  for (const { clientId, topics, queued } of from?.sessions ?? []) {
+    sessions.set(clientId, { topics: new Set(topics), queued: [...queued], open: null });
+  }
   const broker: SimBroker = {
-    retained: new Map(),
+    retained: new Map(from?.retained),
     received: [],
     publish(topic, payload, retain) {
       if (retain) broker.retained.set(topic, payload);
@@ -56,6 +70,12 @@ export function simBroker(network: Network): SimBroker {
     restart() {
       for (const session of sessions.values()) session.open?.drop('the broker restarts');
     },
+    copy: () => ({
+      retained: new Map(broker.retained),
+      sessions: [...sessions].map(([clientId, { topics, queued }]) => ({
+        ...{ clientId, topics: [...topics], queued: [...queued] },
+      })),
+    }),
     platform: (life) => ({
       sockets: socketsOf(network, life),
       mqtt: { connect: (options) => connect({ broker, sessions, network, life }, options) },

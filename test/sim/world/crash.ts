@@ -43,6 +43,8 @@ export interface Steps {
   trouble: (what: string, path: string) => Trouble | null;
   /** is told of each step */
   trace: (what: string, path: string) => void;
+  /** is told of each step of a living agent before it is done, and may look at the world */
+  watch: ((count: number, what: string, path: string) => void) | null;
 }
 
 export const NO_TROUBLE: Steps['trouble'] = () => null;
@@ -80,6 +82,7 @@ export function steps(): Steps {
       if (life === null) return;
       if (life.dead) throw new Cut('dead');
       count += 1;
+      made.watch?.(count, what, path);
       if (planned !== null && count >= planned.at) {
         made.struck = planned.kind;
         made.trace(`CUT by ${planned.kind} before ${what}`, path);
@@ -91,6 +94,7 @@ export function steps(): Steps {
     },
     trouble: NO_TROUBLE,
     trace: () => {},
+    watch: null,
   };
   return made;
 }

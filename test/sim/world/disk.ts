@@ -5,8 +5,8 @@
  */
 import { fault, ok, type Refused, type Result, refuse, refused } from '#errors/fault.ts';
 import type { Steps, Trouble } from './crash.ts';
-import { type Inode, type Inodes, inodes, sync } from './inode.ts';
-import { powerCut } from './power-cut.ts';
+import { copyTree, type Inode, type InodeCounts, type Inodes, inodes, sync } from './inode.ts';
+import { type Loss, powerCut } from './power-cut.ts';
 import type { Dice } from './random.ts';
 
 /** of a flash with room for everything that a run does */
@@ -30,18 +30,31 @@ export interface Disk {
   /** Makes directories and a file with this content, durable; for whoever prepares a device. */
   plant(path: string, content: string | Uint8Array, mode?: number): void;
   plantDirectory(path: string, mode?: number): Inode;
-  cut(dice: Dice): void;
+  cut(dice: Dice, loss: Loss): void;
+  copy(): DiskCopy;
 }
 
-export function disk(options: { readonly nowMs: () => number; readonly steps: Steps }): Disk {
-  const nodes = inodes(options.nowMs);
-  const root = nodes.make('directory', { mode: 0o755, device: 1 });
+/** A disk at a moment. It may be gone on from any number of times. */
+export interface DiskCopy {
+  readonly root: Inode;
+  readonly counts: InodeCounts;
+  readonly capacity: number;
+}
+
+export function disk(options: {
+  readonly nowMs: () => number;
+  readonly steps: Steps;
+  readonly from: DiskCopy | undefined;
+}): Disk {
+  const { from } = options;
+  const nodes = inodes(options.nowMs, from?.counts);
+  const root = from ? copyTree(from.root) : nodes.make('directory', { mode: 0o755, device: 1 });
   let usedNow: number | null = null;
   const made: Disk = {
     root,
     nodes,
     steps: options.steps,
-    capacity: ROOMY_BYTES,
+    capacity: from?.capacity ?? ROOMY_BYTES,
     used() {
       usedNow ??= bytesBelow(root);
       return usedNow;
@@ -77,10 +90,11 @@ export function disk(options: { readonly nowMs: () => number; readonly steps: St
       }
       return at;
     },
-    cut(dice) {
-      powerCut(root, dice);
+    cut(dice, loss) {
+      powerCut(root, dice, loss);
       usedNow = null;
     },
+    copy: () => ({ root: copyTree(root), counts: nodes.counts(), capacity: made.capacity }),
   };
   return made;
 }

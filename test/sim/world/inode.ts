@@ -48,17 +48,27 @@ export interface Inodes {
   /** Puts names in place for programs, and remembers that the medium does not have them yet. */
   rename(changes: NameChange['changes']): void;
   touch(inode: Inode, what: 'data' | 'mode'): void;
+  counts(): InodeCounts;
 }
 
-export function inodes(nowMs: () => number): Inodes {
-  let made = 0;
-  let ticks = 0n;
-  let order = 0;
+/** Whoever goes on from a copy of a disk numbers on from here. */
+export interface InodeCounts {
+  readonly made: number;
+  readonly ticks: bigint;
+  readonly order: number;
+}
+
+export function inodes(
+  nowMs: () => number,
+  from: InodeCounts = { made: 0, ticks: 0n, order: 0 },
+): Inodes {
+  let { made, ticks, order } = from;
   const tick = (): bigint => {
     ticks += 1n;
     return BigInt(Math.trunc(nowMs())) * 1_000_000n + ticks;
   };
   return {
+    counts: () => ({ made, ticks, order }),
     make(kind, { mode, device, target = '' }) {
       made += 1;
       const at = tick();
@@ -132,4 +142,45 @@ export function applyDurably(change: NameChange): void {
     if (to === null) directory.syncedEntries.delete(name);
     else directory.syncedEntries.set(name, to);
   }
+}
+
+/**
+ * A tree as it stands, both halves of it, that no change of the other moves. Contents are shared: they
+ * are never changed in place.
+ */
+export function copyTree(root: Inode): Inode {
+  const copies = new Map<Inode, Inode>();
+  const changes = new Map<NameChange, NameChange>();
+  const copy = (inode: Inode): Inode => {
+    const known = copies.get(inode);
+    if (known) return known;
+    const made: Inode = { ...inode };
+    copies.set(inode, made);
+    if (inode.kind !== 'directory') return made;
+    made.entries = copyNames(inode.entries);
+    made.syncedEntries = copyNames(inode.syncedEntries);
+    made.pending = inode.pending.map(copyChange);
+    return made;
+  };
+  const copyNames = (names: ReadonlyMap<string, Inode>): Map<string, Inode> => {
+    const made = new Map<string, Inode>();
+    for (const [name, inode] of names) made.set(name, copy(inode));
+    return made;
+  };
+  const copyChange = (change: NameChange): NameChange => {
+    const known = changes.get(change);
+    if (known) return known;
+    const made: NameChange = {
+      order: change.order,
+      durable: change.durable,
+      changes: change.changes.map(({ directory, name, to }) => ({
+        directory: copy(directory),
+        name,
+        to: to && copy(to),
+      })),
+    };
+    changes.set(change, made);
+    return made;
+  };
+  return copy(root);
 }

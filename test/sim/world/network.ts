@@ -27,8 +27,8 @@ export interface Network {
   onPart(call: () => void): () => void;
 }
 
-export function network(time: Timeline, dice: Dice): Network {
-  const weather: Weather = { parted: false, troubleOneIn: 0 };
+export function network(time: Timeline, dice: Dice, from?: Weather): Network {
+  const weather: Weather = from ? { ...from } : { parted: false, troubleOneIn: 0 };
   const holders = new Set<() => void>();
   return {
     weather,

@@ -8,17 +8,20 @@ import type { Dice } from './random.ts';
 
 const SECTOR = 512;
 
-export function powerCut(root: Inode, dice: Dice): void {
+/** 'all': of what was not synced nothing is left; 'any': any part of it */
+export type Loss = 'all' | 'any';
+
+export function powerCut(root: Inode, dice: Dice, loss: Loss = 'any'): void {
   const directories: Inode[] = [];
   const files = new Set<Inode>();
   collect(root, directories, files);
-  keepNames(directories, dice);
+  if (loss === 'any') keepNames(directories, dice);
   for (const directory of directories) {
     directory.entries = new Map(directory.syncedEntries);
     directory.pending = [];
     directory.mode = directory.syncedMode;
   }
-  for (const file of files) keepContent(file, dice);
+  for (const file of files) keepContent(file, dice, loss);
 }
 
 /** In the order of names: the same whatever the Map's history is. */
@@ -64,14 +67,17 @@ function policyOf(changes: readonly NameChange[], dice: Dice): (change: NameChan
   };
 }
 
-function keepContent(file: Inode, dice: Dice): void {
+function keepContent(file: Inode, dice: Dice, loss: Loss): void {
   const { data, syncedData } = file;
   if (file.rows !== null) {
     file.syncedData = data;
     return;
   }
-  if (data !== syncedData) file.data = tornOf(syncedData ?? new Uint8Array(), data, dice);
-  if (file.mode !== file.syncedMode && dice.oneIn(2)) file.mode = file.syncedMode;
+  const before = syncedData ?? new Uint8Array();
+  if (data !== syncedData) file.data = loss === 'all' ? before : tornOf(before, data, dice);
+  if (file.mode !== file.syncedMode && (loss === 'all' || dice.oneIn(2))) {
+    file.mode = file.syncedMode;
+  }
   file.syncedData = file.data;
   file.syncedMode = file.mode;
 }

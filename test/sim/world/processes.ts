@@ -45,45 +45,73 @@ export interface ProcessTable {
   endAgent(life: Life): void;
   powerCut(): void;
   platform(life: Life): Processes;
+  copy(): ProcessesCopy;
+}
+
+/** What runs at a moment, the agent aside. */
+export interface ProcessesCopy {
+  readonly pids: number;
+  readonly boots: number;
+  readonly living: readonly Lasting[];
+}
+
+interface Lasting extends Omit<SimProcess, 'end' | 'agent'> {
+  /** ms of the run at which it ends by itself; null: never */
+  readonly endsAt: number | null;
 }
 
 const TERM_MS = 5;
 const CHECK_MS = 20;
 const TICK_MS = 10;
 
-export function processTable(disk: Disk, time: Timeline, bootMs: () => number): ProcessTable {
+/** @param from  what runs already */
+export function processTable(
+  disk: Disk,
+  time: Timeline,
+  bootMs: () => number,
+  from?: ProcessesCopy,
+): ProcessTable {
   const living = new Map<number, SimProcess>();
-  let pids = 100;
-  let boots = 1;
+  const ends = new Map<number, number>();
+  let pids = from?.pids ?? 100;
+  let boots = from?.boots ?? 1;
   const started: string[] = [];
 
   function add(
-    from: Pick<SimProcess, 'env' | 'behaviour' | 'agent' | 'uid'> & { session?: number },
+    from: Pick<SimProcess, 'env' | 'behaviour' | 'agent' | 'uid'>,
     onEnd: (end: RunEnd) => void,
   ): SimProcess {
     pids += 1;
-    const pid = pids;
+    const { exitsAfterMs } = from.behaviour;
+    const endsAt = exitsAfterMs === undefined ? null : time.now + exitsAfterMs;
+    const startTicks = BigInt(Math.trunc(bootMs() / TICK_MS));
+    return live({ ...from, pid: pids, session: pids, startTicks, endsAt }, onEnd);
+  }
+
+  function live(
+    { endsAt, ...of }: Lasting & { readonly agent: boolean },
+    onEnd: (end: RunEnd) => void,
+  ): SimProcess {
+    const { pid } = of;
     let cancel = () => {};
     const process: SimProcess = {
-      pid,
-      session: from.session ?? pid,
-      startTicks: BigInt(Math.trunc(bootMs() / TICK_MS)),
-      uid: from.uid,
-      env: from.env,
-      behaviour: from.behaviour,
-      agent: from.agent,
+      ...of,
       end(code, signal) {
         if (!living.delete(pid)) return;
+        ends.delete(pid);
         cancel();
         onEnd({ code, signal, timedOut: false, output: '' });
       },
     };
     living.set(pid, process);
-    const { exitsAfterMs, code = 1 } = from.behaviour;
-    if (exitsAfterMs !== undefined)
-      cancel = time.after(exitsAfterMs, () => process.end(code, null));
+    if (endsAt !== null) {
+      const { code = 1 } = of.behaviour;
+      ends.set(pid, endsAt);
+      cancel = time.after(endsAt - time.now, () => process.end(code, null));
+    }
     return process;
   }
+  for (const each of from?.living ?? []) live({ ...each, agent: false }, () => {});
 
   const table: ProcessTable = {
     living,
@@ -103,7 +131,16 @@ export function processTable(disk: Disk, time: Timeline, bootMs: () => number): 
       for (const process of [...living.values()]) process.end(null, 'SIGKILL');
       boots += 1;
     },
-    platform: (life) => platformOf({ disk, time, living, started, add, life, table }),
+    platform: (life) => platformOf({ disk, time, living, ends, started, add, life, table }),
+    copy: () => ({
+      ...{ pids, boots },
+      living: [...living.values()]
+        .filter(({ agent }) => !agent)
+        .map(({ pid, session, startTicks, uid, env, behaviour }) => {
+          const endsAt = ends.get(pid) ?? null;
+          return { pid, session, startTicks, uid, env, behaviour, endsAt };
+        }),
+    }),
   };
   return table;
 }
@@ -112,9 +149,11 @@ interface Parts {
   readonly disk: Disk;
   readonly time: Timeline;
   readonly living: Map<number, SimProcess>;
+  /** ms of the run at which one ends that is about to */
+  readonly ends: Map<number, number>;
   readonly started: string[];
   readonly add: (
-    from: Pick<SimProcess, 'env' | 'behaviour' | 'agent' | 'uid'> & { session?: number },
+    from: Pick<SimProcess, 'env' | 'behaviour' | 'agent' | 'uid'>,
     onEnd: (end: RunEnd) => void,
   ) => SimProcess;
   readonly life: Life;
@@ -171,9 +210,12 @@ function selfOf({ pid }: Life): OwnProcess {
   };
 }
 
-function send({ time }: Parts, process: SimProcess, signal: string): void {
+function send({ time, ends }: Parts, process: SimProcess, signal: string): void {
   if (signal === 'SIGKILL') process.end(null, signal);
-  else if (!process.behaviour.ignoresTerm) time.after(TERM_MS, () => process.end(null, signal));
+  if (signal === 'SIGKILL' || process.behaviour.ignoresTerm) return;
+  const { pid } = process;
+  ends.set(pid, Math.min(ends.get(pid) ?? Number.POSITIVE_INFINITY, time.now + TERM_MS));
+  time.after(TERM_MS, () => process.end(null, signal));
 }
 
 async function spawn(parts: Parts, program: Program): Promise<Result<Child>> {

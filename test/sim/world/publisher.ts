@@ -7,6 +7,7 @@ import type { Digest } from '#state/digest.ts';
 import { sha256 } from '#state/digest.ts';
 import type { Envelope } from '#state/envelope.ts';
 import { MEDIA, PAYLOAD } from '#state/media-types.ts';
+import type { Policy } from '#state/policy.ts';
 import { pae } from '#trust/dsse.ts';
 import { writeDesiredState } from '#wire/desired-state.ts';
 import { writeEnvelope } from '#wire/envelope.ts';
@@ -43,6 +44,7 @@ export interface IssueOptions {
   /** another payload of the same number */
   readonly mark?: string;
   readonly notAfter?: number;
+  readonly policy?: Partial<Policy>;
 }
 
 export interface Publisher {
@@ -176,6 +178,7 @@ function issue(on: Publisher, desk: Desk, choice: Choice, options: IssueOptions)
     allowRemoval: sequence,
     unattestedMaxMs: 0,
     commit: 'healthy' as const,
+    ...options.policy,
   };
   const payload = writeDesiredState({
     fleet: FLEET,

@@ -19,17 +19,25 @@ export interface SimRegistry {
   stale: boolean;
   push(tag: string, manifest: Uint8Array, blobs: readonly Uint8Array[]): Digest;
   http(life: Life): Http;
+  copy(): RegistryCopy;
+}
+
+export interface RegistryCopy {
+  readonly blobs: ReadonlyMap<string, Uint8Array>;
+  readonly tags: ReadonlyMap<string, Digest>;
+  readonly tagLog: readonly Digest[];
+  readonly stale: boolean;
 }
 
 const PEER = 'registry';
 const CHUNK = 700;
 
-export function simRegistry(network: Network): SimRegistry {
+export function simRegistry(network: Network, from?: RegistryCopy): SimRegistry {
   const registry: SimRegistry = {
-    blobs: new Map(),
-    tags: new Map(),
-    tagLog: [],
-    stale: false,
+    blobs: new Map(from?.blobs),
+    tags: new Map(from?.tags),
+    tagLog: [...(from?.tagLog ?? [])],
+    stale: from?.stale ?? false,
     push(tag, manifest, blobs) {
       for (const blob of blobs) registry.blobs.set(sha256(blob), blob);
       const digest = sha256(manifest);
@@ -38,6 +46,11 @@ export function simRegistry(network: Network): SimRegistry {
       registry.tagLog.push(digest);
       return digest;
     },
+    copy: () => ({
+      blobs: new Map(registry.blobs),
+      tags: new Map(registry.tags),
+      ...{ tagLog: [...registry.tagLog], stale: registry.stale },
+    }),
     http: (life) => ({ request: (request) => answer({ registry, network, life }, request) }),
   };
   return registry;

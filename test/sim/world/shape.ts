@@ -8,6 +8,7 @@ import type { CutKind, Life, Steps } from './crash.ts';
 import type { Disk } from './disk.ts';
 import type { Commits } from './engine.ts';
 import type { Network } from './network.ts';
+import type { Loss } from './power-cut.ts';
 import type { ProcessTable } from './processes.ts';
 import type { Publisher } from './publisher.ts';
 import type { Dice } from './random.ts';
@@ -57,6 +58,8 @@ export interface World {
   restarting: boolean;
   /** ms after which an agent that has ended is started again */
   startsAfterMs: number;
+  /** what power cuts leave of what was not synced; null: as the dice say */
+  loss: Loss | null;
   /** ms of the run at which this boot began */
   bootedAt: number;
   wallOffsetMs: number;

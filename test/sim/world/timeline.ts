@@ -24,9 +24,10 @@ export interface Timeline {
   readonly pending: number;
 }
 
-export function timeline(): Timeline {
+/** @param from  ms at which it begins */
+export function timeline(from = 0): Timeline {
   const heap: Event[] = [];
-  let now = 0;
+  let now = from;
   let made = 0;
   return {
     get now() {

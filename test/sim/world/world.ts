@@ -10,8 +10,10 @@ import { simBroker } from './broker.ts';
 import { Cut, type CutKind, type Life, steps } from './crash.ts';
 import { disk } from './disk.ts';
 import { type Commits, simEngine } from './engine.ts';
+import type { Moment } from './moment.ts';
 import { network } from './network.ts';
 import { platformOf } from './platform.ts';
+import type { Loss } from './power-cut.ts';
 import { plantPrograms, processTable } from './processes.ts';
 import { EPOCH_START_MS, publisher } from './publisher.ts';
 import { dice } from './random.ts';
@@ -56,25 +58,26 @@ function config(): AgentConfig {
   return read.value;
 }
 
-export function makeWorld(seed: number | string, observer: Observer): World {
-  const time = timeline();
+/** @param from  goes on from there: as a device that has fallen, without an agent */
+export function makeWorld(seed: number | string, observer: Observer, from?: Moment): World {
+  const time = timeline(from?.now);
   const root = dice(seed);
   const stepping = steps();
-  const flash = disk({ nowMs: () => time.now, steps: stepping });
+  const flash = disk({ nowMs: () => time.now, steps: stepping, from: from?.disk });
   const commits: Commits = { count: 0 };
-  const net = network(time, root.split('network'));
-  const registry = simRegistry(net);
-  const broker = simBroker(net);
+  const net = network(time, root.split('network'), from?.weather);
+  const registry = simRegistry(net, from?.registry);
+  const broker = simBroker(net, from?.broker);
   const world: World = {
     time,
     dice: root,
     steps: stepping,
     disk: flash,
-    processes: processTable(flash, time, () => time.now - world.bootedAt),
+    processes: processTable(flash, time, () => time.now - world.bootedAt, from?.processes),
     network: net,
     registry,
     broker,
-    publisher: publisher(registry, broker),
+    publisher: publisher(registry, broker, from?.publisher),
     commits,
     engine: simEngine(flash, root.split('store'), commits),
     locks: new Map(),
@@ -82,8 +85,9 @@ export function makeWorld(seed: number | string, observer: Observer): World {
     running: null,
     restarting: false,
     startsAfterMs: STARTS_AFTER_MS,
-    bootedAt: 0,
-    wallOffsetMs: EPOCH_START_MS,
+    loss: null,
+    bootedAt: from?.bootedAt ?? 0,
+    wallOffsetMs: from?.wallOffsetMs ?? EPOCH_START_MS,
     cuts: 0,
     boots: 0,
     troublesBefore: 0,
@@ -94,6 +98,7 @@ export function makeWorld(seed: number | string, observer: Observer): World {
     },
   };
   stepping.trace = (what, path) => observer.trace(`${stepping.count} ${what} ${path}`);
+  if (from) return world;
   plantPrograms(flash);
   flash.plant(ROOT_FILE, world.publisher.rootFile);
   flash.plant(CONFIG_FILE, CONFIG);
@@ -202,7 +207,9 @@ export function fall(world: World, kind: CutKind): void {
   stepping.life = null;
   if (kind === 'power') {
     processes.powerCut();
-    world.disk.cut(world.dice.split(`cut ${world.cuts} ${stepping.count}`));
+    const what = world.dice.split(`cut ${world.cuts} ${stepping.count}`);
+    const loss: Loss = world.loss ?? (what.oneIn(2) ? 'all' : 'any');
+    world.disk.cut(what, loss);
     world.bootedAt = time.now;
   }
   world.observer.cut(world, kind);
