@@ -4,12 +4,13 @@ import type { Fault } from '#errors/fault.ts';
 import type { CliContext } from './context.ts';
 import { exitCodeOf } from './exit.ts';
 import { registerHubEnroll } from './hub-enroll.ts';
+import { type MargoFlags, margoOptions, startHubMargo } from './hub-margo.ts';
 import { type SecureFlags, secureOf, secureOptions } from './hub-secure.ts';
 import { type HubTimeFlags, startHubTime, timeOptions } from './hub-time.ts';
 import { resolvePath } from './paths.ts';
 import { complain } from './render.ts';
 
-interface Options extends SecureFlags, HubTimeFlags {
+interface Options extends SecureFlags, HubTimeFlags, MargoFlags {
   readonly data: string;
   readonly listen: string;
   readonly registryPort: number;
@@ -37,7 +38,7 @@ export function registerHub(program: Command, context: CliContext): void {
       fromEnv(env.HOLDFAST_HUB_MQTT_PORT, 1883),
     )
     .option('--insecure', 'let other machines in: everyone may read and write');
-  timeOptions(secureOptions(hub, context), context).action((options: Options) =>
+  margoOptions(timeOptions(secureOptions(hub, context), context)).action((options: Options) =>
     runHub(context, options),
   );
   registerHubEnroll(hub, context);
@@ -82,7 +83,13 @@ async function runHub(context: CliContext, options: Options): Promise<void> {
     return failed(context, time.fault);
   }
   if (time.value) context.terminal.out(`time      http://127.0.0.1:${time.value.port}\n`);
+  const margo = await startHubMargo(context, options, hub.value);
+  if (!margo.ok) {
+    await Promise.all([time.value?.close(), hub.value.close()]);
+    return failed(context, margo.fault);
+  }
   await stop;
+  await margo.value?.close();
   await time.value?.close();
   await hub.value.close();
   context.exit(0);

@@ -13,6 +13,7 @@ import { enrollFaults } from './enroll.ts';
 import { formatFaults } from './format.ts';
 import { hubFaults } from './hub.ts';
 import { linkFaults } from './link.ts';
+import { margoFaults } from './margo.ts';
 import { planFaults } from './plan.ts';
 import { platformFaults } from './platform.ts';
 import { publishFaults } from './publish.ts';
@@ -32,6 +33,7 @@ export const FAULTS = {
   ...formatFaults,
   ...hubFaults,
   ...linkFaults,
+  ...margoFaults,
   ...planFaults,
   ...platformFaults,
   ...publishFaults,

@@ -62,6 +62,12 @@ export const hubFaults = {
     says: (d: { who: string; reason: string }) => `${d.who}: ${d.reason}`,
     remedy: 'Look at `holdfast hub enroll list`; name a device id, a fingerprint or a token id.',
   },
+  'hub.margo-options': {
+    retry: 'operator',
+    says: (d: { missing: string }) => `a Margo manager needs ${d.missing} as well`,
+    remedy:
+      'Give --margo-cert, --margo-key, --margo-bundle, --margo-serves REPOSITORY:CHANNEL and --root.',
+  },
   'hub.no-tls': {
     retry: 'operator',
     says: (d: { folder: string }) => `the hub on ${d.folder} has no certificate authority yet`,

@@ -9,7 +9,7 @@ import type { HeldLock } from '#platform/locks.ts';
 import type { Platform } from '#platform/platform.ts';
 import type { Digest } from '#state/digest.ts';
 import { startBroker } from './broker.ts';
-import { openDisk } from './disk.ts';
+import { type Disk, openDisk } from './disk.ts';
 import { registryOn } from './registry.ts';
 import { openRetained } from './retained.ts';
 import { openSecure, type Secure, type SecureOptions } from './secure.ts';
@@ -32,6 +32,8 @@ export interface Hub {
   readonly mqttPort: number;
   /** of its authority's certificate; null: no TLS */
   readonly authority: Digest | null;
+  /** what the registry holds: for a Margo manager beside it (margo.ts) */
+  readonly content: Pick<Disk, 'tag' | 'manifest' | 'openBlob'>;
   /** Ends both; what was acknowledged is on disk. */
   close(): Promise<void>;
 }
@@ -119,6 +121,7 @@ async function startLocked(
     registryPort: ports.registry,
     mqttPort: ports.mqtt,
     authority: guard?.authority.digest ?? null,
+    content: disk.value,
     async close() {
       await admin.value?.close();
       await Promise.all([registry.value.close(), broker.value.close()]);

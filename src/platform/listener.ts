@@ -32,6 +32,8 @@ export interface ServerTls {
   readonly ca?: string;
   /** with `ca`. Default: nobody gets in without a certificate */
   readonly clients?: 'required' | 'optional';
+  /** with `clients: optional`. Default: TLSv1.2 */
+  readonly minVersion?: 'TLSv1.2' | 'TLSv1.3';
 }
 
 /** Who is at the other end of a connection. */

@@ -46,6 +46,8 @@ export interface PeerCertificate {
   readonly pathLength: number | null;
   /** key usage bits when the extension is there */
   readonly keyUsage: { readonly keyCertSign: boolean; readonly digitalSignature: boolean } | null;
+  /** what an X.509-SVID is judged by beside these (platform/svid.ts) */
+  readonly svid?: SvidFields;
   /** extended key usage OIDs when the extension is there */
   readonly extendedKeyUsage: readonly string[] | null;
   /** unknown critical extensions by OID */
@@ -54,6 +56,15 @@ export interface PeerCertificate {
   matches(name: string): boolean;
   /** this certificate's signature verifies under `issuer`'s key */
   signedBy(issuer: PeerCertificate): boolean;
+}
+
+export interface SvidFields {
+  /** URIs among the subject alternative names */
+  readonly uris: readonly string[];
+  /** key usage: cRLSign */
+  readonly signsLists: boolean;
+  /** basic constraints: cA, whatever the key may be used for */
+  readonly saysCa: boolean;
 }
 
 /** PEM (one or more certificates) to parsed ones: for anchors. */

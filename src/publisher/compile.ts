@@ -46,6 +46,9 @@ export interface Document {
 
 /** Layers besides blobs: envelope, documents, and room for a chain of roots. */
 const LAYERS_KEPT = 2 + LIMITS.rootStepsMax;
+/** 1.0.0-rc.3 has neither kind nor apiVersion; ours always has both */
+const MARGO_BARE = /^ {2,}applicationId:[ \t]*\S/m;
+const OWN_VERSION = /^apiVersion:[ \t]*["']?holdfast\//m;
 const MARGO_KIND = /^kind:[ \t]*["']?ApplicationDeployment["']?[ \t]*(?:#.*)?\r?$/m;
 
 /** @param folder  absolute: channels/NAME. None there: a state without deployments. */
@@ -132,7 +135,8 @@ export function readDocument(
   if (!bytes.ok) return bytes;
   const text = new TextDecoder().decode(bytes.value);
   if (isValues(bytes.value, file)) return readValuesDocument(bytes.value, { id, file });
-  const mediaType = MARGO_KIND.test(text) ? MEDIA.margoDeployment : MEDIA.deployment;
+  const margo = MARGO_KIND.test(text) || (MARGO_BARE.test(text) && !OWN_VERSION.test(text));
+  const mediaType = margo ? MEDIA.margoDeployment : MEDIA.deployment;
   const deployment = readDeployment(bytes.value, mediaType, { id, file });
   if (!deployment.ok) return deployment;
   const ref = { id, digest: sha256(bytes.value), size: bytes.value.length, mediaType };

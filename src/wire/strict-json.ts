@@ -14,14 +14,21 @@ import { decodeText } from './text.ts';
 export type Json = null | boolean | number | bigint | string | readonly Json[] | JsonObject;
 export type JsonObject = { readonly [key: string]: Json };
 
-/** @param what  names the bytes in the message: "envelope", "manifest" */
-export function readStrictJson(bytes: Uint8Array, what: string): Result<Json> {
+/**
+ * @param what  names the bytes in the message: "envelope", "manifest"
+ * @param numbers  `digits`: one written with a fraction or an exponent is NaN, so that `1e3` is no 1000
+ */
+export function readStrictJson(
+  bytes: Uint8Array,
+  what: string,
+  numbers: 'any' | 'digits' = 'any',
+): Result<Json> {
   const text = decodeText(bytes);
   if (text === null) return refuse('format.json', { what, reason: 'it is not UTF-8' });
   if (text.startsWith('\ufeff')) {
     return refuse('format.json', { what, reason: 'it starts with a byte order mark' });
   }
-  const reader: Reader = { text, at: 0, reason: '' };
+  const reader: Reader = { text, at: 0, reason: '', numbers };
   const value = readValue(reader, 1);
   if (value === undefined) return unreadable(reader, what);
   skipSpace(reader);
@@ -41,6 +48,7 @@ interface Reader {
   at: number;
   /** set when a read gave undefined */
   reason: string;
+  readonly numbers: 'any' | 'digits';
 }
 
 function unreadable(reader: Reader, what: string): Refused {
@@ -186,6 +194,8 @@ function readNumber(reader: Reader): number | bigint | undefined {
   const value = Number(spelling);
   if (!Number.isFinite(value)) return fail(reader, 'a number too large');
   reader.at += spelling.length;
-  if (fraction !== undefined || exponent !== undefined) return value;
+  if (fraction !== undefined || exponent !== undefined) {
+    return reader.numbers === 'any' ? value : Number.NaN;
+  }
   return Number.isSafeInteger(value) ? value : BigInt(integer);
 }

@@ -24,6 +24,9 @@ const OID = {
 /** What is judged here or by link/peer.ts; anything else that is critical is unknown. */
 const KNOWN: ReadonlySet<string> = new Set(Object.values(OID));
 
+/** the context tag of a URI among alternative names */
+const URI = 0x86;
+
 const PEM = /-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----/g;
 
 export function parseCertificates(pem: string): Result<readonly PeerCertificate[]> {
@@ -96,7 +99,7 @@ function matches(parsed: X509Certificate, name: string): boolean {
 
 type Extensions = Pick<
   PeerCertificate,
-  'pathLength' | 'keyUsage' | 'extendedKeyUsage' | 'unknownCritical'
+  'pathLength' | 'keyUsage' | 'extendedKeyUsage' | 'unknownCritical' | 'svid'
 >;
 
 /** Null when the DER is not what RFC 5280 section 4.1 says, or an extension stands there twice. */
@@ -117,12 +120,24 @@ function extensionsOf(raw: Uint8Array): Extensions | null {
   const constraints = byOid.get(OID.basicConstraints);
   const keyUsage = usage === undefined ? null : readKeyUsage(usage);
   const extendedKeyUsage = purposes === undefined ? null : readOids(purposes);
+  const names = byOid.get(OID.subjectAltName);
+  const uris = names === undefined ? [] : readUris(names);
   const pathLength = constraints === undefined ? null : readPathLength(constraints);
   // An extension that is there and cannot be read must not count as one that is not there.
   if (usage !== undefined && keyUsage === null) return null;
   if (purposes !== undefined && extendedKeyUsage === null) return null;
-  if (pathLength === 'unreadable') return null;
-  return { pathLength, keyUsage, extendedKeyUsage, unknownCritical };
+  if (pathLength === 'unreadable' || uris === null) return null;
+  return {
+    pathLength,
+    keyUsage,
+    extendedKeyUsage,
+    unknownCritical,
+    svid: {
+      uris,
+      signsLists: usage !== undefined && bit(usage, 0x02),
+      saysCa: constraints !== undefined && saysCa(constraints),
+    },
+  };
 }
 
 /** The members of `extensions [3]` of the TBSCertificate; none: an empty list. */
@@ -158,6 +173,27 @@ function readKeyUsage(value: Uint8Array): Extensions['keyUsage'] {
   if (bits?.tag !== TAG.bitString || bits.content.length < 2) return null;
   const first = bits.content[1] ?? 0;
   return { digitalSignature: (first & 0x80) !== 0, keyCertSign: (first & 0x04) !== 0 };
+}
+
+/** A bit of the first byte of a key usage that was readable. */
+function bit(value: Uint8Array, mask: number): boolean {
+  return ((readDer(value)?.[0]?.content[1] ?? 0) & mask) !== 0;
+}
+
+/** `cA` as it stands there: the runtime's own answer also looks at what the key may sign. */
+function saysCa(value: Uint8Array): boolean {
+  const items = readDer(readDer(value)?.[0]?.content ?? new Uint8Array()) ?? [];
+  return items.some(({ tag, content }) => tag === TAG.boolean && content[0] !== 0);
+}
+
+/** GeneralNames ::= SEQUENCE OF; uniformResourceIdentifier is [6] IA5String. */
+function readUris(value: Uint8Array): readonly string[] | null {
+  const sequence = readDer(value)?.[0];
+  const names = sequence?.tag === TAG.sequence ? readDer(sequence.content) : null;
+  if (names === null) return null;
+  return names
+    .filter(({ tag }) => tag === URI)
+    .map(({ content }) => Buffer.from(content).toString('latin1'));
 }
 
 /** BasicConstraints ::= SEQUENCE { cA BOOLEAN DEFAULT FALSE, pathLenConstraint INTEGER OPTIONAL } */

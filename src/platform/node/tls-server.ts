@@ -17,14 +17,14 @@ export interface SecureServer {
 
 /** Throws when certificate or key cannot be used, as node:tls does. */
 export function secureServer(
-  { cert, key, ca }: ServerTls,
+  { cert, key, ca, minVersion = 'TLSv1.2' }: ServerTls,
   accept: (stream: TLSSocket, peer: RemotePeer) => void,
 ): SecureServer {
   const sockets = new Set<TLSSocket>();
   let ended = false;
   const server = createServer(
     {
-      ...{ cert, key, minVersion: 'TLSv1.2', handshakeTimeout: HANDSHAKE_MS },
+      ...{ cert, key, minVersion, handshakeTimeout: HANDSHAKE_MS },
       ...(ca === undefined ? {} : { ca, requestCert: true, rejectUnauthorized: false }),
     },
     (socket) => {

@@ -1,0 +1,160 @@
+/**
+ * What the hub's registry holds on a channel, as the Margo manager may say it: only a statement that the
+ * keys of the fleet have signed, and never one below the highest that was served. Under Margo's
+ * `authority: tls` devices believe the manager, so the manager must not believe a tag.
+ */
+import { ok, type Result, refuse } from '#errors/fault.ts';
+import type { Clock } from '#platform/clock.ts';
+import type { BlobRef, DesiredState } from '#state/desired-state.ts';
+import { type Digest, sha256 } from '#state/digest.ts';
+import { LIMITS } from '#state/limits.ts';
+import { MEDIA } from '#state/media-types.ts';
+import { comparePoints, type Point, pointText } from '#state/point.ts';
+import { verifyAuthorship } from '#trust/authorship.ts';
+import { openRoot } from '#trust/root-chain.ts';
+import { viewTime } from '#trust/time.ts';
+import { blobNames, readDeployment } from '#wire/deployment.ts';
+import { readDocuments } from '#wire/documents.ts';
+import { readMargoFacts } from '#wire/margo-document.ts';
+import { type OciDescriptor, readManifest } from '#wire/oci.ts';
+import type { Disk } from './disk.ts';
+
+export interface MargoDocument {
+  readonly id: string;
+  readonly digest: Digest;
+  readonly bytes: Uint8Array;
+  /** `metadata.deviceId` as written; null: it has none (older dialects) */
+  readonly deviceId: string | null;
+  /** those of our own profiles that it names */
+  readonly blobs: readonly BlobRef[];
+}
+
+export interface Published {
+  readonly state: DesiredState;
+  /** of Margo's dialect; those of our own cannot be said in Margo's words */
+  readonly documents: readonly MargoDocument[];
+}
+
+export interface PublishedInput {
+  readonly disk: Pick<Disk, 'tag' | 'manifest' | 'openBlob'>;
+  readonly clock: Pick<Clock, 'wallMs'>;
+  /** plant/state */
+  readonly repository: string;
+  readonly channel: string;
+  /** the owner's root file */
+  readonly root: Uint8Array;
+}
+
+export interface PublishedReader {
+  /** Null: nothing was published yet. A fault: what is there must not be served. */
+  read(highest: Point | null): Result<Published | null>;
+}
+
+/** Reads again only when the tag has moved. */
+export function publishedReader(input: PublishedInput): Result<PublishedReader> {
+  const root = openRoot(input.root);
+  if (!root.ok) return root;
+  let known: { readonly digest: Digest; readonly result: Result<Published> } | null = null;
+  return ok({
+    read(highest) {
+      const tag = input.disk.tag(input.repository, input.channel);
+      if (!tag.ok) return tag;
+      if (tag.value === null) return ok(null);
+      if (known?.digest !== tag.value) {
+        known = { digest: tag.value, result: readPublished(input, tag.value) };
+      }
+      const { result } = known;
+      // A disk that failed is asked again.
+      if (!result.ok && result.fault.code.startsWith('platform.')) known = null;
+      if (!result.ok || highest === null) return result;
+      const { point } = result.value.state;
+      if (comparePoints(point, highest) >= 0) return result;
+      const compared = { offered: pointText(point), floor: pointText(highest) };
+      return refuse('trust.rollback', compared);
+    },
+  });
+}
+
+function readPublished(input: PublishedInput, digest: Digest): Result<Published> {
+  const stored = input.disk.manifest(input.repository, digest);
+  if (!stored.ok) return stored;
+  const what = `${input.repository}:${input.channel}`;
+  if (!stored.value) return refuse('source.missing', { what, source: 'the registry of this hub' });
+  const manifest = readManifest(stored.value.bytes);
+  if (!manifest.ok) return manifest;
+  const [first, ...rest] = manifest.value.layers;
+  if (first?.mediaType !== MEDIA.envelope) {
+    return refuse('source.artifact', { what, reason: 'layer 0 is no envelope' });
+  }
+  const envelope = layer(input.disk, first, LIMITS.envelopeBytes);
+  if (!envelope.ok) return envelope;
+  const roots: Uint8Array[] = [];
+  for (const descriptor of rest.filter(({ mediaType }) => mediaType === MEDIA.root)) {
+    const root = layer(input.disk, descriptor, LIMITS.rootBytes);
+    if (!root.ok) return root;
+    roots.push(root.value);
+  }
+  const root = openRoot(input.root);
+  if (!root.ok) return root;
+  const time = viewTime({ floorMs: 0, wallMs: input.clock.wallMs() });
+  const judged = verifyAuthorship(
+    { envelope: envelope.value, roots },
+    { root: root.value, channel: input.channel, time, clock: 'lenient', allowDemo: true },
+  );
+  if (judged.kind !== 'authored') return { ok: false, fault: judged.fault };
+  const documents = rest.find(({ mediaType }) => mediaType === MEDIA.documents) ?? null;
+  return documentsOf(input.disk, judged.state, documents);
+}
+
+function documentsOf(
+  disk: PublishedInput['disk'],
+  state: DesiredState,
+  descriptor: OciDescriptor | null,
+): Result<Published> {
+  if (!descriptor) return ok({ state, documents: [] });
+  const tar = layer(disk, descriptor, LIMITS.documentsBytes);
+  if (!tar.ok) return tar;
+  const read = readDocuments(tar.value);
+  if (!read.ok) return read;
+  const blobs = new Map(state.blobs.map((blob) => [blob.name, blob]));
+  const documents: MargoDocument[] = [];
+  for (const { id, digest, mediaType } of state.deployments) {
+    const bytes = read.value.get(digest);
+    if (mediaType !== MEDIA.margoDeployment) continue;
+    if (!bytes) return refuse('plan.document-missing', { deployment: id, digest });
+    const deployment = readDeployment(bytes, mediaType, { id, file: `${id}.yaml` });
+    if (!deployment.ok) return deployment;
+    const needs = blobNames(deployment.value).flatMap((name) => blobs.get(name) ?? []);
+    const facts = readMargoFacts(bytes, `${id}.yaml`);
+    if (!facts.ok) return facts;
+    documents.push({ id, digest, bytes, deviceId: facts.value.deviceId, blobs: needs });
+  }
+  return ok({ state, documents });
+}
+
+function layer(
+  disk: Pick<Disk, 'openBlob'>,
+  { digest, size, data, mediaType }: OciDescriptor,
+  cap: number,
+): Result<Uint8Array> {
+  if (data) return ok(data);
+  if (size > cap) return refuse('source.too-large', { what: mediaType, cap });
+  const file = disk.openBlob(digest);
+  if (!file.ok) return file;
+  const bytes = new Uint8Array(size);
+  let filled = 0;
+  while (filled < size) {
+    const read = file.value.read(filled, size - filled);
+    if (read.ok && read.value.length > 0) bytes.set(read.value, filled);
+    if (!read.ok) {
+      file.value.close();
+      return read;
+    }
+    if (read.value.length === 0) break;
+    filled += read.value.length;
+  }
+  file.value.close();
+  const got = sha256(bytes);
+  if (got === digest) return ok(bytes);
+  return refuse('source.digest-mismatch', { what: mediaType, wanted: digest, got });
+}

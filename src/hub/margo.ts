@@ -1,0 +1,167 @@
+/**
+ * The hub as Margo manager: a port of its own with TLS 1.3 and client certificates, beside registry and
+ * broker, serving what the registry holds. Its identity (an X.509-SVID), its key and the trust bundle
+ * are files of the operator; issuing them is out of band, as Margo has it.
+ */
+import { ok, type Result, refuse, refused } from '#errors/fault.ts';
+import type { Listening, ServedRequest } from '#platform/listener.ts';
+import type { Platform } from '#platform/platform.ts';
+import { readSvid } from '#platform/svid.ts';
+import { clientName, type MargoName } from '#state/spiffe.ts';
+import { readTrustBundle, TRUST_BUNDLE_BYTES } from '#wire/trust-bundle.ts';
+import type { Disk } from './disk.ts';
+import { type MargoApiInput, margoApi, TRUST_BUNDLE_PATH } from './margo-api.ts';
+import { type MargoClients, openMargoClients } from './margo-clients.ts';
+import { publishedReader } from './margo-published.ts';
+
+export interface MargoOptions {
+  readonly port: number;
+  /** https://host:port, for discovery; the listening address alone knows no name */
+  readonly url: string | null;
+  /** paths of PEM files: the SVID with its intermediates, its key */
+  readonly cert: string;
+  readonly key: string;
+  /** path of the trust bundle: a JWK set */
+  readonly bundle: string;
+  /** path of the accepted clients, a SPIFFE ID a line, read at each request; null: all of this manager */
+  readonly clients: string | null;
+  readonly repository: string;
+  readonly channel: string;
+  /** the owner's root file */
+  readonly root: Uint8Array;
+}
+
+export interface MargoParts {
+  readonly platform: Pick<
+    Platform,
+    'certificates' | 'clock' | 'files' | 'inflate' | 'listener' | 'log'
+  >;
+  readonly disk: Pick<Disk, 'tag' | 'manifest' | 'openBlob'>;
+  /** of the hub */
+  readonly folder: string;
+  readonly host: string;
+}
+
+const PEM_MAX = 64 * 1024;
+const CLIENTS_BYTES = 1024 * 1024;
+
+export async function startMargo(
+  parts: MargoParts,
+  options: MargoOptions,
+): Promise<Result<Listening>> {
+  const { platform, disk, host } = parts;
+  const identity = readIdentity(platform, options);
+  if (!identity.ok) return identity;
+  const { repository, channel, root } = options;
+  const published = publishedReader({ disk, clock: platform.clock, repository, channel, root });
+  if (!published.ok) return published;
+  const clients = openMargoClients(platform.files, `${parts.folder}/margo`);
+  if (!clients.ok) return clients;
+  const { name, tls, bundle } = identity.value;
+  let port = options.port;
+  const own = host.includes(':') ? `[${host}]` : host;
+  const discovery = () => {
+    const trustBundleUri = `${options.url ?? `https://${own}:${port}`}${TRUST_BUNDLE_PATH}`;
+    return JSON.stringify({ trustDomain: name.domain, trustBundleUri });
+  };
+  const input: MargoApiInput = {
+    ...{ log: platform.log, inflate: platform.inflate, clients: clients.value },
+    published: published.value,
+    caller: (request) => callerOf({ platform, options, name }, request),
+    trust: { bundle, discovery },
+  };
+  const on = { kind: 'tcp', host, port: options.port, tls } as const;
+  const listening = await platform.listener.listen(on, margoApi(input));
+  if (!listening.ok) {
+    clients.value.close();
+    return listening;
+  }
+  port = listening.value.port;
+  return ok(closing(listening.value, clients.value));
+}
+
+function closing(listening: Listening, clients: MargoClients): Listening {
+  return {
+    port: listening.port,
+    async close() {
+      await listening.close();
+      clients.close();
+    },
+  };
+}
+
+function readIdentity(
+  { files, certificates }: Pick<Platform, 'files' | 'certificates'>,
+  { cert, key, bundle }: MargoOptions,
+) {
+  const read = (path: string, cap: number) => files.readFile(path, cap);
+  const certificate = read(cert, PEM_MAX);
+  if (!certificate.ok) return certificate;
+  const pem = Buffer.from(certificate.value).toString('latin1');
+  const chain = certificates(pem);
+  if (!chain.ok) return chain;
+  const [leaf] = chain.value;
+  const name = leaf
+    ? readSvid(leaf, cert)
+    : refuse('margo.identity', { who: cert, reason: 'empty' });
+  if (!name.ok) return refused(name.fault);
+  if (name.value.client !== null) {
+    return refuse('margo.identity', { who: cert, reason: 'it is a client’s, not a manager’s' });
+  }
+  const secret = read(key, PEM_MAX);
+  if (!secret.ok) return secret;
+  const document = read(bundle, TRUST_BUNDLE_BYTES);
+  if (!document.ok) return document;
+  const trust = readTrustBundle(document.value, bundle);
+  if (!trust.ok) return trust;
+  const ca = trust.value.anchors.map(pemOf).join('');
+  const anchors = certificates(ca);
+  if (!anchors.ok)
+    return refuse('margo.trust-bundle', { file: bundle, reason: anchors.fault.message });
+  const tls = {
+    ...{ cert: pem, key: Buffer.from(secret.value).toString('latin1'), ca },
+    clients: 'optional',
+    minVersion: 'TLSv1.3',
+  } as const;
+  return ok({ name: name.value, tls, bundle: document.value });
+}
+
+function pemOf(der: Uint8Array): string {
+  const lines =
+    Buffer.from(der)
+      .toString('base64')
+      .match(/.{1,64}/g) ?? [];
+  return `-----BEGIN CERTIFICATE-----\n${lines.join('\n')}\n-----END CERTIFICATE-----\n`;
+}
+
+/** The accepted-client policy (M09): its chain was judged by the connection, its name is here. */
+function callerOf(
+  {
+    platform,
+    options,
+    name,
+  }: {
+    readonly platform: Pick<Platform, 'certificates' | 'files'>;
+    readonly options: MargoOptions;
+    readonly name: MargoName;
+  },
+  { peer }: ServedRequest,
+): { readonly name: string } | { readonly refused: string } {
+  if (!peer?.certificate) return { refused: 'a client certificate of this trust domain is needed' };
+  const parsed = platform.certificates(pemOf(peer.certificate));
+  const [leaf] = parsed.ok ? parsed.value : [];
+  const shown = leaf ? readSvid(leaf, 'the client certificate') : null;
+  if (!shown?.ok) return { refused: shown?.fault.message ?? 'the client certificate is damaged' };
+  const { domain, wfm, client } = shown.value;
+  if (client === null || domain !== name.domain || wfm !== name.wfm) {
+    return { refused: 'the certificate names no client of this manager' };
+  }
+  const id = clientName({ domain, wfm, client });
+  if (options.clients === null) return { name: id };
+  const list = platform.files.readFile(options.clients, CLIENTS_BYTES);
+  // A list that cannot be read lets nobody in.
+  const lines = list.ok ? Buffer.from(list.value).toString('utf8').split(/\r?\n/) : [];
+  return lines.some((line) => line.trim() === id)
+    ? { name: id }
+    : { refused: 'not an accepted client' };
+}

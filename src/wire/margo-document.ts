@@ -1,0 +1,123 @@
+/**
+ * What Margo needs of an ApplicationDeployment beside the deployment itself (application-deployment.ts
+ * judges its form): for which device it is, which components status names, whom it fits.
+ */
+import { ok, type Result } from '#errors/fault.ts';
+import type { MargoExpression, MargoRule } from '#state/margo.ts';
+import { openYaml, type YamlDocument } from './yaml-document.ts';
+
+export interface MargoDocumentFacts {
+  /** `metadata.name`: the source of errors of the whole */
+  readonly name: string;
+  /** null: older dialects name none */
+  readonly deviceId: string | null;
+  /** without the version that older documents append */
+  readonly type: string;
+  readonly components: readonly string[];
+  /** one that matches suffices; none at all: it fits every device */
+  readonly rules: readonly MargoRule[];
+}
+
+const OPERATORS = [
+  'In',
+  'NotIn',
+  'Exists',
+  'DoesNotExist',
+  'Gt',
+  'Lt',
+  'ContainsAll',
+  'ContainsAny',
+] as const;
+const RULES_MAX = 64;
+const EXPRESSIONS_MAX = 64;
+const DEPTH_MAX = 4;
+
+/** @param bytes  of a document whose form was judged */
+export function readMargoFacts(bytes: Uint8Array, file: string): Result<MargoDocumentFacts> {
+  const document = openYaml(bytes, file);
+  if (!document.ok) return document;
+  const { metadata, spec } = mapping(document.value.value);
+  const { name, deviceId } = mapping(metadata);
+  const profile = mapping(mapping(spec).deploymentProfile);
+  const { type, components } = profile;
+  const rules = readRules(document.value, mapping(profile.deviceConstraints).eligibilityRules);
+  if (!rules.ok) return rules;
+  const names = list(components).map((component) => `${mapping(component).name ?? ''}`);
+  return ok({
+    name: typeof name === 'string' ? name : '',
+    deviceId: typeof deviceId === 'string' ? deviceId : null,
+    type: `${type ?? ''}`.replace(/\.v[0-9]$/, ''),
+    components: names,
+    rules: rules.value,
+  });
+}
+
+const AT = ['spec', 'deploymentProfile', 'deviceConstraints', 'eligibilityRules'];
+
+function readRules(document: YamlDocument, value: unknown): Result<readonly MargoRule[]> {
+  if (value === undefined || value === null) return ok([]);
+  if (!Array.isArray(value) || value.length > RULES_MAX) {
+    return document.refuse(AT, `expected a list of at most ${RULES_MAX} rules`);
+  }
+  const rules: MargoRule[] = [];
+  for (const [index, rule] of value.entries()) {
+    const { propertySelector, labelSelector } = mapping(rule);
+    const properties = expressionsOf(propertySelector, 1);
+    const labels = expressionsOf(labelSelector, 1);
+    if (properties === null || labels === null) {
+      return document.refuse([...AT, index], 'expected selectors with matchExpressions');
+    }
+    rules.push({ properties, labels });
+  }
+  return ok(rules);
+}
+
+/** Null: not of Margo's form. No selector: nothing that could fail. */
+function expressionsOf(selector: unknown, depth: number): readonly MargoExpression[] | null {
+  if (selector === undefined) return [];
+  const { matchExpressions } = mapping(selector);
+  if (!Array.isArray(matchExpressions) || depth > DEPTH_MAX) return null;
+  if (matchExpressions.length === 0 || matchExpressions.length > EXPRESSIONS_MAX) return null;
+  const expressions: MargoExpression[] = [];
+  for (const item of matchExpressions) {
+    const { key, operator: named, values, itemSelector } = mapping(item);
+    const operator = OPERATORS.find((one) => one === named);
+    if (typeof key !== 'string' || operator === undefined) return null;
+    const items = itemSelector === undefined ? [] : expressionsOf(itemSelector, depth + 1);
+    if (items === null || !fits(operator, values, items)) return null;
+    expressions.push({ key, operator, values: list(values), items });
+  }
+  return expressions;
+}
+
+function fits(
+  operator: MargoExpression['operator'],
+  values: unknown,
+  items: readonly MargoExpression[],
+): boolean {
+  const count = Array.isArray(values) ? values.length : 0;
+  switch (operator) {
+    case 'In':
+    case 'NotIn':
+      return count > 0;
+    case 'Gt':
+    case 'Lt':
+      return count === 1 && typeof list(values)[0] === 'number';
+    case 'Exists':
+    case 'DoesNotExist':
+      return values === undefined;
+    case 'ContainsAll':
+    case 'ContainsAny':
+      return values === undefined && items.length > 0;
+  }
+}
+
+function mapping(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? (value as Readonly<Record<string, unknown>>)
+    : {};
+}
+
+function list(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}

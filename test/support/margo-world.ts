@@ -1,0 +1,146 @@
+/**
+ * A plant with a Margo manager: X.509-SVIDs of one trust domain made by openssl, a fleet folder, and the
+ * hub of the source with its manager in this process, on free ports.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { stringify } from 'yaml';
+import type { Result } from '#errors/fault.ts';
+import { type Hub, startHub } from '#hub/hub.ts';
+import { startMargo } from '#hub/margo.ts';
+import type { Listening } from '#platform/listener.ts';
+import { type CertificateFiles, makeCa, makeLeaf } from './certificates.ts';
+import { type Desk, openDesk } from './desk.ts';
+import { freePort } from './free-port.ts';
+
+export const DOMAIN = 'plant-a.example';
+export const WFM = `spiffe://${DOMAIN}/margo/wfm/w1`;
+
+const LEAF = ['basicConstraints=critical,CA:FALSE', 'keyUsage=critical,digitalSignature'];
+
+/** An SVID of the trust domain of `ca`, for both sides of TLS. */
+export function makeSvid(
+  folder: string,
+  name: string,
+  ca: CertificateFiles,
+  uri: string,
+): CertificateFiles {
+  const usage = 'extendedKeyUsage=serverAuth,clientAuth';
+  return makeLeaf(folder, name, ca, [...LEAF, usage, `subjectAltName=URI:${uri}`]);
+}
+
+/** A JWK set with these anchors, PEM files. */
+export function writeTrustBundle(path: string, anchors: readonly string[], sequence = 1): void {
+  const keys = anchors.map((file) => {
+    const body = readFileSync(file, 'utf8').replace(/-----[^-]+-----|\s/g, '');
+    return { kty: 'EC', use: 'x509-svid', x5c: [body] };
+  });
+  writeFileSync(path, JSON.stringify({ spiffe_sequence: sequence, keys }));
+}
+
+export interface MargoWorld {
+  readonly desk: Desk;
+  readonly fleet: string;
+  readonly data: string;
+  /** of the fleet folder's repository in the hub's registry */
+  readonly registry: string;
+  readonly root: string;
+  readonly ca: CertificateFiles;
+  readonly bundle: string;
+  /** https://127.0.0.1:PORT, the same after a restart */
+  readonly url: string;
+  readonly hub: Hub;
+  svid(name: string, uri?: string): CertificateFiles;
+  /** channels/stable/ID.yaml and the files it names */
+  write(path: string, text: string): void;
+  publish(): Promise<{ readonly stateDigest: string }>;
+  restart(): Promise<void>;
+  remove(): Promise<void>;
+}
+
+export async function margoWorld(clients: string | null = null): Promise<MargoWorld> {
+  const desk = openDesk();
+  const { folder, platform } = desk;
+  const pki = join(folder, 'pki');
+  mkdirSync(pki);
+  const ca = makeCa(pki, 'anchor');
+  const manager = makeSvid(pki, 'wfm', ca, WFM);
+  const bundle = join(pki, 'bundle.json');
+  writeTrustBundle(bundle, [ca.cert]);
+  const [registryPort, margoPort] = [await freePort(), await freePort()];
+  const registry = `http://127.0.0.1:${registryPort}/plant/state`;
+  const mqtt = 'mqtt://127.0.0.1:1';
+  const flags = ['--demo', '--no-passphrase', '--no-examples', '--channel', 'stable'];
+  await desk.json(['init', 'plant', ...flags, '--registry', registry, '--mqtt', mqtt]);
+  const fleet = join(folder, 'plant');
+  const root = join(fleet, 'root/1.root.json');
+  const data = join(folder, 'hub');
+  const start = async (): Promise<{ readonly hub: Hub; readonly margo: Listening }> => {
+    const hub = granted(
+      await startHub(platform, {
+        ...{ folder: data, host: '127.0.0.1', registryPort, mqttPort: 0, insecure: false },
+      }),
+    );
+    const parts = { platform, disk: hub.content, folder: data, host: '127.0.0.1' };
+    const margo = granted(
+      await startMargo(parts, {
+        ...{ port: margoPort, url: null, cert: manager.cert, key: manager.key, bundle, clients },
+        ...{ repository: 'plant/state', channel: 'stable', root: readFileSync(root) },
+      }),
+    );
+    return { hub, margo };
+  };
+  let running = await start();
+  const stop = async (): Promise<void> => {
+    await running.margo.close();
+    await running.hub.close();
+  };
+  return {
+    ...{ desk, fleet, data, registry, root, ca, bundle, url: `https://127.0.0.1:${margoPort}` },
+    get hub() {
+      return running.hub;
+    },
+    svid: (name, uri = `${WFM}/client/${name}`) => makeSvid(pki, name, ca, uri),
+    write(path, text) {
+      const file = join(fleet, 'channels/stable', path);
+      mkdirSync(join(file, '..'), { recursive: true });
+      writeFileSync(file, text);
+    },
+    publish: () =>
+      desk.json(['publish', 'stable', '--fleet', fleet, '-y', '--allow-removal', '--no-nudge']),
+    async restart() {
+      await stop();
+      running = await start();
+    },
+    async remove() {
+      await stop();
+      desk.remove();
+    },
+  };
+}
+
+export function granted<T>(result: Result<T>): T {
+  if (!result.ok) throw new Error(`${result.fault.code}: ${result.fault.message}`);
+  return result.value;
+}
+
+/** A Margo document of our own `files` profile, for one device. */
+export function margoFiles(id: string, deviceId: string, target: string, blob = 'files/a'): string {
+  return stringify({
+    id,
+    metadata: { name: 'line', namespace: 'plant-a', deviceId },
+    spec: {
+      applicationId: 'line',
+      deploymentProfile: {
+        type: 'custom',
+        components: [
+          { name: 'conf', properties: { repository: 'oci://r.example/line', revision: '1.0.0' } },
+        ],
+        'x-holdfast-extensions': {
+          type: 'files',
+          components: [{ name: 'conf', properties: { blob, target } }],
+        },
+      },
+    },
+  });
+}
