@@ -7,23 +7,18 @@
 import { phaseOf } from '#apply/journal.ts';
 import { wantsRoom } from '#apply/of-disk.ts';
 import { generationsOf, recover } from '#apply/recover.ts';
-import {
-  type ApplyContext,
-  type Change,
-  doStep,
-  type Outcome,
-  proveAndCommit,
-} from '#apply/transaction.ts';
+import { type ApplyContext, type Change, doStep, proveAndCommit } from '#apply/transaction.ts';
 import { type Fault, ok, type Result } from '#errors/fault.ts';
 import type { Clock } from '#platform/clock.ts';
 import type { Log } from '#platform/log.ts';
 import type { Generation } from '#state/generation.ts';
-import type { Point } from '#state/point.ts';
-import type { StatusPoint } from '#state/status.ts';
 import type { Gate } from '#triggers/gate.ts';
 import type { Wake } from '#triggers/trigger.ts';
 import { type CycleEnd, type CycleParts, resumeFrom, startCycle } from './cycle.ts';
+import type { Deferral } from './deferral.ts';
 import type { Drift } from './drift.ts';
+import { goOnWithDeferred } from './go-on.ts';
+import { pointOf, tellRefused } from './recovery-told.ts';
 import { replan } from './replan.ts';
 
 /** ms between two looks at the disk and the process table */
@@ -38,6 +33,7 @@ export interface AgentParts extends CycleParts {
   readonly log: Log;
   readonly gate: Gate;
   readonly drift: Drift;
+  readonly deferral: Deferral;
   /** what channels left here that are no longer followed: it runs on */
   orphaned(): readonly Generation[];
   /** the health window of a statement on disk, for recovery */
@@ -64,6 +60,8 @@ export interface Agent {
   run(signal: AbortSignal): Promise<void>;
   /** One look now; resolves with its end. */
   look(wake: Wake): Promise<CycleEnd>;
+  /** What waited for the spread or a window is due. */
+  goOn(): Promise<void>;
   /** A state on disk that is accepted and not applied goes on (after a cut, after a hold). */
   resume(): Promise<CycleEnd | null>;
   current(): Result<readonly Generation[]>;
@@ -110,6 +108,7 @@ export function agent(parts: AgentParts): Agent {
     start: () => start(loop),
     run: (signal) => run(loop, signal),
     look: (wake) => look(loop, wake),
+    goOn: () => goOn(loop).catch((error: unknown) => loop.fail(error)),
     resume: () => resume(loop),
     current: () => currentOf(loop),
     valuesChanged: () => valuesChanged(loop).catch((error: unknown) => loop.fail(error)),
@@ -139,13 +138,6 @@ async function start(loop: Loop): Promise<Result<void>> {
   return ok(undefined);
 }
 
-/** No look stands behind a recovery's end: nothing else would tell that the state was rejected. */
-function tellRefused({ follower }: AgentParts, change: Change, outcome: Outcome): void {
-  // Of values: their own channel tells it.
-  if (outcome.kind !== 'rejected' || change.kind === 'values') return;
-  follower.noteRefusal(outcome.fault, pointOf(change.to), change.via);
-}
-
 /** The second half of a change that was cut; what follows is as after any other change. */
 async function goOnProving(loop: Loop, change: Change): Promise<void> {
   const { parts } = loop;
@@ -153,7 +145,7 @@ async function goOnProving(loop: Loop, change: Change): Promise<void> {
     const outcome = await proveAndCommit(parts.context, change, signal);
     const code = 'fault' in outcome ? outcome.fault.code : '';
     parts.log.write('info', `recovery.${outcome.kind}`, { code });
-    tellRefused(parts, change, outcome);
+    tellRefused(parts.follower, change, outcome);
   });
   parts.changed();
   const { intent, applied } = parts.follower.row();
@@ -161,10 +153,6 @@ async function goOnProving(loop: Loop, change: Change): Promise<void> {
   else if (applied?.stateDigest === change.to.stateDigest) collectLater(loop);
   watchHealthNow(loop);
   await followValues(loop);
-}
-
-function pointOf({ epoch, sequence, stateDigest }: StatusPoint): Point {
-  return { epoch, sequence, digest: stateDigest };
 }
 
 /**
@@ -197,12 +185,14 @@ async function run(loop: Loop, signal: AbortSignal): Promise<void> {
   watchLater(loop);
   void resume(loop)
     .then(() => followValues(loop))
+    .then(() => parts.deferral.begin())
     .catch(loop.fail);
   try {
     await Promise.race([wakes(loop), failed]);
   } finally {
     stopping.abort();
     loop.cancelRetry();
+    parts.deferral.stop();
     loop.cancelCollect?.();
     loop.cancelWatch();
   }
@@ -313,6 +303,14 @@ async function resume(loop: Loop): Promise<CycleEnd | null> {
   parts.log.write('info', `resume.${end.kind}`, { code: 'fault' in end ? end.fault.code : '' });
   settle(loop, end);
   return end;
+}
+
+async function goOn(loop: Loop): Promise<void> {
+  const { parts, stopping } = loop;
+  if (stopping.signal.aborted) return;
+  const end = await goOnWithDeferred(parts);
+  if (end) afterwards(loop, { kind: 'schedule' }, end);
+  else await resume(loop);
 }
 
 /** What is on disk goes on with them, a state that was only looked at is looked at again. */

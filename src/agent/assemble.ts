@@ -10,21 +10,20 @@ import type { Platform } from '#platform/platform.ts';
 import type { Delivery, News, Snapshot } from '#report/deliver.ts';
 import { downloads } from '#sources/download.ts';
 import { type LayoutOptions, ociLayout } from '#sources/oci-layout.ts';
-import type { Digest } from '#state/digest.ts';
 import type { StoreWriter } from '#store/store.ts';
 import type { Trusted } from '#trust/verify.ts';
-import { readDesiredState } from '#wire/desired-state.ts';
 import { type Agent, agent } from './agent.ts';
 import { type Base, openBase, type ProgramVersion, trustedOf } from './base.ts';
 import type { ChangeInput } from './change.ts';
 import { collect, keptStates } from './collect.ts';
 import type { AgentConfig } from './config.ts';
+import { deferral, deferralFacts as facts } from './deferral.ts';
 import { type DeviceChannel, openDeviceChannel } from './device-channel.ts';
 import { secretsOf } from './device-values.ts';
-import { deferral, deferralFacts as facts } from './deferral.ts';
 import { type Drift, drift } from './drift.ts';
 import { type Finder, finder } from './find.ts';
 import { type Follower, follower } from './follow.ts';
+import { keptPolicy } from './kept-policy.ts';
 import { makeChange, makeValuesChange } from './make-change.ts';
 import { withOwnBundles } from './own-bundles.ts';
 import { type Progress, progressOf } from './progress.ts';
@@ -254,7 +253,7 @@ function loopOf(
     changed: () => wires.changed('phase'),
     monotonicMs: () => clock.monotonicMs(),
     orphaned: () => orphansOf(base, follower.row()).flatMap(({ generations }) => generations),
-    healthWindowOf: (digest) => healthWindowOf(base, digest),
+    healthWindowOf: (digest) => keptPolicy(base, digest)?.healthWindowMs ?? 0,
     makeChange: (candidate, signal) => makeChange(making, candidate, signal),
     makeValuesChange: (signal) => makeValuesChange(making, signal),
     rejectValues: (why) => device.rejectNow(why),
@@ -396,11 +395,4 @@ function currentTrust(
       (rejected.ok ? rejected.value : []).map((row) => [row.point.stateDigest, row] as const),
     ),
   });
-}
-
-/** The statement on disk was verified when it was accepted; its file carries a checksum. */
-function healthWindowOf(base: Base, digest: Digest): number {
-  const kept = base.content.readStatement(digest);
-  const state = kept.ok ? readDesiredState(kept.value.envelope.payload) : kept;
-  return state.ok ? state.value.policy.healthWindowMs : 0;
 }

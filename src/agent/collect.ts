@@ -12,6 +12,7 @@ import type { ChannelRow, StateRow } from '#state/channel-row.ts';
 import type { Digest } from '#state/digest.ts';
 import type { Generation } from '#state/generation.ts';
 import { deviceOfChannel } from '#state/values.ts';
+import { deferredContent } from './deferred-content.ts';
 import { auditedStatements } from './evidence.ts';
 
 /** States whose rows and contents stay. */
@@ -120,7 +121,7 @@ async function sweepDeployment(
 }
 
 function sweepContent(
-  { content }: ApplyContext,
+  { store, content }: ApplyContext,
   statements: ReadonlySet<Digest>,
   generations: readonly Generation[],
 ): Result<void> {
@@ -128,8 +129,12 @@ function sweepContent(
   for (const generation of generations) {
     for (const { digest } of generation.blobs.values()) blobs.add(digest);
   }
+  const waiting = deferredContent({ store, content });
+  if (!waiting.ok) return waiting;
+  for (const digest of waiting.value.blobs) blobs.add(digest);
+  const kept = new Set([...statements, ...waiting.value.statements]);
   for (;;) {
-    const swept = content.sweep({ blobs, statements });
+    const swept = content.sweep({ blobs, statements: kept });
     if (!swept.ok) return swept;
     if (!swept.value.more) return ok(undefined);
   }

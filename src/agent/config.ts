@@ -53,6 +53,8 @@ export interface AgentConfig {
   readonly metricsListen: string | null;
   readonly process: { readonly user: string | null; readonly allowRoot: boolean };
   readonly keep: { readonly generations: number; readonly reserveBytes: number };
+  /** `apply --now` may pass spread and windows */
+  readonly applyNow: boolean;
   readonly log: { readonly level: LogLevel; readonly format: 'json' | 'human' };
 }
 
@@ -242,6 +244,12 @@ export const agentSchema = v.strictObject({
     }),
     {},
   ),
+  apply: v.optional(
+    v.strictObject({
+      now: v.optional(v.picklist(['allow', 'refuse'], 'allow or refuse'), 'allow'),
+    }),
+    {},
+  ),
   log: v.optional(
     v.strictObject({
       level: v.optional(
@@ -337,6 +345,7 @@ function withDefaults(value: Read, file: string): AgentConfig {
     metricsListen: value.metrics?.listen ?? null,
     process: { user: user ?? null, allowRoot },
     keep: { generations: value.keep.generations, reserveBytes: value.keep.reserve },
+    applyNow: value.apply.now === 'allow',
     log: value.log,
   };
 }

@@ -7,6 +7,7 @@ import type { Change, Outcome } from '#apply/transaction.ts';
 import type { Fault, Result } from '#errors/fault.ts';
 import { type Point, pointText } from '#state/point.ts';
 import type { Wake } from '#triggers/trigger.ts';
+import type { Deferral } from './deferral.ts';
 import type { Finder } from './find.ts';
 import type { Follower } from './follow.ts';
 import type { Candidate, Found } from './found.ts';
@@ -26,6 +27,8 @@ export interface CycleParts {
   readonly follower: Follower;
   readonly finder: Finder;
   readonly runner: Runner;
+  /** spread and windows */
+  readonly deferral: Pick<Deferral, 'barred'>;
   /** documents, plan, room, blobs */
   makeChange(candidate: Candidate, signal: AbortSignal): Promise<Result<Change>>;
   /** The status has something new to tell. */
@@ -43,8 +46,14 @@ export function startCycle(parts: CycleParts, wake: Wake, signal: AbortSignal): 
   const found = parts.finder.find(wake, signal); // head, verify
   return {
     looked: found.then(() => undefined),
-    ended: found.then((what) => follow(parts, what)),
+    ended: found.then((what) => follow(parts, wantedNow(what, wake))),
   };
+}
+
+/** `apply --now`: whoever stands before the machine has decided. */
+function wantedNow(found: Found, wake: Wake): Found {
+  if (found.kind !== 'candidate' || !('now' in wake) || !wake.now) return found;
+  return { ...found, candidate: { ...found.candidate, now: true } };
 }
 
 /** A statement that is on disk already: after a cut, after a hold, for another try. */
@@ -55,7 +64,7 @@ export function resumeFrom(parts: CycleParts, candidate: Found): Promise<CycleEn
 async function follow(parts: CycleParts, found: Found): Promise<CycleEnd> {
   if (found.kind !== 'candidate') return ended(parts, found);
   const { candidate } = found;
-  const barred = parts.follower.barred(candidate);
+  const barred = parts.follower.barred(candidate) ?? parts.deferral.barred(candidate);
   if (barred) return notMade(parts, candidate, barred);
   const end = await parts.runner.run({
     point: candidate.state.point,

@@ -26,6 +26,8 @@ export interface Candidate {
   readonly headMs: number;
   /** why it is acceptable: evidence for the audit journal */
   readonly checks: readonly CheckTrace[];
+  /** a local operator wants it now: neither spread nor window holds it up */
+  readonly now?: boolean;
 }
 
 export type Found =

@@ -7,7 +7,7 @@ import type {
   StatusView,
 } from '#control/api.ts';
 import { faultView } from '#control/api.ts';
-import { type Fault, ok, type Result } from '#errors/fault.ts';
+import { type Fault, fault, ok, type Result } from '#errors/fault.ts';
 import type { Platform } from '#platform/platform.ts';
 import { pointText } from '#state/point.ts';
 import type { Wake } from '#triggers/trigger.ts';
@@ -66,7 +66,7 @@ export function controlHandlers(input: HandlersInput): ControlHandlers {
       const { stateDir } = assembled.config;
       return openLog({ platform: input.platform, stateDir }, query, signal);
     },
-    apply: (bundle, tell) => apply(input, bundle, tell),
+    apply: (bundle, tell, now = false) => apply(input, { bundle, now }, tell),
     rollback: () => rollback(input),
     time: (statement) => assembled.timekeeping.take(Buffer.from(statement), 'command'),
     timeAsk() {
@@ -195,23 +195,32 @@ async function plan({ assembled }: HandlersInput, signal: AbortSignal): Promise<
   return ok(barred ? { ...view, result: barred.code } : view);
 }
 
+interface Asked {
+  readonly bundle: string | null;
+  readonly now: boolean;
+}
+
 async function apply(
   input: HandlersInput,
-  bundle: string | null,
+  { bundle, now }: Asked,
   tell: (line: ProgressLine) => void,
 ): Promise<ProgressLine> {
   const { assembled } = input;
+  if (now && !assembled.config.applyNow) {
+    return line('refused', null, null, fault('agent.now-not-allowed', {}));
+  }
   const stop = assembled.progress.listen((what, done, total) =>
     tell({ kind: 'progress', phase: 'downloading', what, done, total }),
   );
   const { audit } = assembled.base;
-  const fact = { kind: 'apply-asked', actor: 'operator', message: bundle ?? '' } as const;
+  const message = [now ? 'now' : '', bundle ?? ''].join(' ').trim();
+  const fact = { kind: 'apply-asked', actor: 'operator', message } as const;
   const takeBack = audit.ask(fact);
   try {
     const wake =
       bundle === null
-        ? ({ kind: 'command' } as const)
-        : ({ kind: 'bundle', path: bundle } as const);
+        ? ({ kind: 'command', now } as const)
+        : ({ kind: 'bundle', path: bundle, now } as const);
     const end = await lookForBoth(assembled, wake);
     // A poll by hand is a poll: it costs the flash nothing.
     if (bundle === null && (end.kind === 'unchanged' || end.kind === 'nothing')) takeBack();

@@ -6,7 +6,7 @@ import { stateRowOf } from '#apply/load.ts';
 import { generationsOf } from '#apply/recover.ts';
 import { before } from '#apply/replaced.ts';
 import type { Change } from '#apply/transaction.ts';
-import { ok, type Result } from '#errors/fault.ts';
+import { ok, type Result, refused } from '#errors/fault.ts';
 import { stepsBetween } from '#plan/steps.ts';
 import type { Clock } from '#platform/clock.ts';
 import type { Log } from '#platform/log.ts';
@@ -15,6 +15,7 @@ import type { Generation } from '#state/generation.ts';
 import type { StatusPoint } from '#state/status.ts';
 import { readDesiredState } from '#wire/desired-state.ts';
 import { type ChangeInput, changeOf, planCandidate } from './change.ts';
+import type { Deferral } from './deferral.ts';
 import type { Follower } from './follow.ts';
 import type { Candidate } from './found.ts';
 import { checkOvertaken } from './overtaken.ts';
@@ -24,10 +25,12 @@ export interface Making {
   readonly follower: Pick<Follower, 'row'>;
   readonly clock: Clock;
   readonly log: Log;
+  /** may what is here begin now? */
+  readonly deferral: Pick<Deferral, 'beforeActivation'>;
 }
 
 export async function makeChange(
-  { changes, follower, clock, log }: Making,
+  { changes, follower, clock, log, deferral }: Making,
   candidate: Candidate,
   signal: AbortSignal,
 ): Promise<Result<Change>> {
@@ -47,6 +50,8 @@ export async function makeChange(
     planMs: plannedAt - begunAt,
     fetchMs: clock.monotonicMs() - plannedAt,
   });
+  const waits = change.ok ? deferral.beforeActivation(candidate, change.value) : null;
+  if (waits) return refused(waits);
   return change;
 }
 

@@ -9,6 +9,7 @@ import type { Schedule } from '#triggers/schedule.ts';
 import type { Wake } from '#triggers/trigger.ts';
 import type { AgentConfig } from './config.ts';
 import type { CycleEnd } from './cycle.ts';
+import { isDeferred } from './deferral.ts';
 import type { DeviceChannel } from './device-channel.ts';
 import type { Follower } from './follow.ts';
 import type { Links } from './sources.ts';
@@ -85,9 +86,10 @@ export function connect(input: ConnectInput): () => Promise<void> {
   };
 }
 
-/** What may pass by itself backs off; everything else starts the interval anew. */
+/** What may pass by itself backs off; everything else, also what waits for its hour, starts the interval anew. */
 export function tellSchedule(schedule: Schedule, end: CycleEnd): void {
-  const failing = 'fault' in end && end.kind !== 'refused' && end.fault.retry === 'later';
+  const waits = end.kind === 'waiting' && isDeferred(end.fault.code);
+  const failing = 'fault' in end && end.kind !== 'refused' && end.fault.retry === 'later' && !waits;
   if (failing) schedule.failed(end.fault.retryAfterMs);
   else schedule.succeeded();
 }

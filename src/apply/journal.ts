@@ -55,7 +55,10 @@ export function accepted(row: ChannelRow, acceptance: Acceptance): ChannelRow {
     attemptsMax,
     failure: null,
   };
-  return { ...row, floor, intent };
+  const { deferred, ...rest } = row;
+  // What waited is this one, or is overtaken by it.
+  const waits = deferred && comparePoints(deferred.to, to) > 0;
+  return { ...rest, floor, intent, ...(waits && { deferred }) };
 }
 
 /** The floor only rises, and an equal point keeps its digest (checks 13 and 19, I2). */

@@ -14,6 +14,7 @@ import { complain, painter, structured } from './render.ts';
 
 interface ApplyOptions extends LocalOptions {
   readonly time?: string;
+  readonly now?: boolean;
 }
 
 type End = Extract<ProgressLine, { kind: 'end' }>;
@@ -22,10 +23,11 @@ export function registerApply(program: Command, context: CliContext): void {
   local(program, 'apply', 'look now; with BUNDLE: apply this image layout (directory or tar)')
     .argument('[bundle]', 'an OCI image layout, directory or tar')
     .option('--time <file>', 'take this signed time statement first (`holdfast time sign`)')
+    .option('--now', 'wait neither for the spread nor for a maintenance window')
     .action(async (bundle: string | undefined, options: ApplyOptions) => {
       if (options.time !== undefined && !(await takeTime(context, options, options.time))) return;
       const body = bundle === undefined ? {} : { bundle: resolvePath(context, bundle) };
-      await act(context, options, 'apply', body);
+      await act(context, options, 'apply', { ...body, now: options.now === true });
     });
   rollbackCommand(
     local(program, 'rollback', 'back to the previous proven state, held until `holdfast resume`'),

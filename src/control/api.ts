@@ -275,7 +275,12 @@ export interface ControlHandlers {
   plan(signal: AbortSignal): Promise<Result<PlanView>>;
   /** lines of a program's log, the last `lines`, then what follows when `follow` */
   logs(query: LogsQuery, signal: AbortSignal): Result<AsyncIterable<Uint8Array>>;
-  apply(bundle: string | null, tell: (line: ProgressLine) => void): Promise<ProgressLine>;
+  /** @param now  neither spread nor window holds it up, where agent.yaml lets an operator do that */
+  apply(
+    bundle: string | null,
+    tell: (line: ProgressLine) => void,
+    now?: boolean,
+  ): Promise<ProgressLine>;
   rollback(tell: (line: ProgressLine) => void): Promise<ProgressLine>;
   /** @param statement  DSSE JSON */
   time(statement: string): Result<TimeTakenView>;

@@ -92,7 +92,7 @@ async function call(
       return logs(handlers, url, signal);
     case 'apply': {
       const bundle = typeof body.bundle === 'string' ? body.bundle : null;
-      return progress((tell) => handlers.apply(bundle, tell));
+      return progress((tell) => handlers.apply(bundle, tell, body.now === true));
     }
     case 'time':
       return json(handlers.time(typeof body.statement === 'string' ? body.statement : ''));

@@ -22,6 +22,13 @@ export const agentFaults = {
       `${d.offered} waits: the agent crashed ${d.crashes} times in a row and runs in safe mode`,
     remedy: 'Read the log, then publish a newer state or run `holdfast resume`.',
   },
+  'agent.now-not-allowed': {
+    retry: 'operator',
+    says: (_: Record<string, never>) =>
+      'agent.yaml does not let an operator pass the spread and the maintenance windows',
+    remedy:
+      'Wait for the window, publish with `urgent: true`, or set `apply: { now: allow }` in agent.yaml.',
+  },
   'agent.no-rollback': {
     retry: 'operator',
     says: (d: { channel: string }) => `${d.channel} has no earlier proven state on this device`,

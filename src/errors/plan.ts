@@ -59,6 +59,33 @@ export const planFaults = {
       `the document of ${d.deployment} (${d.digest}) is not in the documents layer`,
     remedy: 'Publish again; the registry holds an incomplete artifact.',
   },
+  'plan.spread': {
+    retry: 'later',
+    says: (d: { offered: string; until: string; spread: string }) =>
+      `${d.offered} waits for its place in the spread, until ${d.until} (its policy spreads devices over ${d.spread})`,
+    remedy:
+      'Nothing to do: it goes on by itself. To go now: `holdfast apply --now`, or publish with `urgent: true`.',
+  },
+  'plan.window-closed': {
+    retry: 'later',
+    says: (d: { offered: string; opens: string; now: string; grade: string }) =>
+      `${d.offered} waits for a maintenance window, which opens at ${d.opens} (now: ${d.now}, ${d.grade})`,
+    remedy:
+      'Nothing to do: it goes on by itself. To go now: `holdfast apply --now`, or publish with `urgent: true`.',
+  },
+  'plan.window-unknown-time': {
+    retry: 'later',
+    says: (d: { offered: string; why: string }) =>
+      `${d.offered} waits for a maintenance window, and this device does not know the time: ${d.why}`,
+    remedy:
+      'Set the clock, or give it a time authority (docs/operate.md). To go now: `holdfast apply --now`, or publish with `urgent: true`.',
+  },
+  'plan.time-zone': {
+    retry: 'never',
+    says: (d: { offered: string; timeZone: string }) =>
+      `${d.offered} names the time zone "${d.timeZone}", which this agent does not have`,
+    remedy: 'Publish its windows in a zone that the agents of this fleet know, such as UTC.',
+  },
   'plan.value-missing': {
     retry: 'operator',
     says: (d: { deployment: string; parameter: string; label: string }) =>

@@ -17,9 +17,9 @@ export type Wake =
   /** a time statement: what waited for the time, or names a head that was not seen */
   | { readonly kind: 'time' }
   /** `holdfast apply`, or the end of a pause */
-  | { readonly kind: 'command' }
+  | { readonly kind: 'command'; readonly now?: boolean }
   /** `holdfast apply <bundle>`: an image layout, directory or tar */
-  | { readonly kind: 'bundle'; readonly path: string }
+  | { readonly kind: 'bundle'; readonly path: string; readonly now?: boolean }
   | {
       readonly kind: 'nudge';
       readonly channel: string;

@@ -74,6 +74,8 @@ const USED: Readonly<Record<string, string>> = {
   'keep.generations': 'e2e-config: as many old states are kept as the owner wants',
   'keep.reserve': 'e2e-config: below the reserve nothing new is taken',
   'metrics.listen': 'e2e-config: metrics are served where the owner wants',
+  'apply.now':
+    'e2e-deferral: a closed window holds a state back that is here; a signed urgent one passes',
   'log.level': 'e2e-config: the log has the level and the format that the owner wants',
   'log.format': 'e2e-config: the log has the level and the format that the owner wants',
 };
