@@ -27,6 +27,8 @@ const PARTS: readonly Part[] = [
   ['zsh', 'zsh'],
   ['fish', 'fish'],
   ['mandoc', 'mandoc'],
+  ['chromium', 'chromium'],
+  ['/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf', 'fonts-dejavu-core'],
   ['systemd-analyze', 'systemd'],
   ['qemu-aarch64-static', 'qemu-user-static'],
   ['/usr/aarch64-linux-gnu/lib/libc.so.6', 'libc6-arm64-cross'],

@@ -22,7 +22,9 @@ export function registerHub(program: Command, context: CliContext): void {
   const { env } = context;
   const hub = program
     .command('hub')
-    .description('an OCI registry and an MQTT broker in one process, for a bench or one plant')
+    .description(
+      'an OCI registry, an MQTT broker and a page of the fleet, for a bench or one plant',
+    )
     .option('--data <folder>', 'where it keeps everything', env.HOLDFAST_HUB_DATA ?? 'hub-data')
     .option('--listen <host>', 'address to listen on', env.HOLDFAST_HUB_LISTEN ?? '127.0.0.1')
     .option(
@@ -77,6 +79,7 @@ async function runHub(context: CliContext, options: Options): Promise<void> {
   if (authority) context.terminal.out(`authority ${authority}\n`);
   context.terminal.out(`registry  http${s}://${host}:${registryPort}\n`);
   context.terminal.out(`mqtt      mqtt${s}://${host}:${mqttPort}\n`);
+  context.terminal.out(`fleet     http${s}://${host}:${registryPort}/\n`);
   const time = await startHubTime(context, options);
   if (!time.ok) {
     await hub.value.close();

@@ -1,7 +1,7 @@
 /**
  * The HTTP side of a hub with TLS: enrolment, which is open to whoever has a device key; the proof
  * of a credential; and the registry behind a check of who asks. Devices read; what is in another
- * device's own channel is not theirs to look up. Operators push.
+ * device's own channel is not theirs to look up. Operators push, and read the fleet.
  */
 import type { Fault } from '#errors/fault.ts';
 import type { Clock } from '#platform/clock.ts';
@@ -11,6 +11,7 @@ import type { Access, Account, Identity } from './access.ts';
 import { refusal } from './answers.ts';
 import { wholeBody } from './body.ts';
 import type { Enrolment } from './enrolment.ts';
+import { type FleetRoutes, isFleetPath } from './fleet-routes.ts';
 import { routeOf } from './names.ts';
 import { type Ration, ration } from './ration.ts';
 import type { RegistryHandler } from './registry.ts';
@@ -20,6 +21,7 @@ export interface GateInput {
   readonly access: Access;
   readonly enrolment: Enrolment;
   readonly registry: RegistryHandler;
+  readonly fleet: Pick<FleetRoutes, 'answer'>;
 }
 
 const NOBODY: RemotePeer = { address: '', certificate: null };
@@ -42,9 +44,15 @@ export function gateOf(input: GateInput): RegistryHandler {
     const who = input.access.identify(peer, accountOf(request.headers.authorization));
     if (path === '/v1/credential') return who ? credentialOf(input, who) : unknown(input, peer);
     if (!who) return unknown(input, peer);
+    if (isFleetPath(path)) return fleetFor(input, request, who);
     const barred = who.kind === 'device' ? barredFor(who.id, request, path) : null;
     return barred === null ? input.registry(request) : refusal('DENIED', barred);
   };
+}
+
+function fleetFor({ fleet }: GateInput, request: ServedRequest, who: Identity): ServedResponse {
+  if (who.kind === 'device') return refusal('DENIED', 'operators read the fleet');
+  return fleet.answer(request, who.name) ?? { status: 404 };
 }
 
 /** The gate of a hub whose clients may be anybody has none; of one with TLS, this. */

@@ -1,6 +1,7 @@
 /**
- * The hub: an OCI registry and an MQTT broker in one process, on one folder, for a bench, a demo or
- * one plant without servers. No agent needs it: behind its URLs may stand any registry and broker.
+ * The hub: an OCI registry, an MQTT broker and a page of the fleet in one process, on one folder, for
+ * a bench, a demo or one plant without servers. No agent needs it: behind its URLs may stand any
+ * registry and broker.
  * Without TLS it knows no users, so it listens on loopback unless told otherwise; with TLS devices
  * enrol and operators have secrets (secure.ts).
  */
@@ -10,8 +11,9 @@ import type { Platform } from '#platform/platform.ts';
 import type { Digest } from '#state/digest.ts';
 import { startBroker } from './broker.ts';
 import { type Disk, openDisk } from './disk.ts';
+import { type Fleet, openFleet, watched } from './fleet.ts';
 import { registryOn } from './registry.ts';
-import { openRetained } from './retained.ts';
+import { openRetained, type Retained } from './retained.ts';
 import { openSecure, type Secure, type SecureOptions } from './secure.ts';
 
 export interface HubOptions {
@@ -71,29 +73,14 @@ async function startLocked(
   options: HubOptions,
   lock: HeldLock,
 ): Promise<Result<Hub>> {
-  const { clock, files, listener, log, mqttListener, random } = platform;
+  const { clock, listener, log, mqttListener, random } = platform;
   const { folder, host, registryPort, mqttPort } = options;
-  const disk = openDisk(files, `${folder}/registry`);
-  if (!disk.ok) return disk;
-  const retained = openRetained(files, `${folder}/mqtt`, clock);
-  if (!retained.ok) {
-    disk.value.close();
-    return retained;
-  }
-  const guarded = await guardOf(platform, options);
-  const release = (): void => {
-    if (guarded.ok) guarded.value?.close();
-    retained.value.close();
-    disk.value.close();
-  };
-  if (!guarded.ok) {
-    release();
-    return guarded;
-  }
-  const guard = guarded.value;
+  const parts = await openParts(platform, options);
+  if (!parts.ok) return parts;
+  const { disk, retained, guard, fleet, release } = parts.value;
   const tls = guard ? { tls: guard.tls } : {};
-  const open = registryOn(disk.value, clock, random);
-  const handle = guard ? guard.gate(open) : open;
+  const open = registryOn(disk, clock, random);
+  const handle = guard ? guard.gate(open, fleet.routes) : fleet.before(open);
   const registry = await listener.listen({ kind: 'tcp', host, port: registryPort, ...tls }, handle);
   if (!registry.ok) {
     release();
@@ -101,7 +88,7 @@ async function startLocked(
   }
   const access = guard ? { access: guard.access } : {};
   const broker = await startBroker(
-    { listener: mqttListener, retained: retained.value, log, ...access },
+    { listener: mqttListener, retained: watched(retained, fleet.view), log, ...access },
     { host, port: mqttPort, ...tls },
   );
   if (!broker.ok) {
@@ -121,7 +108,7 @@ async function startLocked(
     registryPort: ports.registry,
     mqttPort: ports.mqtt,
     authority: guard?.authority.digest ?? null,
-    content: disk.value,
+    content: disk,
     async close() {
       await admin.value?.close();
       await Promise.all([registry.value.close(), broker.value.close()]);
@@ -129,6 +116,42 @@ async function startLocked(
       lock.release();
       log.write('info', 'hub.stopped');
     },
+  });
+}
+
+interface OpenParts {
+  readonly disk: Disk;
+  readonly retained: Retained;
+  readonly guard: Secure | null;
+  readonly fleet: Fleet;
+  release(): void;
+}
+
+/** What is on disk; all of it, or nothing is held open. */
+async function openParts(platform: HubPlatform, options: HubOptions): Promise<Result<OpenParts>> {
+  const { clock, files } = platform;
+  const { folder } = options;
+  const open: { close(): void }[] = [];
+  const release = (): void => {
+    for (const part of open.toReversed()) part.close();
+  };
+  const held = <T extends { close(): void } | null>(part: Result<T>): Result<T> => {
+    if (!part.ok) release();
+    else if (part.value) open.push(part.value);
+    return part;
+  };
+  const disk = held(openDisk(files, `${folder}/registry`));
+  if (!disk.ok) return disk;
+  const retained = held(openRetained(files, `${folder}/mqtt`, clock));
+  if (!retained.ok) return retained;
+  const guard = held(await guardOf(platform, options));
+  if (!guard.ok) return guard;
+  const of = { ...options, guard: guard.value, retained: retained.value };
+  const fleet = held(openFleet(platform, of));
+  if (!fleet.ok) return fleet;
+  return ok({
+    ...{ disk: disk.value, retained: retained.value, guard: guard.value, fleet: fleet.value },
+    release,
   });
 }
 

@@ -1,6 +1,6 @@
 /**
- * Retained messages on disk: one line of JSON each in `retained.jsonl`, the last one of a topic
- * counts, an empty payload clears it. Lines that come within a few milliseconds share one fsync;
+ * Retained messages on disk: one line of JSON each (topic, payload, when it came) in
+ * `retained.jsonl`, the last one of a topic counts, an empty payload clears it. Lines that come within a few milliseconds share one fsync;
  * `put` resolves after it, so a broker acknowledges what survives a power cut. The file is written
  * anew when most of it is out of date. A torn last line is one message that nobody acknowledged.
  */
@@ -10,6 +10,8 @@ import type { Directory, Files, FileWriter } from '#platform/files.ts';
 
 export interface Retained {
   readonly messages: ReadonlyMap<string, Uint8Array>;
+  /** Unix ms by this machine's clock; not there: of a file from before it was kept */
+  readonly receivedAt: ReadonlyMap<string, number>;
   put(topic: string, payload: Uint8Array): Promise<Result<void>>;
   /** Writes what is waiting. */
   close(): void;
@@ -37,56 +39,76 @@ export function openRetained(files: Files, folder: string, clock: Clock): Result
 }
 
 function openIn(directory: Directory, clock: Clock): Result<Retained> {
-  const messages = load(directory);
-  if (!messages.ok) return messages;
-  const log = rewrite(directory, messages.value);
-  return log.ok ? ok(retained(directory, messages.value, log.value, clock)) : log;
+  const held = load(directory);
+  if (!held.ok) return held;
+  const log = rewrite(directory, held.value);
+  return log.ok ? ok(retained({ directory, clock }, held.value, log.value)) : log;
 }
 
-function load(directory: Directory): Result<Map<string, Uint8Array>> {
-  const messages = new Map<string, Uint8Array>();
+interface Held {
+  readonly messages: Map<string, Uint8Array>;
+  readonly receivedAt: Map<string, number>;
+}
+
+interface Message {
+  readonly topic: string;
+  readonly payload: Uint8Array;
+  /** Unix ms; 0: not known */
+  readonly at: number;
+}
+
+function load(directory: Directory): Result<Held> {
+  const held: Held = { messages: new Map(), receivedAt: new Map() };
   const entry = directory.stat(NAME);
   if (!entry.ok) return entry;
-  if (!entry.value) return ok(messages);
+  if (!entry.value) return ok(held);
   const bytes = directory.read(NAME, FILE_MAX);
   if (!bytes.ok) return bytes;
   for (const line of Buffer.from(bytes.value).toString().split('\n')) {
     const message = messageOf(line);
-    if (message) keep(messages, ...message);
+    if (message) keep(held, message);
   }
-  return ok(messages);
+  return ok(held);
 }
 
 /** Null for a torn line. */
-function messageOf(line: string): [topic: string, payload: Uint8Array] | null {
+function messageOf(line: string): Message | null {
   try {
-    const [topic, payload]: unknown[] = JSON.parse(line);
+    const [topic, payload, at]: unknown[] = JSON.parse(line);
     if (typeof topic !== 'string' || typeof payload !== 'string') return null;
-    return [topic, Buffer.from(payload, 'base64')];
+    return {
+      topic,
+      payload: Buffer.from(payload, 'base64'),
+      at: Number.isSafeInteger(at) ? Number(at) : 0,
+    };
   } catch {
     return null;
   }
 }
 
-function lineOf(topic: string, payload: Uint8Array): string {
-  return `${JSON.stringify([topic, Buffer.from(payload).toString('base64')])}\n`;
+function lineOf({ topic, payload, at }: Message): string {
+  return `${JSON.stringify([topic, Buffer.from(payload).toString('base64'), at])}\n`;
 }
 
-function keep(messages: Map<string, Uint8Array>, topic: string, payload: Uint8Array): void {
-  if (payload.length === 0) messages.delete(topic);
-  else messages.set(topic, payload);
+function keep({ messages, receivedAt }: Held, { topic, payload, at }: Message): void {
+  receivedAt.delete(topic);
+  if (payload.length === 0) {
+    messages.delete(topic);
+    return;
+  }
+  messages.set(topic, payload);
+  if (at > 0) receivedAt.set(topic, at);
 }
 
 /** A file of what is live alone, complete before it replaces the old one; open to append to. */
-function rewrite(
-  directory: Directory,
-  messages: ReadonlyMap<string, Uint8Array>,
-): Result<FileWriter> {
+function rewrite(directory: Directory, { messages, receivedAt }: Held): Result<FileWriter> {
   const cleared = directory.removeTree(NEW_NAME);
   if (!cleared.ok) return cleared;
   const writer = directory.create(NEW_NAME, FILE_MODE);
   if (!writer.ok) return writer;
-  const lines = [...messages].map(([topic, payload]) => lineOf(topic, payload)).join('');
+  const lines = [...messages]
+    .map(([topic, payload]) => lineOf({ topic, payload, at: receivedAt.get(topic) ?? 0 }))
+    .join('');
   const written = writer.value.write(Buffer.from(lines));
   const synced = written.ok ? writer.value.sync() : written;
   const renamed = synced.ok ? directory.rename(NEW_NAME, NAME) : synced;
@@ -97,11 +119,11 @@ function rewrite(
 }
 
 function retained(
-  directory: Directory,
-  messages: Map<string, Uint8Array>,
+  { directory, clock }: { readonly directory: Directory; readonly clock: Clock },
+  held: Held,
   first: FileWriter,
-  clock: Clock,
 ): Retained {
+  const { messages, receivedAt } = held;
   let log = first;
   let live = 0;
   for (const [topic, payload] of messages) live += topic.length + payload.length;
@@ -115,7 +137,7 @@ function retained(
     const written = log.write(Buffer.from(batch.map(({ line }) => line).join('')));
     const synced = written.ok ? log.sync() : written;
     if (log.size > SLACK_FLOOR + SLACK * live) {
-      const fresh = rewrite(directory, messages);
+      const fresh = rewrite(directory, held);
       if (fresh.ok) {
         log.close();
         log = fresh.value;
@@ -126,6 +148,7 @@ function retained(
 
   return {
     messages,
+    receivedAt,
     put(topic, payload) {
       const size = payload.length === 0 ? 0 : topic.length + payload.length;
       const before = messages.get(topic);
@@ -136,9 +159,10 @@ function retained(
         );
       }
       live = grown;
-      keep(messages, topic, Uint8Array.from(payload));
+      const message = { topic, payload: Uint8Array.from(payload), at: clock.wallMs() };
+      keep(held, message);
       return new Promise((done) => {
-        waiting.push({ line: lineOf(topic, payload), done });
+        waiting.push({ line: lineOf(message), done });
         cancel ??= clock.after(GATHER_MS, flush);
       });
     },

@@ -14,6 +14,8 @@ import { serveAdmin } from './admin-socket.ts';
 import { type Authority, openAuthority } from './authority.ts';
 import { enrolment, type Offer } from './enrolment.ts';
 import { type EnrolmentStore, openEnrolmentStore } from './enrolment-store.ts';
+import type { FleetRoutes } from './fleet-routes.ts';
+import type { EnrolledKey } from './fleet-view.ts';
 import { gateOf } from './gate.ts';
 import type { RegistryHandler } from './registry.ts';
 
@@ -39,7 +41,9 @@ export interface Secure {
   readonly tls: ServerTls;
   readonly access: Access;
   readonly authority: Authority;
-  gate(registry: RegistryHandler): RegistryHandler;
+  gate(registry: RegistryHandler, fleet: FleetRoutes): RegistryHandler;
+  /** by which key a device was let in here; null: by none */
+  readonly keyOf: EnrolledKey;
   /** Once the ports are known: what devices are told, and the operator's socket. */
   listening(ports: Ports): Promise<Result<Listening>>;
   close(): void;
@@ -77,7 +81,11 @@ export async function openSecure(
     tls: { cert: server.certificate, key: server.key, ca, clients: 'optional' },
     access,
     authority: authority.value,
-    gate: (registry) => gateOf({ clock, access, enrolment: service, registry }),
+    gate(registry, fleet) {
+      access.onRevoked((name) => fleet.revoked(name));
+      return gateOf({ clock, access, enrolment: service, registry, fleet });
+    },
+    keyOf: (device) => store.value.deviceNamed(device)?.keyid ?? null,
     async listening(ports) {
       offer = offerOf(options, ports);
       const url = `https://${hostOf(options)}:${ports.registry}`;

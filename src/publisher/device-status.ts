@@ -5,12 +5,9 @@
  */
 import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { Platform } from '#platform/platform.ts';
-import { PAYLOAD } from '#state/media-types.ts';
 import type { Status } from '#state/status.ts';
-import { pae } from '#trust/dsse.ts';
-import { keyidOf, rawFromSpki, verifyEd25519 } from '#trust/ed25519.ts';
-import { readEnvelopeMessage } from '#wire/envelope-message.ts';
-import { readStatus } from '#wire/status.ts';
+import { keyidOf } from '#trust/ed25519.ts';
+import { readSignedStatus, type SignedStatus } from '#trust/signed-status.ts';
 import type { Fleet } from './fleet.ts';
 
 const FOLDER = 'devices';
@@ -27,24 +24,8 @@ export function readDeviceStatus(
   message: Uint8Array,
   fleet: Fleet,
   device: string,
-): Result<{ readonly status: Status; readonly keyid: string }> {
-  const no = (reason: string) => refuse('values.status', { device, reason });
-  const envelope = readEnvelopeMessage(message);
-  if (!envelope.ok) return envelope;
-  const { payloadType, payload, signatures } = envelope.value;
-  if (payloadType !== PAYLOAD.status) return no('it is no status');
-  const status = readStatus(payload);
-  if (!status.ok) return status;
-  const { deviceKey, deviceId } = status.value;
-  if (status.value.fleet !== fleet.root.fleet) return no('it is of another fleet');
-  if (deviceId !== device) return no(`it is of ${deviceId}`);
-  const key = rawFromSpki(deviceKey);
-  const signed =
-    key !== null &&
-    signatures.some(({ sig }) => verifyEd25519(key, pae(payloadType, payload), sig));
-  return signed
-    ? ok({ status: status.value, keyid: keyidOf(deviceKey) })
-    : no('its signature is not that of the key in it');
+): Result<SignedStatus> {
+  return readSignedStatus(message, { fleet: fleet.root.fleet, device });
 }
 
 /**
@@ -55,7 +36,7 @@ export function readDeviceStatus(
 export function pinDevice(
   platform: StatusPlatform,
   fleet: Fleet,
-  { status, keyid }: { readonly status: Status; readonly keyid: string },
+  { status, keyid }: SignedStatus,
   named: string | null,
 ): Result<undefined> {
   const device = status.deviceId;

@@ -2,13 +2,14 @@
 import { afterAll, expect, test } from 'bun:test';
 import { accountOf, gateOf } from '#hub/gate.ts';
 import type { ServedRequest } from '#platform/listener.ts';
-import { hubWorld } from '../../support/enrolment-world.ts';
+import { hubWorld, testDevice } from '../../support/enrolment-world.ts';
 
 const hub = await hubWorld();
 afterAll(() => hub.close());
 const gate = gateOf({
   ...{ clock: hub.clock, access: hub.access, enrolment: hub.service },
   registry: async () => ({ status: 200, body: 'the registry' }),
+  fleet: { answer: (_, who) => ({ status: 200, body: `the fleet for ${who}` }) },
 });
 
 function request(method: string, target: string, body = '', address = '10.0.0.1'): ServedRequest {
@@ -61,3 +62,21 @@ test.each([
   ['Bearer cHJlc3M=', null],
   [`Basic ${'A'.repeat(1_028)}`, null],
 ])('Authorization %#', (header, account) => expect(accountOf(header)).toEqual(account));
+
+test('operators read the fleet; a device with its credential does not, nor does nobody', async () => {
+  const own = testDevice(hub, 'press-7');
+  const answer = await own.enrol({
+    ...{ kind: 'token', token: hub.token('press-7'), csr: new Uint8Array() },
+  });
+  const operator = hub.admin({ do: 'operator', name: 'anna' });
+  const secret = 'secret' in operator ? operator.secret : '';
+  const as = (name: string, password: string, target: string) => {
+    const basic = Buffer.from(`${name}:${password}`).toString('base64');
+    return gate({ ...request('GET', target), headers: { authorization: `Basic ${basic}` } });
+  };
+  for (const target of ['/', '/v1/fleet?limit=5', '/v1/fleet/changes', '/v1/fleet/device?id=x']) {
+    expect((await as('press-7', answer.secret, target)).status).toBe(403);
+    expect((await as('anna', secret, target)).body).toBe('the fleet for anna');
+    expect((await as('anna', 'wrong', target)).status).toBe(401);
+  }
+});
