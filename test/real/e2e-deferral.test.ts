@@ -82,7 +82,7 @@ describe('what waits for its hour', () => {
     const dueAgain = /until (\S+),/.exec(again)?.[1] ?? '';
     // To the second of rounding: what was waited counts, and nothing is waited twice.
     expect(Math.abs(Date.parse(dueAgain) - Date.parse(due))).toBeLessThan(3_000);
-    expect(device.read(join(device.opt, 'file'))).toBe('one\n');
+    expect(device.read('file')).toBe('one\n');
     const plain = await device.command(['apply', '-o', 'json']);
     expect(JSON.parse(plain.out)).toMatchObject({
       result: 'waiting',
@@ -90,7 +90,7 @@ describe('what waits for its hour', () => {
     });
     const now = await device.command(['apply', '--now', '-o', 'json']);
     expect(JSON.parse(now.out)).toMatchObject({ result: 'applied', offered: point });
-    expect(device.read(join(device.opt, 'file'))).toBe('two\n');
+    expect(device.read('file')).toBe('two\n');
     await device.stop();
   });
 
@@ -109,7 +109,7 @@ describe('what waits for its hour', () => {
       );
       const now = await device.command(['apply', '--now', '-o', 'json']);
       expect(JSON.parse(now.out).fault.code).toBe('agent.now-not-allowed');
-      expect(device.read(join(device.opt, 'file'))).toBe('three\n');
+      expect(device.read('file')).toBe('three\n');
       policy({ windows: [closedWindow()], urgent: true });
       await device.applied(await publish(device, 'five\n'));
       await device.stop();
