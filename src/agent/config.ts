@@ -13,6 +13,18 @@ import type { LogLevel } from '#platform/log.ts';
 import { LIMITS } from '#state/limits.ts';
 import { isDeviceId, isId } from '#state/names.ts';
 import { byteSize, duration, readYaml } from '#wire/yaml.ts';
+import {
+  type Account,
+  type AuthSettings,
+  mqttOf,
+  mqttSchema,
+  pathSchema,
+  registriesSchema,
+  registryOf,
+  type TlsSettings,
+  timeEndpointOf,
+  timeSchema,
+} from './config-peers.ts';
 
 const CONFIG_BYTES = 1024 * 1024;
 
@@ -49,6 +61,8 @@ export interface AgentConfig {
   readonly nudgesPerMinute: number;
   /** absolute; watched for bundles */
   readonly bundleDirectories: readonly string[];
+  /** who lets what lies there be applied: the owner's policies, or a person each time */
+  readonly bundleConsent: 'policy' | 'ask';
   /** host:port, or null: none */
   readonly metricsListen: string | null;
   readonly process: { readonly user: string | null; readonly allowRoot: boolean };
@@ -63,21 +77,8 @@ export interface RegistrySettings {
   readonly auth: AuthSettings;
   readonly tls: TlsSettings | null;
   readonly proxy: string | null;
+  readonly proxyAuth?: Account | null;
   readonly insecure: boolean;
-}
-
-/** Files, read again at each use: a rotated secret needs no restart. */
-export type AuthSettings = Account | { readonly tokenFile: string } | null;
-
-export interface Account {
-  readonly usernameFile: string;
-  readonly passwordFile: string;
-}
-
-export interface TlsSettings {
-  readonly ca?: string;
-  readonly cert?: string;
-  readonly key?: string;
 }
 
 export interface MqttSettings {
@@ -87,34 +88,11 @@ export interface MqttSettings {
   readonly auth: Account | null;
   readonly tls: TlsSettings | null;
   readonly proxy: string | null;
+  readonly proxyAuth?: Account | null;
   readonly insecure: boolean;
 }
 
 const absolute = v.pipe(v.string(), v.regex(/^\/[^\0]*$/, 'an absolute path'));
-const path = v.pipe(v.string(), v.nonEmpty('a path'));
-const auth = v.union(
-  [v.strictObject({ usernameFile: path, passwordFile: path }), v.strictObject({ tokenFile: path })],
-  'auth with usernameFile and passwordFile, or with tokenFile',
-);
-const account = v.strictObject({ usernameFile: path, passwordFile: path });
-const tls = v.pipe(
-  v.strictObject({ ca: v.optional(path), cert: v.optional(path), key: v.optional(path) }),
-  v.check(({ cert, key }) => (cert === undefined) === (key === undefined), 'cert and key together'),
-);
-const registryUrl = v.pipe(
-  v.string(),
-  v.regex(/^https?:\/\/[^/\s@?#]+\/[^\s@?#]+$/, 'https://host/repository, without credentials'),
-);
-const mqttUrl = v.pipe(
-  v.string(),
-  v.regex(/^mqtts?:\/\/[^/\s@?#]+\/?$/, 'mqtts://host:port, without credentials'),
-);
-
-const timeUrl = v.pipe(
-  v.string(),
-  v.regex(/^https?:\/\/[^/\s@?#]+(?:\/[^\s@?#]*)?$/, 'https://host/path, without credentials'),
-);
-
 const runtimeType = v.pipe(
   v.string(),
   v.check((type) => RUNTIME_TYPES.includes(type), `one of ${RUNTIME_TYPES.join(', ')}`),
@@ -150,21 +128,12 @@ export const agentSchema = v.strictObject({
     {},
   ),
   trust: v.strictObject({
-    root: path,
+    root: pathSchema,
     clock: v.optional(v.picklist(['lenient', 'strict'], 'lenient or strict'), 'lenient'),
     allowDemo: v.optional(v.boolean('true or false'), false),
     unattestedMax: v.optional(duration(LIMITS.unattestedMs), '0s'),
   }),
-  time: v.optional(
-    v.strictObject({
-      url: v.optional(timeUrl),
-      interval: v.optional(duration(), '1d'),
-      tls: v.optional(tls),
-      proxy: v.optional(v.pipe(v.string(), v.regex(/^http:\/\//, 'http://host:port'))),
-      insecure: v.optional(v.boolean('true or false'), false),
-    }),
-    {},
-  ),
+  time: timeSchema,
   channels: v.pipe(
     v.array(
       v.strictObject({
@@ -184,31 +153,8 @@ export const agentSchema = v.strictObject({
     ),
     v.length(1, 'exactly one channel (this version follows one)'),
   ),
-  registries: v.optional(
-    v.array(
-      v.strictObject({
-        url: registryUrl,
-        auth: v.optional(auth),
-        tls: v.optional(tls),
-        proxy: v.optional(v.pipe(v.string(), v.regex(/^http:\/\//, 'http://host:port'))),
-        insecure: v.optional(v.boolean('true or false'), false),
-      }),
-    ),
-    [],
-  ),
-  mqtt: v.optional(
-    v.strictObject({
-      url: mqttUrl,
-      topicRoot: v.optional(
-        v.pipe(v.string(), v.regex(/^[^/#+\0][^#+\0]{0,200}$/, 'a topic without wildcards')),
-      ),
-      protocol: v.optional(v.picklist(['auto', '5', '3.1.1'], 'auto, "5" or "3.1.1"'), 'auto'),
-      auth: v.optional(account),
-      tls: v.optional(tls),
-      proxy: v.optional(v.pipe(v.string(), v.regex(/^http:\/\//, 'http://host:port'))),
-      insecure: v.optional(v.boolean('true or false'), false),
-    }),
-  ),
+  registries: registriesSchema,
+  mqtt: mqttSchema,
   schedule: v.optional(
     v.strictObject({
       interval: v.optional(duration(), '5m'),
@@ -223,7 +169,13 @@ export const agentSchema = v.strictObject({
     }),
     {},
   ),
-  bundles: v.optional(v.strictObject({ watch: v.optional(v.array(absolute), []) }), {}),
+  bundles: v.optional(
+    v.strictObject({
+      watch: v.optional(v.array(absolute), []),
+      consent: v.optional(v.picklist(['policy', 'ask'], 'policy or ask'), 'policy'),
+    }),
+    {},
+  ),
   metrics: v.optional(v.strictObject({ listen: hostPort })),
   runtimes: v.optional(
     v.strictObject({
@@ -280,7 +232,7 @@ export function parseConfig(bytes: Uint8Array, file: string): Result<AgentConfig
   const authority = timeAt === undefined ? [] : [{ url: timeAt, insecure: timeInsecure }];
   const mqtt = value.mqtt ? [value.mqtt] : [];
   for (const { url, insecure } of [...value.registries, ...mqtt, ...authority]) {
-    const plain = url.startsWith('http:') || url.startsWith('mqtt:');
+    const plain = /^(?:http|mqtt|ws):/.test(url);
     if (plain && !insecure && !isLoopback(new URL(url).hostname)) {
       return refuse('config.plain-transport', { file, url });
     }
@@ -317,24 +269,8 @@ function withDefaults(value: Read, file: string): AgentConfig {
         defaultUser: user ?? null,
       },
     },
-    registries: value.registries.map((registry) => ({
-      url: registry.url,
-      auth: authOf(registry.auth, at),
-      tls: tlsOf(registry.tls, at),
-      proxy: registry.proxy ?? null,
-      insecure: registry.insecure,
-    })),
-    mqtt: value.mqtt
-      ? {
-          url: value.mqtt.url,
-          topicRoot: value.mqtt.topicRoot ?? null,
-          protocol: value.mqtt.protocol,
-          auth: value.mqtt.auth ? accountOf(value.mqtt.auth, at) : null,
-          tls: tlsOf(value.mqtt.tls, at),
-          proxy: value.mqtt.proxy ?? null,
-          insecure: value.mqtt.insecure,
-        }
-      : null,
+    registries: value.registries.map((registry) => registryOf(registry, at)),
+    mqtt: value.mqtt ? mqttOf(value.mqtt, at) : null,
     schedule: {
       intervalMs: value.schedule.interval,
       jitter: value.schedule.jitter,
@@ -342,42 +278,11 @@ function withDefaults(value: Read, file: string): AgentConfig {
     },
     nudgesPerMinute: value.nudges.perMinute,
     bundleDirectories: value.bundles.watch,
+    bundleConsent: value.bundles.consent,
     metricsListen: value.metrics?.listen ?? null,
     process: { user: user ?? null, allowRoot },
     keep: { generations: value.keep.generations, reserveBytes: value.keep.reserve },
     applyNow: value.apply.now === 'allow',
     log: value.log,
-  };
-}
-
-function authOf(
-  read: v.InferOutput<typeof auth> | undefined,
-  at: (name: string) => string,
-): AuthSettings {
-  if (!read) return null;
-  if ('tokenFile' in read) return { tokenFile: at(read.tokenFile) };
-  return accountOf(read, at);
-}
-
-function timeEndpointOf(
-  { url, tls: files, proxy, insecure }: Read['time'],
-  at: (name: string) => string,
-): TimeEndpoint | null {
-  return url === undefined ? null : { url, tls: tlsOf(files, at), proxy: proxy ?? null, insecure };
-}
-
-function accountOf({ usernameFile, passwordFile }: Account, at: (name: string) => string): Account {
-  return { usernameFile: at(usernameFile), passwordFile: at(passwordFile) };
-}
-
-function tlsOf(
-  read: v.InferOutput<typeof tls> | undefined,
-  at: (name: string) => string,
-): TlsSettings | null {
-  if (!read) return null;
-  return {
-    ...(read.ca === undefined ? {} : { ca: at(read.ca) }),
-    ...(read.cert === undefined ? {} : { cert: at(read.cert) }),
-    ...(read.key === undefined ? {} : { key: at(read.key) }),
   };
 }

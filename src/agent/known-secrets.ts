@@ -4,7 +4,8 @@
  * names. Read here, kept in memory while one file is made, written nowhere.
  */
 import type { Files } from '#platform/files.ts';
-import type { AgentConfig, AuthSettings } from './config.ts';
+import type { AgentConfig } from './config.ts';
+import type { AuthSettings } from './config-peers.ts';
 
 const SECRET_BYTES = 64 * 1024;
 const VALUES_MAX = 1_024;
@@ -22,10 +23,11 @@ export function knownSecrets(
     .flatMap(([, value = '']) => (value.startsWith('/') ? [] : [value]));
   if (!config) return named;
   const peers = [...config.registries, ...(config.mqtt ? [config.mqtt] : [])];
-  const ofPeers = peers.flatMap(({ auth, tls, proxy }) => [
+  const ofPeers = peers.flatMap(({ auth, tls, proxy, proxyAuth }) => [
     ...ofAuth(files, auth),
     ...(tls?.key === undefined ? [] : read(files, tls.key)),
     ...userInfo(proxy),
+    ...ofAuth(files, proxyAuth ?? null),
   ]);
   return [...named, ...ofPeers, ...below(files, `${config.runDir}/secrets`, 3)];
 }

@@ -4,7 +4,8 @@
  * says what each of them would cost.
  */
 import type { Platform } from '#platform/platform.ts';
-import type { AgentConfig, AuthSettings, TlsSettings } from './config.ts';
+import type { AgentConfig } from './config.ts';
+import type { AuthSettings, TlsSettings } from './config-peers.ts';
 import { type Finding, note, weak, wrong } from './finding.ts';
 import { type Guarded, writableAbove } from './writable-above.ts';
 

@@ -40,7 +40,7 @@ export const linkFaults = {
     says: (d: { peer: string; proxy: string; reason: string }) =>
       `the proxy ${d.proxy} does not lead to ${d.peer}: ${d.reason}`,
     remedy:
-      'Check proxy in the configuration, its credentials (http://USER:PASSWORD@HOST:PORT), and that the proxy may reach the host.',
+      'Check proxy in the configuration, its credentials (proxyAuth, or http://USER:PASSWORD@HOST:PORT), and that the proxy may reach the host.',
   },
   'link.slow': {
     retry: 'later',

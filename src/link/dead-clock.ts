@@ -6,12 +6,13 @@
  *
  * One tunnel per peer and credentials, at most TUNNELS_MAX: the one used longest ago is closed.
  */
-import { type Fault, ok, type Result, refuse } from '#errors/fault.ts';
+import { type Fault, ok, type Result } from '#errors/fault.ts';
 import type { TlsOptions } from '#platform/http.ts';
 import type { Platform } from '#platform/platform.ts';
-import type { Socket } from '#platform/tls.ts';
+import type { PeerCertificate, Socket } from '#platform/tls.ts';
 import type { Tunnel } from '#platform/tunnel.ts';
 import { type PeerTime, peerCheck } from './peer.ts';
+import { connectThrough } from './proxy.ts';
 import { ownAnchors } from './root-anchors.ts';
 
 export interface DeadClockOptions {
@@ -19,7 +20,12 @@ export interface DeadClockOptions {
   readonly directory: string;
   readonly time: () => PeerTime;
   readonly connectMs: number;
+  /** judges the peer's chain in place of `tls.ca` and the name of the URL (link/margo-peer.ts) */
+  readonly judge?: JudgePeer;
 }
+
+/** The chain, leaf first; nothing is sent before it says yes. */
+export type JudgePeer = (chain: readonly PeerCertificate[]) => Result<void>;
 
 export interface DeadClock {
   /** The way to `url`'s host: to be asked with http:// over the unix socket. */
@@ -101,31 +107,11 @@ async function connectChecked(
   const name = to.hostname.replace(/^\[|\]$/g, '');
   const anchors = ownAnchors(platform.certificates, to.tls);
   if (!anchors.ok) return anchors;
-  const check = peerCheck({ anchors: anchors.value, name, floorMs: options.time().floorMs });
-  const plain = await connectPlain(platform, to, name, options.connectMs);
+  const rules = { anchors: anchors.value, name, floorMs: options.time().floorMs };
+  const check = options.judge ?? peerCheck(rules);
+  const peer = { host: name, port: to.port };
+  const plain = await connectThrough(platform, { proxy: to.proxy }, peer, options.connectMs);
   if (!plain.ok) return plain;
   const tls = { ...to.tls, serverName: name };
   return platform.sockets.secure(plain.value, tls, check, options.connectMs);
-}
-
-async function connectPlain(
-  platform: Parts,
-  to: CheckedPeer,
-  name: string,
-  timeoutMs: number,
-): Promise<Result<Socket>> {
-  if (to.proxy === null) {
-    return platform.sockets.connect({ kind: 'tcp', host: name, port: to.port }, timeoutMs);
-  }
-  const proxy = new URL(to.proxy);
-  const at = { kind: 'tcp', host: proxy.hostname, port: Number(proxy.port || 80) } as const;
-  const socket = await platform.sockets.connect(at, timeoutMs);
-  if (!socket.ok) {
-    const reason = socket.fault.message;
-    return refuse('link.proxy', { peer: to.hostname, proxy: proxy.host, reason });
-  }
-  const user = `${decodeURIComponent(proxy.username)}:${decodeURIComponent(proxy.password)}`;
-  const authorization = user === ':' ? null : `Basic ${Buffer.from(user).toString('base64')}`;
-  const peer = `${to.hostname}:${to.port}`;
-  return platform.tunnels.throughProxy(socket.value, peer, authorization, timeoutMs);
 }

@@ -5,6 +5,7 @@
 import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { Files } from '#platform/files.ts';
 import type { TlsOptions } from '#platform/http.ts';
+import { type ProxyFiles, readProxyUrl } from './proxy.ts';
 
 /** `registries[]` of agent.yaml, `registry` of fleet.yaml. */
 export interface RegistryConfig {
@@ -14,6 +15,8 @@ export interface RegistryConfig {
   readonly tls: TlsFiles | null;
   /** http://[user:password@]host:port */
   readonly proxy: string | null;
+  /** what the proxy is told, instead of what stands in its address */
+  readonly proxyAuth?: ProxyFiles | null;
   /** plain http:// also beyond the loopback */
   readonly insecure: boolean;
   /**
@@ -43,6 +46,7 @@ export interface Access {
   readonly insecure: boolean;
   readonly tls: TlsFiles | null;
   readonly proxy: string | null;
+  readonly proxyAuth?: ProxyFiles | null;
 }
 
 export interface RegistryEndpoint {
@@ -73,7 +77,7 @@ export function readEndpoint(config: RegistryConfig): Result<RegistryEndpoint> {
     const reason = 'its path must name one repository, such as /plant/state';
     return refuse('config.registry', { url: nameOf(url.value), reason });
   }
-  const proxy = config.proxy === null ? ok(null) : readProxy(config.proxy);
+  const proxy = config.proxy === null ? ok(null) : checkProxy(config.proxy);
   if (!proxy.ok) return proxy;
   const tokenServices: string[] = [];
   for (const text of config.tokenServices ?? []) {
@@ -87,6 +91,7 @@ export function readEndpoint(config: RegistryConfig): Result<RegistryEndpoint> {
       insecure: config.insecure,
       tls: config.tls,
       proxy: proxy.value,
+      proxyAuth: config.proxyAuth ?? null,
     },
     repository,
     name: `${url.value.host}/${repository}`,
@@ -121,13 +126,11 @@ export function nameOf(url: URL): string {
   return `${url.protocol}//${url.host}${url.pathname}`;
 }
 
-function readProxy(text: string): Result<string> {
-  const url = text.length <= URL_LENGTH_MAX && URL.canParse(text) ? new URL(text) : null;
-  if (url === null || url.protocol !== 'http:' || url.pathname !== '/' || url.search !== '') {
-    const reason = 'a proxy is http://[user:password@]host:port';
-    return refuse('config.registry', { url: url === null ? 'proxy' : nameOf(url), reason });
-  }
-  return ok(text);
+function checkProxy(text: string): Result<string> {
+  if (readProxyUrl(text) !== null) return ok(text);
+  const reason = 'a proxy is http://[user:password@]host:port';
+  const url = URL.canParse(text) ? nameOf(new URL(text)) : 'proxy';
+  return refuse('config.registry', { url, reason });
 }
 
 /** C18: nothing that is not in the grammar ever reaches a request line. */

@@ -14,9 +14,10 @@ import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { HttpRequest, HttpResponse, TlsOptions } from '#platform/http.ts';
 import type { Platform } from '#platform/platform.ts';
 import { LIMITS } from '#state/limits.ts';
-import { type DeadClock, deadClock } from './dead-clock.ts';
+import { type DeadClock, deadClock, type JudgePeer } from './dead-clock.ts';
 import { type Access, isLoopback, isNearAddress, nameOf, readTls, readUrl } from './endpoint.ts';
 import type { PeerTime } from './peer.ts';
+import { type ProxyWay, readProxy } from './proxy.ts';
 import { type RootAnchors, withRootAnchors } from './root-anchors.ts';
 
 export interface HttpLink {
@@ -61,7 +62,12 @@ export interface HttpLinkOptions {
   /** ms without a byte */
   readonly idleMs?: number;
   /** what is known of the time, and where unix sockets may be made: for TLS with a dead clock */
-  readonly deadClock?: { readonly directory: string; readonly time: () => PeerTime };
+  readonly deadClock?: {
+    readonly directory: string;
+    readonly time: () => PeerTime;
+    /** every TLS connection is judged by this, whatever the clock says */
+    readonly judge?: JudgePeer;
+  };
   /** default: only what `access.tls` names counts */
   readonly rootAnchors?: RootAnchors;
 }
@@ -78,6 +84,7 @@ interface Link {
   readonly platform: Parts;
   readonly idleMs: number;
   readonly time: (() => PeerTime) | null;
+  readonly judged: boolean;
   readonly dead: DeadClock | null;
   readonly rootAnchors: RootAnchors;
 }
@@ -89,6 +96,7 @@ export function httpLink(platform: Parts, options: HttpLinkOptions = {}): HttpLi
     platform,
     idleMs,
     time: dead?.time ?? null,
+    judged: dead?.judge !== undefined,
     dead: dead === null ? null : deadClock(platform, { ...dead, connectMs: idleMs }),
     rootAnchors: options.rootAnchors ?? (() => null),
   };
@@ -151,8 +159,11 @@ function nextUrl(
 async function sendOnce(link: Link, request: LinkRequest, url: URL): Promise<Result<LinkResponse>> {
   const tls = url.protocol === 'https:' ? tlsOf(link, request.access, url.host) : ok({});
   if (!tls.ok) return tls;
-  const bare = bareRequest(link, request, url, tls.value);
-  const checked = link.time !== null && !link.time().wallPlausible && url.protocol === 'https:';
+  const proxy = readProxy(link.platform.files, request.access);
+  if (!proxy.ok) return proxy;
+  const bare = bareRequest(link, request, url, { tls: tls.value, proxy: proxy.value });
+  const own = link.judged || (link.time !== null && !link.time().wallPlausible);
+  const checked = own && url.protocol === 'https:';
   const response = checked
     ? await sendChecked(link, bare, url)
     : await link.platform.http.request(bare);
@@ -168,7 +179,12 @@ function tlsOf(link: Link, access: Access, peer: string): Result<TlsOptions> {
   return withRootAnchors(link.platform.certificates, configured.value, { trust, floorMs, peer });
 }
 
-function bareRequest(link: Link, request: LinkRequest, url: URL, tls: TlsOptions): HttpRequest {
+function bareRequest(
+  link: Link,
+  request: LinkRequest,
+  url: URL,
+  { tls, proxy }: { readonly tls: TlsOptions; readonly proxy: ProxyWay | null },
+): HttpRequest {
   const home = url.origin === request.access.origin;
   const { cert: _cert, key: _key, ...anchors } = tls;
   const secrets = home && request.authorization !== undefined;
@@ -182,7 +198,7 @@ function bareRequest(link: Link, request: LinkRequest, url: URL, tls: TlsOptions
     },
     ...(request.body === undefined ? {} : { body: request.body }),
     ...(url.protocol === 'https:' ? { tls: home ? tls : anchors } : {}),
-    ...(request.access.proxy === null ? {} : { proxy: request.access.proxy }),
+    ...(proxy === null ? {} : { proxy: proxy.url }),
     idleMs: link.idleMs,
     ...(request.signal === undefined ? {} : { signal: request.signal }),
   };

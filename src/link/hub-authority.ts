@@ -9,6 +9,7 @@ import type { Platform } from '#platform/platform.ts';
 import type { PeerCertificate } from '#platform/tls.ts';
 import { type Digest, sha256 } from '#state/digest.ts';
 import { readUrl } from './endpoint.ts';
+import { connectThrough } from './proxy.ts';
 
 export interface HubAuthority {
   readonly digest: Digest;
@@ -16,7 +17,7 @@ export interface HubAuthority {
   readonly pem: string;
 }
 
-type Parts = Pick<Platform, 'sockets' | 'tunnels'>;
+type Parts = Pick<Platform, 'sockets' | 'tunnels' | 'files'>;
 
 const STEP_MS = 20_000;
 const PORT_TLS = 443;
@@ -59,22 +60,9 @@ export async function showAuthority(
   });
 }
 
-async function connect(platform: Parts, url: URL, proxy: string | null) {
+function connect(platform: Parts, url: URL, proxy: string | null) {
   const host = url.hostname.replace(/^\[|\]$/g, '');
-  const port = Number(url.port || PORT_TLS);
-  if (proxy === null) return platform.sockets.connect({ kind: 'tcp', host, port }, STEP_MS);
-  const through = new URL(proxy);
-  const at = { kind: 'tcp', host: through.hostname, port: Number(through.port || 80) } as const;
-  const socket = await platform.sockets.connect(at, STEP_MS);
-  if (!socket.ok) return socket;
-  const user = `${decodeURIComponent(through.username)}:${decodeURIComponent(through.password)}`;
-  const authorization = user === ':' ? null : `Basic ${Buffer.from(user).toString('base64')}`;
-  return platform.tunnels.throughProxy(
-    socket.value,
-    `${url.hostname}:${port}`,
-    authorization,
-    STEP_MS,
-  );
+  return connectThrough(platform, { proxy }, { host, port: Number(url.port || PORT_TLS) }, STEP_MS);
 }
 
 /** The pinned one; else the last CA, which is what the rest is to hang from. */

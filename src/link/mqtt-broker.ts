@@ -15,11 +15,11 @@ import type { TlsTrust } from '#state/root.ts';
 import { isLoopback, readTls, type TlsFiles } from './endpoint.ts';
 import { type PeerTime, peerCheck } from './peer.ts';
 import { printable } from './printable.ts';
+import { connectThrough, type ProxyFiles, readProxyUrl } from './proxy.ts';
 import { ownAnchors, stillVouchedFor, withRootAnchors } from './root-anchors.ts';
 
 const PORT = 1883;
 const PORT_TLS = 8883;
-const PROXY_PORT = 8080;
 /** ms for each of: TCP, the proxy's answer, TLS, CONNACK */
 const STEP_MS = 20_000;
 /** ms for the broker to acknowledge what was sent */
@@ -45,6 +45,7 @@ export interface BrokerConfig {
   readonly tls: TlsFiles | null;
   /** http://[user:password@]host:port, passed with CONNECT */
   readonly proxy: string | null;
+  readonly proxyAuth?: ProxyFiles | null;
   readonly insecure: boolean;
 }
 
@@ -82,8 +83,13 @@ export function brokerName(config: Pick<BrokerConfig, 'url'>): string {
 export function checkBroker(config: BrokerConfig): Result<undefined> {
   const address = parseAddress(config.url, config.insecure);
   if (!address.ok) return address;
-  const proxy = config.proxy === null ? ok(null) : parseProxy(config.proxy);
-  return proxy.ok ? ok() : proxy;
+  return checkProxy(config);
+}
+
+function checkProxy({ proxy }: BrokerConfig): Result<undefined> {
+  if (proxy === null || readProxyUrl(proxy) !== null) return ok();
+  const reason = 'a proxy is http://[user:password@]host:port';
+  return refuse('link.mqtt-url', { url: 'mqtt.proxy', reason });
 }
 
 /** @param time  decides whether the runtime's certificate check means anything */
@@ -97,7 +103,9 @@ export async function openBroker(
   if (!address.ok) return address;
   const auth = readAuth(platform, config);
   if (!auth.ok) return auth;
-  const tcp = await openTcp(platform, config, address.value);
+  const usable = checkProxy(config);
+  if (!usable.ok) return usable;
+  const tcp = await connectThrough(platform, config, address.value, STEP_MS);
   if (!tcp.ok) return tcp;
   const socket = address.value.secure
     ? await secureSocket(platform, config, {
@@ -197,51 +205,6 @@ function parseAddress(text: string, insecure: boolean): Result<Address> {
   }
   const port = url.port === '' ? (secure ? PORT_TLS : PORT) : Number(url.port);
   return port === 0 ? no('its port is 0', shown) : ok({ host, port, secure });
-}
-
-function parseProxy(
-  text: string,
-): Result<{ readonly host: string; readonly port: number; readonly authorization: string | null }> {
-  const url = URL.canParse(text) ? new URL(text) : null;
-  const host = url?.hostname.replace(/^\[(.*)\]$/, '$1') ?? '';
-  if (url?.protocol !== 'http:' || !HOST.test(host)) {
-    const reason = 'a proxy is http://[user:password@]host:port';
-    return refuse('link.mqtt-url', { url: 'mqtt.proxy', reason });
-  }
-  const user = `${decoded(url.username)}:${decoded(url.password)}`;
-  const authorization = user === ':' ? null : `Basic ${Buffer.from(user).toString('base64')}`;
-  // The URL standard leaves the scheme's default port out: 80 stands as ''.
-  const port = url.port !== '' ? Number(url.port) : /:80(?:\/|$)/.test(text) ? 80 : PROXY_PORT;
-  return ok({ host, port, authorization });
-}
-
-function decoded(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
-}
-
-async function openTcp(
-  platform: BrokerPlatform,
-  config: BrokerConfig,
-  address: Address,
-): Promise<Result<Socket>> {
-  const { host, port } = address;
-  if (config.proxy === null) {
-    return platform.sockets.connect({ kind: 'tcp', host, port }, STEP_MS);
-  }
-  const proxy = parseProxy(config.proxy);
-  if (!proxy.ok) return proxy;
-  const toProxy = await platform.sockets.connect(
-    { kind: 'tcp', host: proxy.value.host, port: proxy.value.port },
-    STEP_MS,
-  );
-  if (!toProxy.ok) return toProxy;
-  const authority = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-  const { authorization } = proxy.value;
-  return platform.tunnels.throughProxy(toProxy.value, authority, authorization, STEP_MS);
 }
 
 interface Over {

@@ -11,6 +11,7 @@ import { writeTimeRequest } from '#wire/time-statement.ts';
 import { nameOf, readUrl, type TlsFiles } from './endpoint.ts';
 import { type HttpLink, readBody } from './http.ts';
 import { printable } from './printable.ts';
+import type { ProxyFiles } from './proxy.ts';
 import { statusFault } from './status-fault.ts';
 
 /** `time` of agent.yaml. */
@@ -19,6 +20,7 @@ export interface TimeEndpoint {
   readonly tls: TlsFiles | null;
   /** http://[user:password@]host:port */
   readonly proxy: string | null;
+  readonly proxyAuth?: ProxyFiles | null;
   readonly insecure: boolean;
 }
 
@@ -28,7 +30,7 @@ const ANSWER_BYTES = 2 * LIMITS.timeBytes;
 /** @returns exact bytes of the answer, DSSE JSON; nothing of them is believed */
 export async function askTime(
   http: HttpLink,
-  { url: text, tls, proxy, insecure }: TimeEndpoint,
+  { url: text, tls, proxy, proxyAuth = null, insecure }: TimeEndpoint,
   request: TimeRequest,
   signal?: AbortSignal,
 ): Promise<Result<Uint8Array>> {
@@ -38,7 +40,7 @@ export async function askTime(
   const response = await http.send({
     method: 'POST',
     url: url.value.href,
-    access: { origin: url.value.origin, insecure, tls, proxy },
+    access: { origin: url.value.origin, insecure, tls, proxy, proxyAuth },
     headers: { 'content-type': MEDIA.timeRequest, accept: MEDIA.time },
     body: writeTimeRequest(request),
     redirects: 'refuse',

@@ -54,6 +54,7 @@ const brokerAuth = v.union(
   ],
   'auth with usernameFile and passwordFile',
 );
+const accountFiles = v.strictObject({ usernameFile: path, passwordFile: path });
 const tls = v.pipe(
   v.strictObject({ ca: v.optional(path), cert: v.optional(path), key: v.optional(path) }),
   v.check(({ cert, key }) => (cert === undefined) === (key === undefined), 'cert and key together'),
@@ -113,6 +114,7 @@ export const fleetSchema = v.strictObject({
       auth: v.optional(auth),
       tls: v.optional(tls),
       proxy: v.optional(v.string()),
+      proxyAuth: v.optional(accountFiles),
       insecure: v.optional(v.boolean('true or false'), false),
       tokenServices: v.optional(v.array(v.string()), []),
     }),
@@ -125,6 +127,7 @@ export const fleetSchema = v.strictObject({
       auth: v.optional(brokerAuth),
       tls: v.optional(tls),
       proxy: v.optional(v.string()),
+      proxyAuth: v.optional(accountFiles),
       insecure: v.optional(v.boolean('true or false'), false),
     }),
   ),
@@ -155,6 +158,7 @@ export function readFleetConfig(bytes: Uint8Array, directory: string): Result<Fl
           auth: registry.auth ? absoluteAuth(directory, registry.auth) : null,
           tls: absoluteTls(directory, registry.tls),
           proxy: registry.proxy ?? null,
+          proxyAuth: registry.proxyAuth ? absoluteAuth(directory, registry.proxyAuth) : null,
           insecure: registry.insecure,
           tokenServices: registry.tokenServices,
         }
@@ -167,6 +171,7 @@ export function readFleetConfig(bytes: Uint8Array, directory: string): Result<Fl
           auth: mqtt.auth ? absoluteAuth(directory, mqtt.auth) : null,
           tls: absoluteTls(directory, mqtt.tls),
           proxy: mqtt.proxy ?? null,
+          proxyAuth: mqtt.proxyAuth ? absoluteAuth(directory, mqtt.proxyAuth) : null,
           insecure: mqtt.insecure,
         }
       : null,

@@ -16,7 +16,19 @@ import { anchorsFor } from '#platform/node/system-anchors.ts';
 const STREAM_FROM = 64 * 1024;
 const STREAM_CHUNK = 32 * 1024;
 
-export function bunHttp(): Http {
+/** What fetch would take a proxy from, in both cases. */
+const PROXY_VARIABLES = ['http_proxy', 'https_proxy', 'all_proxy', 'no_proxy'];
+
+/**
+ * Only the configuration names a proxy: what a login shell or a unit's environment happens to hold
+ * must not send a device's requests elsewhere, and fetch has no way to say so (an empty `proxy`
+ * counts as none given: measured). So the variables are taken out of this process.
+ */
+export function bunHttp(env: Record<string, string | undefined> = process.env): Http {
+  for (const name of PROXY_VARIABLES) {
+    delete env[name];
+    delete env[name.toUpperCase()];
+  }
   return { request };
 }
 
@@ -79,6 +91,8 @@ function initOf(request: HttpRequest, watch: Watch): BunFetchRequestInit {
     decompress: false,
     // Bun's own limit (5 minutes) does not know what is alive.
     timeout: false,
+    // Measured: it neither takes an open connection nor leaves one behind.
+    ...(request.fresh ? { keepalive: false } : {}),
     signal: watch.signal,
     tls: {
       // Never left to the environment: NODE_TLS_REJECT_UNAUTHORIZED=0 would end all checks (N08).
