@@ -225,7 +225,7 @@ function loopOf(
     ...{ context, follower, busy: () => run.busy, due: () => void whole.goOn() },
     ...facts(given),
   });
-  const making = { changes, follower, clock, log, deferral: waits };
+  const making = { changes, follower, clock, log, deferral: waits, control: links.control };
   const watch = drift({
     clock,
     runtimeOf(generation) {
@@ -329,7 +329,7 @@ async function collectNow(context: ApplyContext, follower: Follower): Promise<vo
 
 type Telling = (wanted: { readonly name: string; readonly size: number }, bytes: number) => void;
 
-function contextOf({ base, platform, config, runtimes }: Given, wires: Wires): ApplyContext {
+function contextOf({ base, platform, config, runtimes, links }: Given, wires: Wires): ApplyContext {
   return {
     store: base.store,
     content: base.content,
@@ -338,6 +338,7 @@ function contextOf({ base, platform, config, runtimes }: Given, wires: Wires): A
     runtimes: runtimes.byType,
     keep: config.keep.generations,
     prove: (generations, windowMs, signal) => runtimes.prove(generations, windowMs, signal),
+    control: links.control,
     beside: (tx, moment) => beside({ base, wires }, tx, moment),
     barred: (change) => wires.follower?.barredChange(change) ?? null,
     onPhase(phase, row) {

@@ -200,8 +200,12 @@ function pause(
 function eventsOf(moment: Moment, place: { readonly at: number; readonly channel: string }) {
   const { row } = moment;
   switch (moment.kind) {
-    case 'accepted':
-      return [];
+    case 'accepted': {
+      const { intent } = row;
+      // Nothing was there that could come back.
+      if (intent?.reach?.length !== 0) return [];
+      return [eventOf('state.unguarded', place, { point: intent.to })];
+    }
     case 'applied': {
       const { applied, appliedVia, hold } = row;
       if (!applied) return [];

@@ -2,6 +2,7 @@
  * Changes from a candidate, and from the state in force where values of this device have changed
  * since: planned anew from what is on disk, only what names such a value, and only where it differs.
  */
+import type { ControlPath } from '#apply/control-path.ts';
 import { stateRowOf } from '#apply/load.ts';
 import { generationsOf } from '#apply/recover.ts';
 import { before } from '#apply/replaced.ts';
@@ -27,13 +28,15 @@ export interface Making {
   readonly log: Log;
   /** may what is here begin now? */
   readonly deferral: Pick<Deferral, 'beforeActivation'>;
+  readonly control: Pick<ControlPath, 'open'>;
 }
 
 export async function makeChange(
-  { changes, follower, clock, log, deferral }: Making,
+  making: Making,
   candidate: Candidate,
   signal: AbortSignal,
 ): Promise<Result<Change>> {
+  const { changes, follower, clock, log, deferral } = making;
   const row = follower.row();
   const late = checkOvertaken(changes.store, candidate, row);
   if (!late.ok) return late;
@@ -52,7 +55,13 @@ export async function makeChange(
   });
   const waits = change.ok ? deferral.beforeActivation(candidate, change.value) : null;
   if (waits) return refused(waits);
-  return change;
+  if (!change.ok || !isGuarded(candidate, change.value)) return change;
+  return ok({ ...change.value, reach: await making.control.open(signal) });
+}
+
+/** What changes nothing here cuts nobody off. */
+function isGuarded({ state }: Candidate, { steps }: Change): boolean {
+  return state.policy.commit === 'reachable' && steps.length > 0;
 }
 
 /** Null: what is in force has the values that are. */

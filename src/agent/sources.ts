@@ -1,4 +1,5 @@
 /** The sources and the link to the broker, as agent.yaml names them. */
+import type { ControlPath } from '#apply/control-path.ts';
 import { ok, type Result } from '#errors/fault.ts';
 import { readEndpoint } from '#link/endpoint.ts';
 import { httpLink } from '#link/http.ts';
@@ -17,6 +18,7 @@ import type { TimeRequest } from '#state/time-statement.ts';
 import { deviceChannel } from '#state/values.ts';
 import type { Wake } from '#triggers/trigger.ts';
 import type { AgentConfig } from './config.ts';
+import { controlPath } from './control-path.ts';
 import { type Mirrors, mirrors } from './mirrors.ts';
 import { reanchor } from './reanchor.ts';
 import type { RootKeeper } from './root-keeper.ts';
@@ -32,6 +34,8 @@ export interface Links {
   /** the same for the device's own channel */
   readonly own: { readonly sources: readonly Source[]; readonly pushes: PushSource | null };
   readonly mqtt: MqttLink | null;
+  /** the same ways, asked anew */
+  readonly control: ControlPath;
   readonly topicRoot: string;
   /** a POST to time.url; null: there is none */
   readonly askTime:
@@ -56,10 +60,11 @@ export interface LinksInput {
 
 export function openLinks(input: LinksInput): Result<Links> {
   const { platform, config, time, roots } = input;
-  const http = httpLink(platform, {
+  const link = {
     deadClock: { directory: `${config.runDir}/tls`, time: () => time.view() },
     rootAnchors: () => roots.root().tls,
-  });
+  };
+  const http = httpLink(platform, link);
   const sources: Source[] = [];
   const own: Source[] = [];
   const timeTags: Links['timeTags'][number][] = [];
@@ -87,6 +92,10 @@ export function openLinks(input: LinksInput): Result<Links> {
     pushes: pushesOf(config),
     own: { sources: own, pushes: pushesOf(config) },
     mqtt: mqtt.value,
+    control: controlPath({
+      ...{ platform, config, link, mqtt: mqtt.value },
+      channel: config.channel.name,
+    }),
     topicRoot: root.value,
     rootReplaced: reanchor(() => roots.root().tls, {
       mqtt: mqtt.value,

@@ -37,11 +37,13 @@ export interface Acceptance {
   readonly via: Via;
   readonly freshness: Freshness;
   readonly attemptsMax: number;
+  /** ways to the control plane that have to answer again; absent: none is asked for */
+  readonly reach?: readonly string[];
 }
 
 /** Check 19: intent, raised floor and the count of this try, in one commit, before any effect. */
 export function accepted(row: ChannelRow, acceptance: Acceptance): ChannelRow {
-  const { kind, to, via, freshness, attemptsMax } = acceptance;
+  const { kind, to, via, freshness, attemptsMax, reach } = acceptance;
   const again = row.intent?.to.stateDigest === to.stateDigest ? row.intent : null;
   const floor = kind === 'apply' ? raised(row.floor, to) : row.floor;
   const tries = (again?.tries ?? 0) + 1;
@@ -54,6 +56,7 @@ export function accepted(row: ChannelRow, acceptance: Acceptance): ChannelRow {
     tries,
     attemptsMax,
     failure: null,
+    ...(reach && { reach }),
   };
   const { deferred, ...rest } = row;
   // What waited is this one, or is overtaken by it.

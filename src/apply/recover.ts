@@ -123,7 +123,7 @@ function reopen(
   if (!current.ok) return current;
   const desired = generationsOf(context, row, intent.to.stateDigest);
   if (!desired.ok) return desired;
-  const { kind, to, via, freshness, attemptsMax } = intent;
+  const { kind, to, via, freshness, attemptsMax, reach } = intent;
   // Begun where an undo had stuck: what is on disk is not known to be `current`.
   const between = row.degraded === null ? stepsBetween : everyStep;
   const owned = new Set(current.value.map(({ id }) => id));
@@ -150,6 +150,7 @@ function reopen(
     healthWindowMs,
     issuedAt: 0,
     startedAt: context.clock.monotonicMs(),
+    ...(reach && { reach }),
   };
   return ok({ change, desired: desired.value });
 }

@@ -20,6 +20,7 @@ import type { Phase, StatusPoint } from '#state/status.ts';
 import type { ContentStore } from '#store/content.ts';
 import type { Store, StoreWriter } from '#store/store.ts';
 import type { RejectedMark, StatementFile } from '#wire/records.ts';
+import { type ControlPath, proveReachable } from './control-path.ts';
 import {
   type Acceptance,
   accepted,
@@ -48,6 +49,8 @@ export interface ApplyContext {
     windowMs: number,
     signal: AbortSignal,
   ): Promise<Result<void>>;
+  /** for `commit: reachable`; absent: nothing is demanded */
+  readonly control?: ControlPath;
   /** In the same commit: what else is to be told or raised (events, time floor). */
   readonly beside: (tx: StoreWriter, moment: Moment) => void;
   /** Why nothing new may be accepted now (a pause, a hold); null: it may. */
@@ -128,11 +131,8 @@ export async function proveAndCommit(
   change: Change,
   signal: AbortSignal,
 ): Promise<Outcome> {
-  const proven = await context.prove(
-    changedGenerations(change.steps),
-    change.healthWindowMs,
-    signal,
-  );
+  const generations = changedGenerations(change.steps);
+  const proven = await proveReachable(context, { ...change, generations }, signal);
   if (!proven.ok) return undo(context, change, proven.fault, signal.aborted);
   return commit(context, change);
 }
@@ -380,6 +380,7 @@ export function changedGenerations(steps: readonly Step[]): readonly Generation[
 /** Whether anything has to be watched before the commit. */
 function needsProof(change: Change): boolean {
   if (change.steps.length > 0 && change.healthWindowMs > 0) return true;
+  if (change.reach && change.reach.length > 0) return true;
   return changedGenerations(change.steps).some(
     ({ deployment }) => deployment.health.length > 0 || deployment.profile.kind === 'process',
   );

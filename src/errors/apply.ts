@@ -7,6 +7,13 @@ export const applyFaults = {
     remedy:
       "Read the program's log with `holdfast logs`, correct the deployment and publish again.",
   },
+  'apply.cut-off': {
+    retry: 'never',
+    says: (d: { point: string; ways: string; window: string; why: string }) =>
+      `since ${d.point} came into force, ${d.ways} did not answer within ${d.window} (${d.why})`,
+    remedy:
+      'Correct the network, the addresses or the certificates in it and publish again; what ran before is back. If the other side was down: publish it anew.',
+  },
   'apply.superseded': {
     retry: 'never',
     says: (d: { point: string }) => `${d.point} was superseded by a newer state`,

@@ -63,6 +63,8 @@ export interface MqttLink {
   state(): MqttLinkState;
   /** There may be a network again: when down, tries now, yet at most once in a second. */
   kick(): void;
+  /** Ends the connection that is there and makes another one at once: is the way still open? */
+  renew(): void;
   /** Other TLS anchors count now: a connection that none of them vouches for ends; when down, tries now. */
   reanchor(): void;
   /** Says offline, disconnects, ends. */
@@ -147,6 +149,12 @@ export function mqttLink(platform: LinkPlatform, options: MqttLinkOptions): Mqtt
     publish: (topic, payload, retain) => publish(machine, { topic, payload, retain }),
     state: () => machine.state,
     kick: () => machine.retryNow.abort(),
+    renew() {
+      machine.waits.reset();
+      // In good order: the broker must not publish the last will of a device that is there.
+      void machine.connection?.end();
+      machine.retryNow.abort();
+    },
     reanchor() {
       machine.retryNow.abort();
       machine.connection?.rejudge(options.time(), anchorsOf(options));

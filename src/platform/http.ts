@@ -16,6 +16,8 @@ export interface HttpRequest {
   readonly proxy?: string;
   /** path of a unix socket to connect to instead */
   readonly unixSocket?: string;
+  /** over a connection of its own, made for it; default: one that is open may be used again */
+  readonly fresh?: boolean;
   /** ms without a byte after which it fails with `link.timeout` */
   readonly idleMs: number;
   readonly signal?: AbortSignal;

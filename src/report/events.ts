@@ -19,6 +19,8 @@ export const EVENTS = {
   'state.accepted': (d: { point: At; via: Via }) => `${pointText(d.point)} accepted (${d.via})`,
   'state.applied': (d: { point: At; via: Via; tookMs: number }) =>
     `${pointText(d.point)} applied (${d.via}) in ${d.tookMs} ms`,
+  'state.unguarded': (d: { point: At }) =>
+    `${pointText(d.point)} came into force without commit: reachable: neither registry nor broker answered before it`,
   'state.undone': (d: { point: At; to: At | null; code: string }) =>
     `${pointText(d.point)} undone (${d.code}), back at ${d.to ? pointText(d.to) : 'nothing'}`,
   'state.rejected': (d: { point: At; code: string }) =>

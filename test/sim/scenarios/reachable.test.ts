@@ -1,0 +1,166 @@
+/**
+ * `commit: reachable` on a whole simulated device: a change after which the control plane is gone
+ * undoes itself, also over kills and power cuts; a link that comes back in time, or that was not
+ * there before, does not undo it.
+ */
+import { describe, expect, test } from 'bun:test';
+import { apart } from '../apart.ts';
+import type { Observer, World } from '../world/shape.ts';
+import type { Choice } from '../world/states.ts';
+import { boot, makeWorld, pass } from '../world/world.ts';
+
+const MINUTE = 60_000;
+const PLAIN: Choice = {
+  ...{ conf: 1, web: 1, plc: null, conduct: {} },
+  ...{ check: null, reload: false },
+};
+const GUARDED = { commit: 'reachable', healthWindowMs: 2 * MINUTE } as const;
+
+function quiet(): Observer {
+  const stop = (why: unknown): never => {
+    throw new Error(String(why));
+  };
+  return {
+    trace: () => undefined,
+    ready: () => undefined,
+    cut: () => undefined,
+    failed: (_world, why) => stop(why.message),
+    broke: (_world, why) => stop(why),
+  };
+}
+
+function channel(world: World) {
+  const status = world.running?.handlers.status();
+  return status?.ok ? (status.value.channels[0] ?? null) : null;
+}
+
+const applied = (world: World) => channel(world)?.applied?.point ?? null;
+const phase = (world: World) => channel(world)?.phase ?? null;
+const web = (world: World) => world.disk.find('/opt/web/index.html');
+const events = (world: World) => {
+  const seen = world.running?.handlers.events(0n);
+  return seen?.ok ? seen.value.events.map(({ code }) => code) : [];
+};
+
+/** 1.1 is applied; 1.2 is in force and waits for its ways to answer. */
+function proving(policy: object = GUARDED): { readonly world: World; readonly old: string } {
+  const world = makeWorld('reachable', quiet());
+  boot(world);
+  pass(world, { ms: 3_000 });
+  publish(world, PLAIN, {});
+  expect(pass(world, { ms: MINUTE, holds: () => applied(world) === '1.1' })).toBe(true);
+  const old = content(world);
+  pass(world, { ms: MINUTE });
+  publish(world, { ...PLAIN, web: 2 }, policy);
+  expect(pass(world, { ms: MINUTE, holds: () => phase(world) === 'proving' })).toBe(true);
+  return { world, old };
+}
+
+function publish(world: World, choice: Choice, policy: object): void {
+  const issued = world.publisher.issue(choice, { policy });
+  world.publisher.push(issued);
+  world.publisher.nudge(issued, { whole: false, retain: true });
+}
+
+function content(world: World): string {
+  const file = web(world);
+  return file?.kind === 'file' ? Buffer.from(file.data).toString() : '';
+}
+
+describe('commit: reachable', () => {
+  test('with the way open it is applied, after the health window', async () => {
+    const took = await apart(() => {
+      const { world } = proving();
+      const from = world.time.now;
+      expect(pass(world, { ms: 5 * MINUTE, holds: () => applied(world) === '1.2' })).toBe(true);
+      return world.time.now - from;
+    });
+    expect(took).toBeGreaterThan(MINUTE);
+    expect(took).toBeLessThan(3 * MINUTE);
+  });
+
+  test('cut off by it: what ran before is back, and it is not tried again', async () => {
+    const seen = await apart(() => {
+      const { world, old } = proving();
+      const during = content(world);
+      world.network.part(true);
+      pass(world, { ms: 4 * MINUTE });
+      const back = { content: content(world), applied: applied(world), phase: phase(world) };
+      world.network.part(false);
+      pass(world, { ms: 30 * MINUTE });
+      const refused = channel(world)?.refused?.code;
+      return { old, during, back, later: applied(world), refused };
+    });
+    expect(seen.during).not.toBe(seen.old);
+    expect(seen.back).toEqual({ content: seen.old, applied: '1.1', phase: 'idle' });
+    expect(seen).toMatchObject({ later: '1.1', refused: 'apply.cut-off' });
+  });
+
+  test('without a health window it has five minutes, and is applied as soon as all have answered', async () => {
+    const seen = await apart(() => {
+      const { world } = proving({ commit: 'reachable' });
+      world.network.part(true);
+      pass(world, { ms: 4 * MINUTE });
+      const waiting = phase(world);
+      world.network.part(false);
+      const late = pass(world, { ms: 50_000, holds: () => applied(world) === '1.2' });
+      return { waiting, late };
+    });
+    expect(seen).toEqual({ waiting: 'proving', late: true });
+  });
+
+  for (const kind of ['kill', 'power'] as const) {
+    test(`cut (${kind}) again and again while it is cut off: back, in a bounded number of starts`, async () => {
+      const seen = await apart(() => {
+        const { world, old } = proving();
+        world.network.part(true);
+        const before = world.boots;
+        for (let times = 0; times < 8 && phase(world) !== 'idle'; times += 1) {
+          world.steps.cutAt(world.steps.count + 1, kind);
+          world.running?.handlers.apply(null, () => {}).catch(() => {});
+          pass(world, { ms: MINUTE });
+        }
+        pass(world, { ms: 4 * MINUTE });
+        const boots = world.boots - before;
+        return { same: content(world) === old, applied: applied(world), boots };
+      });
+      expect(seen).toMatchObject({ same: true, applied: '1.1' });
+      expect(seen.boots).toBeLessThanOrEqual(4);
+    });
+  }
+
+  test('cut once, with the way open: proven after the new start', async () => {
+    const done = await apart(() => {
+      const { world } = proving();
+      world.steps.cutAt(world.steps.count + 1, 'power');
+      world.running?.handlers.apply(null, () => {}).catch(() => {});
+      return pass(world, { ms: 5 * MINUTE, holds: () => applied(world) === '1.2' });
+    });
+    expect(done).toBe(true);
+  });
+
+  test('nothing answered before: nothing is demanded, and that is told', async () => {
+    const seen = await apart(() => {
+      const world = makeWorld('reachable', quiet());
+      boot(world);
+      pass(world, { ms: 3_000 });
+      world.network.part(true);
+      pass(world, { ms: MINUTE });
+      const issued = world.publisher.issue(PLAIN, { policy: GUARDED });
+      world.publisher.bundle(world.disk, '/media/usb/stick', issued);
+      const done = pass(world, { ms: 10 * MINUTE, holds: () => applied(world) === '1.1' });
+      return { done, told: events(world) };
+    });
+    expect(seen.done).toBe(true);
+    expect(seen.told).toContain('state.unguarded');
+  });
+
+  test('a newer state supersedes one that waits for its way', async () => {
+    const done = await apart(() => {
+      const { world } = proving();
+      publish(world, { ...PLAIN, web: 3 }, {});
+      return pass(world, { ms: MINUTE, holds: () => applied(world) === '1.3' });
+    });
+    expect(done).toBe(true);
+  });
+});
