@@ -22,9 +22,9 @@ process.on('SIGINT', () => {
 /** how often each control has to be caught, and the cuts that it may take each time */
 const TRIALS = 3;
 const TRIAL_CUTS = 40;
-const LANES = 3;
+const LANES = 4;
 /** changes in one log; images of it */
-const CHANGES = 12;
+const CHANGES = 20;
 const IMAGES_OF_A_LOG = 5_000;
 
 /** What is taken out of the source: all that waits for the disk. */
@@ -51,6 +51,7 @@ interface Live extends Tally {
 interface Replayed extends Tally {
   readonly images: number;
   readonly started: number;
+  readonly mended: number;
   readonly flushes: number;
 }
 
@@ -134,8 +135,9 @@ async function main(cuts: number, images: number, seed: number): Promise<number>
     );
     replayed += tally.images;
     bad.push(...tally.bad);
+    const { started, mended } = tally;
     console.log(
-      `replay: ${tally.images} images of ${tally.flushes} flushes, ${tally.started} started`,
+      `replay: ${tally.images} images of ${tally.flushes} flushes, ${started} started; superblock torn: ${mended}`,
     );
   }
   for (const each of bad) console.log(each);

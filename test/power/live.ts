@@ -7,7 +7,7 @@
  * Run as a program: `live.ts CUTS SEED LANES [MOUNT-OPTIONS]`; the last line is the tally in JSON.
  */
 import type { ChildProcess } from 'node:child_process';
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { LanePlace, LaneState } from '../crash/lane-states.ts';
 import { writeState } from '../crash/lane-states.ts';
@@ -72,7 +72,8 @@ export interface PowerLane {
 }
 
 const CHANNEL = 'canary';
-const DISK_MIB = 48;
+/** what is copied and written at each cut: no larger than a few generations need */
+const DISK_MIB = 24;
 /** of the big file; the disk keeps a few generations of it */
 const BULK_BYTES = [5_000, 600_000] as const;
 const CUT_WITHIN_MS = 1_200;
@@ -219,7 +220,7 @@ async function cut(lane: PowerLane, tally: LiveTally) {
   const told = device.allReports();
   const phase = [...device.log().matchAll(/"event":"phase","phase":"(\w+)"/g)].at(-1)?.[1];
   await darkness(lane);
-  await Bun.write(lane.image, Bun.file(to));
+  renameSync(to, lane.image);
   tally.cuts += 1;
   tally.phases[phase ?? 'none'] = (tally.phases[phase ?? 'none'] ?? 0) + 1;
   tally.flushes += count?.flushes ?? 0;

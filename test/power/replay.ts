@@ -7,23 +7,14 @@
  * Run as a program: `replay.ts IMAGES SEED CHANGES`; the last line is the tally in JSON.
  */
 import { spawn } from 'node:child_process';
-import {
-  closeSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  writeSync,
-} from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { LaneState } from '../crash/lane-states.ts';
 import { writeState } from '../crash/lane-states.ts';
 import { fileFaults, programsOf, tornFiles, versionFaults } from '../crash/lane-witness.ts';
-import { endChild, output, run } from '../support/command.ts';
+import { endChild } from '../support/command.ts';
 import { eventually } from '../support/eventually.ts';
 import { type Parts, startParts } from '../support/plant.ts';
 import { seededRandom } from '../support/seeded-random.ts';
@@ -39,6 +30,7 @@ import {
   settled,
 } from './live.ts';
 import type { Look } from './look-child.ts';
+import { makeStand, type Stand } from './mounting.ts';
 import { stopOnSignal } from './stop.ts';
 
 export interface ReplayAsked {
@@ -56,12 +48,18 @@ export interface ReplayAsked {
 export interface ReplayTally {
   images: number;
   started: number;
+  /** of which the superblock was torn, and its backup taken */
+  mended: number;
   flushes: number;
   writes: number;
   readonly bad: string[];
 }
 
 const CHANNEL = 'canary';
+/** images that are looked at beside each other */
+const STANDS = 6;
+/** cuts at one place until one gives what no other gave; where nothing waits there is but one */
+const TRIES = 8;
 /** a network of its own, with nothing but itself in it */
 const ALONE = 'ip link set lo up && exec "$@"';
 const OFFLINE = ['unshare', '--net', 'sh', '-c', ALONE, 'sh'];
@@ -117,17 +115,29 @@ function heard(outside: Outside, text: string): void {
 }
 
 export async function replay(asked: ReplayAsked): Promise<ReplayTally> {
-  const tally: ReplayTally = { images: 0, started: 0, flushes: 0, writes: 0, bad: [] };
+  const counts = { images: 0, started: 0, mended: 0, flushes: 0, writes: 0 };
+  const tally: ReplayTally = { ...counts, bad: [] };
   const parts = await startParts();
   const memory = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
   const folder = mkdtempSync(join(memory, 'holdfast-replay-'));
   try {
     const recording = await record(parts, asked);
-    const looker = makeLooker();
     try {
-      await images(recording, asked, { tally, looker, file: join(folder, 'image') });
+      const cuts = images(recording, asked, tally);
+      const turn = { started: Promise.resolve() };
+      const ran = Array.from({ length: STANDS }, async (_, index) => {
+        const stand = await makeStand(join(folder, `image-${index}`), recording.base.length);
+        const mount = join(folder, `mount-${index}`);
+        const bench = { tally, stand, mount, looker: makeLooker(), turn, lane: recording.lane };
+        try {
+          await judgeAll(cuts, asked, bench);
+        } finally {
+          bench.looker.end();
+          await stand.remove();
+        }
+      });
+      await Promise.all(ran);
     } finally {
-      looker.end();
       await endLane(recording.lane);
     }
   } finally {
@@ -138,41 +148,14 @@ export async function replay(asked: ReplayAsked): Promise<ReplayTally> {
 }
 
 interface Bench {
+  readonly lane: PowerLane;
   readonly tally: ReplayTally;
+  readonly stand: Stand;
+  /** where this stand puts its images */
+  readonly mount: string;
   readonly looker: Looker;
-  readonly file: string;
-}
-
-/** Along the log, as many at each write as the whole number asks for. */
-async function images({ lane, base, entries }: Recording, asked: ReplayAsked, bench: Bench) {
-  const { unit } = seededRandom(asked.seed);
-  const disk = makeDisk(Buffer.from(base));
-  const outside: Outside = { applied: { sequence: 0, state: null }, boot: 0, offered: [] };
-  const total = entries.filter(({ kind }) => kind !== 'mark').length;
-  let passed = 0;
-  for (const entry of entries) {
-    if (entry.kind === 'mark') {
-      heard(outside, entry.text);
-      continue;
-    }
-    if (entry.kind === 'write') {
-      bench.tally.writes += 1;
-      disk.write(entry.at, entry.bytes, entry.durable);
-    }
-    passed += 1;
-    while (bench.tally.images < Math.floor((asked.images * passed) / total)) {
-      if (asked.stopped?.()) return;
-      const image = disk.cut(unit);
-      await judge(lane, { image, outside, at: passed, asked }, bench);
-      if (bench.tally.images % 500 === 0) {
-        asked.say?.(`${bench.tally.images} images, ${bench.tally.bad.length} bad`);
-      }
-    }
-    if (entry.kind === 'flush') {
-      bench.tally.flushes += 1;
-      disk.flush();
-    }
-  }
+  /** one agent at a time: its configuration names one mount */
+  readonly turn: { started: Promise<void> };
 }
 
 interface Moment {
@@ -180,37 +163,96 @@ interface Moment {
   readonly outside: Outside;
   /** writes and flushes before it */
   readonly at: number;
-  readonly asked: ReplayAsked;
 }
 
-async function judge(lane: PowerLane, moment: Moment, bench: Bench): Promise<void> {
-  const { tally, file } = bench;
-  tally.images += 1;
-  rmSync(file, { force: true });
-  const fd = openSync(file, 'w', 0o600);
-  writeSync(fd, moment.image);
-  closeSync(fd);
-  const faults: string[] = [];
-  mkdirSync(lane.mount, { recursive: true });
-  const mounted = await run(['mount', '-t', 'ext4', '-o', 'loop', file, lane.mount]);
-  if (mounted.code !== 0) faults.push(`it cannot be mounted: ${mounted.err}`);
-  else {
-    try {
-      faults.push(...(await looked(lane, moment, bench)));
-      if (tally.images % moment.asked.startEvery === 0) {
-        tally.started += 1;
-        faults.push(...(await startedOn(lane, moment.outside)));
-      }
-    } finally {
-      await output(['umount', '-l', lane.mount]);
+/** Along the log, as many at each entry as the whole number asks for, no two alike. */
+function* images(
+  { base, entries }: Recording,
+  asked: ReplayAsked,
+  tally: ReplayTally,
+): Generator<Moment> {
+  const { unit } = seededRandom(asked.seed);
+  const disk = makeDisk(Buffer.from(base));
+  const outside: Outside = { applied: { sequence: 0, state: null }, boot: 0, offered: [] };
+  const total = entries.filter(({ kind }) => kind !== 'mark').length;
+  const seen = new Set<string>();
+  let [passed, made] = [0, 0];
+  for (const entry of entries) {
+    if (entry.kind === 'mark') {
+      heard(outside, entry.text);
+      continue;
+    }
+    if (entry.kind === 'write') {
+      tally.writes += 1;
+      disk.write(entry.at, entry.bytes, entry.durable);
+    }
+    passed += 1;
+    const due = Math.floor((asked.images * passed) / total);
+    const most = disk.waiting === 0 ? 1 : TRIES;
+    for (let tries = 0; made < due && tries < most; tries += 1) {
+      const image = disk.cut(unit);
+      // The same bytes are looked at again when more had been told outside.
+      const key = `${Bun.hash(image)} ${outside.boot} ${outside.offered.length}`;
+      if (seen.has(key)) continue;
+      seen.add(key);
+      made += 1;
+      yield { image, outside: structuredClone(outside), at: passed };
+    }
+    if (entry.kind === 'flush') {
+      tally.flushes += 1;
+      disk.flush();
     }
   }
-  const { seed } = moment.asked;
-  if (faults.length > 0) tally.bad.push(`seed ${seed}, entry ${moment.at}: ${faults.join('; ')}`);
+}
+
+async function judgeAll(cuts: Generator<Moment>, asked: ReplayAsked, bench: Bench): Promise<void> {
+  const { tally } = bench;
+  for (const moment of cuts) {
+    tally.images += 1;
+    const isStarted = tally.images % asked.startEvery === 0;
+    const faults = await judge(moment, isStarted, bench);
+    if (faults.length > 0) {
+      tally.bad.push(`seed ${asked.seed}, entry ${moment.at}: ${faults.join('; ')}`);
+    }
+    if (tally.images % 500 === 0) {
+      asked.say?.(`${tally.images} images, ${tally.bad.length} bad`);
+    }
+    if (asked.stopped?.()) return;
+  }
+}
+
+async function judge(moment: Moment, isStarted: boolean, bench: Bench): Promise<readonly string[]> {
+  const { lane, turn, tally } = bench;
+  if (!isStarted) return await mounted(moment, bench.mount, bench);
+  const before = turn.started;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  turn.started = promise;
+  await before;
+  try {
+    tally.started += 1;
+    return await mounted(moment, lane.mount, bench);
+  } finally {
+    resolve();
+  }
+}
+
+/** Looked at; where the agent expects it, started as well. */
+async function mounted(moment: Moment, at: string, bench: Bench): Promise<readonly string[]> {
+  const { lane, stand, looker, tally } = bench;
+  const how = await stand.mount(moment.image, at);
+  if (how === 'no file system') return ['it cannot be mounted'];
+  if (how === 'mended') tally.mended += 1;
+  try {
+    const faults = await looked(moment.outside, { ...lane, mount: at }, looker);
+    return at === lane.mount ? [...faults, ...(await startedOn(lane, moment.outside))] : faults;
+  } finally {
+    await stand.unmount();
+  }
 }
 
 /** Before the agent: every file whole, and the store has all that was told. */
-async function looked({ place, mount }: PowerLane, { outside }: Moment, { looker }: Bench) {
+async function looked(outside: Outside, { mount, ...lane }: PowerLane, looker: Looker) {
+  const place = { ...lane.place, line: join(mount, 'opt/line') };
   const states = [outside.applied.state, ...outside.offered.map(({ state }) => state)];
   const faults = tornFiles(place, states).map((path) => `${path} is torn`);
   // Before the first boot was told, there may be no store yet.
@@ -302,7 +344,7 @@ function makeLooker(): Looker {
 if (import.meta.main) {
   const [images = '200', seed = '1', changes = '12'] = process.argv.slice(2);
   const tally = await replay({
-    ...{ images: Number(images), seed: Number(seed), changes: Number(changes), startEvery: 20 },
+    ...{ images: Number(images), seed: Number(seed), changes: Number(changes), startEvery: 50 },
     say: (line) => console.error(line),
     stopped: stopOnSignal(),
   });

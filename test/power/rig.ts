@@ -13,7 +13,9 @@ import { program } from '../support/parts.ts';
 
 /** a disk that nobody writes to is cut all the same */
 const CUT_WITHIN_MS = 2_000;
-const NEEDED = ['nbdfuse', 'losetup', 'fusermount3', 'mke2fs'];
+/** exit code; 1 and 2 mean that all was mended */
+const E2FSCK_LEFT_ERRORS = 4;
+const NEEDED = ['nbdfuse', 'losetup', 'fusermount3', 'mke2fs', 'e2fsck'];
 const absent = NEEDED.filter((name) => program(name) === null);
 
 /** Why no such disk can be made here; null: it can. */
@@ -59,6 +61,15 @@ export async function makeImage(file: string, mebibytes: number): Promise<void> 
   await output(['mke2fs', ...options, file, `${mebibytes}M`]);
 }
 
+/**
+ * The superblock is two sectors, which a cut can tear; the start of a device then takes the backup
+ * (systemd-fsck), as here. Nothing else keeps a journaled file system from being mounted.
+ */
+export async function mended(device: string): Promise<boolean> {
+  const { code } = await run(['e2fsck', '-fy', device]);
+  return code !== null && code < E2FSCK_LEFT_ERRORS;
+}
+
 export async function powerUp(image: string, place: RigPlace): Promise<PoweredDisk> {
   const { folder, mount } = place;
   const socket = join(folder, 'nbd');
@@ -83,7 +94,9 @@ export async function powerUp(image: string, place: RigPlace): Promise<PoweredDi
   };
   const remove = () => takeAway({ mount, loop, fuse, disk, bridge });
   const options = place.options ? ['-o', place.options] : [];
-  const mounted = await run(['mount', '-t', 'ext4', ...options, loop, mount]);
+  const mounting = () => run(['mount', '-t', 'ext4', ...options, loop, mount]);
+  let mounted = await mounting();
+  if (mounted.code !== 0 && (await mended(loop))) mounted = await mounting();
   if (mounted.code !== 0) {
     await remove();
     throw new Error(`the file system cannot be mounted: ${mounted.err}`);
