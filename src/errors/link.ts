@@ -109,7 +109,13 @@ export const linkFaults = {
     retry: 'operator',
     says: (d: { url: string; reason: string }) => `${d.url} is no usable broker: ${d.reason}`,
     remedy:
-      'Write mqtts://host:port, or add `insecure: true` beside a plain mqtt:// URL; credentials go to auth.',
+      'Write mqtts://host:port or wss://host/path, or add `insecure: true` beside a plain mqtt:// or ws:// URL; credentials go to auth.',
+  },
+  'link.websocket': {
+    retry: 'later',
+    says: (d: { peer: string; reason: string }) => `${d.peer} opens no WebSocket: ${d.reason}`,
+    remedy:
+      'Check that this port of the broker speaks WebSockets, and the path in mqtt.url (often /mqtt).',
   },
   'link.mqtt-topic': {
     retry: 'operator',

@@ -10,6 +10,7 @@ import type { TlsOptions } from '#platform/http.ts';
 import type { MqttConnection, MqttOptions } from '#platform/mqtt.ts';
 import type { Platform } from '#platform/platform.ts';
 import type { Socket } from '#platform/tls.ts';
+import type { WebSocketTarget } from '#platform/tunnel.ts';
 import { LIMITS } from '#state/limits.ts';
 import type { TlsTrust } from '#state/root.ts';
 import { isLoopback, readTls, type TlsFiles } from './endpoint.ts';
@@ -18,9 +19,15 @@ import { printable } from './printable.ts';
 import { connectThrough, type ProxyFiles, readProxyUrl } from './proxy.ts';
 import { ownAnchors, stillVouchedFor, withRootAnchors } from './root-anchors.ts';
 
-const PORT = 1883;
-const PORT_TLS = 8883;
-/** ms for each of: TCP, the proxy's answer, TLS, CONNACK */
+const KINDS: Readonly<
+  Record<string, { readonly secure: boolean; readonly webSocket: boolean; readonly port: number }>
+> = {
+  'mqtts:': { secure: true, webSocket: false, port: 8883 },
+  'mqtt:': { secure: false, webSocket: false, port: 1883 },
+  'wss:': { secure: true, webSocket: true, port: 443 },
+  'ws:': { secure: false, webSocket: true, port: 80 },
+};
+/** ms for each of: TCP, the proxy's answer, TLS, the WebSocket, CONNACK */
 const STEP_MS = 20_000;
 /** ms for the broker to acknowledge what was sent */
 const ANSWER_MS = 30_000;
@@ -35,7 +42,7 @@ export type BrokerPlatform = Pick<
 
 /** As agent.yaml and fleet.yaml have it. */
 export interface BrokerConfig {
-  /** mqtt://host[:1883] or mqtts://host[:8883] */
+  /** mqtts://host[:8883], wss://host[:443]/path; mqtt://host[:1883], ws://host[:80]/path */
   readonly url: string;
   readonly protocol: 'auto' | '5' | '3.1.1';
   readonly auth:
@@ -71,6 +78,8 @@ interface Address {
   readonly host: string;
   readonly port: number;
   readonly secure: boolean;
+  /** MQTT in a WebSocket; null: straight */
+  readonly webSocket: WebSocketTarget | null;
 }
 
 /** For messages: no credentials can stand in it, because none are allowed in the URL. */
@@ -116,6 +125,11 @@ export async function openBroker(
       })
     : ok({ socket: tcp.value, tls: null });
   if (!socket.ok) return socket;
+  const { webSocket } = address.value;
+  const spoken = webSocket
+    ? await platform.tunnels.webSocket(socket.value.socket, webSocket, STEP_MS)
+    : ok(socket.value.socket);
+  if (!spoken.ok) return spoken;
   let ended: Fault | null = null;
   const connection = await platform.mqtt.connect(
     {
@@ -126,10 +140,10 @@ export async function openBroker(
       onMessage: (topic, payload, retained) => session.onMessage(topic, payload, retained),
       onClosed: (why) => session.onClosed(ended ? refused(ended) : why),
     },
-    socket.value.socket,
+    spoken.value,
   );
   if (!connection.ok) {
-    socket.value.socket.close();
+    spoken.value.close();
     return connection;
   }
   const { value } = connection;
@@ -190,21 +204,22 @@ function parseAddress(text: string, insecure: boolean): Result<Address> {
   const url = new URL(text);
   // Check 1. The URL is shown without what may be a password (attack row N07).
   const shown = printable(`${url.protocol}//${url.host}`);
-  if (url.protocol !== 'mqtts:' && url.protocol !== 'mqtt:') {
-    return no('the scheme is neither mqtts: nor mqtt:', shown);
-  }
+  const kind = KINDS[url.protocol];
+  if (kind === undefined) return no('the scheme is none of mqtts: wss: mqtt: ws:', shown);
   if (url.username !== '' || url.password !== '') return no('credentials stand in it', shown);
-  if (url.search !== '' || url.hash !== '' || !['', '/'].includes(url.pathname)) {
+  const behind = kind.webSocket ? '' : url.pathname.replace(/^\/$/, '');
+  if (url.search !== '' || url.hash !== '' || behind !== '') {
     return no('something stands behind host and port', shown);
   }
   const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
   if (!HOST.test(host)) return no('the host is no name and no address', shown);
-  const secure = url.protocol === 'mqtts:';
+  const { secure } = kind;
   if (!secure && !insecure && !isLoopback(url.hostname)) {
     return no('it is not encrypted and its host is not this one', shown);
   }
-  const port = url.port === '' ? (secure ? PORT_TLS : PORT) : Number(url.port);
-  return port === 0 ? no('its port is 0', shown) : ok({ host, port, secure });
+  const port = url.port === '' ? kind.port : Number(url.port);
+  const webSocket = kind.webSocket ? { authority: url.host, path: url.pathname } : null;
+  return port === 0 ? no('its port is 0', shown) : ok({ host, port, secure, webSocket });
 }
 
 interface Over {

@@ -1,7 +1,7 @@
 /**
  * Byte streams joined to byte streams: what HTTP needs where the runtime's own client cannot take a
  * socket that was opened and checked elsewhere (TLS with a dead clock, link/dead-clock.ts), and what
- * everything but HTTP needs to pass a proxy.
+ * everything but HTTP needs to pass a proxy or to look like HTTP.
  */
 import type { Result } from '#errors/fault.ts';
 import type { Socket } from './tls.ts';
@@ -26,6 +26,19 @@ export interface Tunnels {
     authorization: string | null,
     timeoutMs: number,
   ): Promise<Result<Socket>>;
+  /**
+   * A WebSocket over an open socket, as a stream of bytes: MQTT inside (subprotocol `mqtt`).
+   * @returns `link.websocket` when the peer does not open one
+   * @see RFC 6455
+   */
+  webSocket(socket: Socket, target: WebSocketTarget, timeoutMs: number): Promise<Result<Socket>>;
+}
+
+export interface WebSocketTarget {
+  /** host, with the port where it is not the scheme's own */
+  readonly authority: string;
+  /** begins with a slash, encoded as in a URL */
+  readonly path: string;
 }
 
 export interface Tunnel {

@@ -12,6 +12,7 @@ import { MESSAGES } from './messages.ts';
 import { ROWS } from './rows.ts';
 import { TEXTS } from './texts.ts';
 import { VALUES } from './values.ts';
+import { WEB_SOCKETS } from './websocket.ts';
 
 const only = process.env.HOLDFAST_FUZZ_ONLY ?? '';
 const TARGETS = [
@@ -19,6 +20,7 @@ const TARGETS = [
   ...ROWS,
   ...ARCHIVES,
   ...TEXTS,
+  ...WEB_SOCKETS,
   ...KEYS,
   ...ENROLMENT,
   ...VALUES,

@@ -66,6 +66,7 @@ export function fakeBroker(clock: Clock, seed = 1): FakeBroker {
       tunnels: {
         listen: () => assertUnused(),
         throughProxy: (socket) => Promise.resolve(ok(socket)),
+        webSocket: (socket) => Promise.resolve(ok(socket)),
       },
       certificates: () => ok([]),
       mqtt: {

@@ -53,7 +53,7 @@ export function scriptedLink(
       clock,
       files: systemFiles(),
       sockets: { connect: unused, secure: unused },
-      tunnels: { listen: unused, throughProxy: unused },
+      tunnels: { listen: unused, throughProxy: unused, webSocket: unused },
       certificates: () => ok([]),
       ...parts,
     },

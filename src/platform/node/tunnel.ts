@@ -10,13 +10,14 @@ import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { Socket } from '#platform/tls.ts';
 import type { Tunnel, Tunnels } from '#platform/tunnel.ts';
 import { PROXY_LOGIN } from './net-faults.ts';
+import { openWebSocket } from './websocket.ts';
 
 const CONNECTIONS_MAX = 16;
 /** bytes of a proxy's whole answer to CONNECT */
 const ANSWER_MAX = 16 * 1024;
 
 export function nodeTunnels(): Tunnels {
-  return { listen, throughProxy };
+  return { listen, throughProxy, webSocket: openWebSocket };
 }
 
 function listen(path: string, open: () => Promise<Result<Socket>>): Promise<Result<Tunnel>> {

@@ -58,7 +58,7 @@ export function platformOf(world: World, life: Life): Platform {
     processes: processes.platform(life),
     http: registry.http(life),
     sockets,
-    tunnels: { listen: never, throughProxy: never },
+    tunnels: { listen: never, throughProxy: never, webSocket: never },
     certificates: () => ({ ok: true, value: [] }),
     x509: systemX509(),
     mqtt,

@@ -224,6 +224,7 @@ describe('TLS with a dead clock', () => {
         return ok({ path, close: () => undefined });
       },
       throughProxy: async () => refuse('link.proxy', { peer: '', proxy: '', reason: '' }),
+      webSocket: async () => refuse('link.websocket', { peer: '', reason: '' }),
     };
     const deadClock = { directory, time: () => ({ floorMs: 1, wallPlausible: false }) };
     const link = scriptedLink(scripted, { deadClock, parts: { tunnels } });

@@ -52,6 +52,10 @@ async function opened(config: Partial<BrokerConfig>, time = LIVE) {
         asked.push(`CONNECT ${authority} ${authorization}`);
         return Promise.resolve(ok(over));
       },
+      webSocket: (over, { authority, path }) => {
+        asked.push(`ws ${authority} ${path}`);
+        return Promise.resolve(ok(over));
+      },
     },
   };
   fake.files.set('/ca.pem', 'PEM');
@@ -76,6 +80,10 @@ describe('the address of a broker', () => {
     'mqtts://broker?x=1',
     'mqtts://bro%00ker',
     'mqtts://broker:0',
+    'ws://broker/mqtt',
+    'wss://user:secret@broker/mqtt',
+    'wss://broker/mqtt?token=secret',
+    'wss://broker/mqtt#x',
     'mqtts://',
     'broker:1883',
     '',
@@ -95,6 +103,9 @@ describe('the address of a broker', () => {
     ['mqtt://broker', true, 'broker', 1883],
     ['mqtts://broker:8884/', false, 'broker', 8884],
     ['mqtts://broker', false, 'broker', 8883],
+    ['ws://127.0.0.1:9001', false, '127.0.0.1', 9001],
+    ['ws://broker/mqtt', true, 'broker', 80],
+    ['wss://broker/mqtt', false, 'broker', 443],
   ] as const) {
     test(`${url}${insecure ? ' with insecure: true' : ''} is ${host} port ${port}`, async () => {
       const { result, endpoints } = await opened({ url, insecure });
@@ -104,6 +115,23 @@ describe('the address of a broker', () => {
       expect(brokerName({ url })).toBe(`${host}:${port}`);
     });
   }
+});
+
+describe('MQTT in a WebSocket', () => {
+  test('is opened on the path, inside the TLS of its host and behind the proxy', async () => {
+    const { asked } = await opened({ url: 'wss://broker/a/mqtt', proxy: 'http://proxy:3128' });
+    expect(asked).toEqual([
+      ...['CONNECT broker:443 null', 'tls broker string -', 'ws broker /a/mqtt'],
+    ]);
+  });
+  test('without a path is on the root of its server', async () => {
+    const { asked } = await opened({ url: 'ws://127.0.0.1:9001' });
+    expect(asked).toEqual(['ws 127.0.0.1:9001 /']);
+  });
+  test('L17: with a dead clock is judged before a word of it', async () => {
+    const { asked } = await opened({ url: 'wss://broker/mqtt' }, DEAD);
+    expect(asked).toEqual(['tls broker function -']);
+  });
 });
 
 describe('TLS to a broker', () => {
