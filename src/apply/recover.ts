@@ -35,7 +35,10 @@ export async function recover(
   const { change, desired } = reopened.value;
   context.log.write('warn', 'recovery', { phase: intent.phase, tries: intent.tries });
   if (intent.phase === 'undoing' || intent.phase === 'stuck') {
-    return closed(await undo(context, change, recordedFailure(intent), false));
+    const failure = recordedFailure(intent);
+    // Another state, or the operator, had ended this try: no verdict on it.
+    const superseded = failure.code === 'apply.superseded';
+    return closed(await undo(context, change, failure, superseded));
   }
   if (intent.tries >= intent.attemptsMax) {
     const loop = fault('apply.crash-loop', { tries: intent.tries });

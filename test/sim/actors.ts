@@ -53,7 +53,7 @@ const OF_THE_AGENT: ReadonlySet<Act> = new Set([
   'stop',
 ]);
 
-function choice(stage: Stage, choose: Dice): Choice {
+export function choice(stage: Stage, choose: Dice): Choice {
   stage.contents += 1;
   const number = stage.contents;
   const kept = Math.max(1, number - 1);
@@ -77,13 +77,13 @@ function choice(stage: Stage, choose: Dice): Choice {
   };
 }
 
-function issue(stage: Stage, made: Choice, options: IssueOptions = {}): Issued {
+export function issue(stage: Stage, made: Choice, options: IssueOptions = {}): Issued {
   const issued = stage.world.publisher.issue(made, options);
   stage.model.published(issued);
   return issued;
 }
 
-function release(stage: Stage, issued: Issued, choose: Dice): void {
+export function release(stage: Stage, issued: Issued, choose: Dice): void {
   const { publisher } = stage.world;
   publisher.push(issued);
   stage.head = issued;

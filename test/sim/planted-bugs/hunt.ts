@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { planted } from '../../../scripts/mutants.ts';
 import type { Sum } from '../simulate.ts';
+import { WIDE_EVERY } from '../width/schedule.ts';
 import { PLANTED, type PlantedBug } from './list.ts';
 
 const ROOT = join(import.meta.dir, '../../..');
@@ -37,16 +38,17 @@ export async function hunt(tree: string, bug: PlantedBug): Promise<Hunt> {
   const text = readFileSync(file, 'utf8');
   writeFileSync(file, planted(text, { ...bug, tests: [], compiled: false }));
   try {
-    return await simulate(tree, bug.seeds);
+    return await simulate(tree, bug.seeds, bug.wide);
   } finally {
     writeFileSync(file, text);
   }
 }
 
 /** Until a run fails, or `runs` have not. */
-export async function simulate(tree: string, runs: number): Promise<Hunt> {
+export async function simulate(tree: string, runs: number, wide = false): Promise<Hunt> {
   const sim = join(tree, 'test/sim');
-  const flags = ['--seed', '1', '--runs', String(runs), '--stop-at-first'];
+  const range = wide ? ['--seed', `${WIDE_EVERY - 1}`, '--step', `${WIDE_EVERY}`] : ['--seed', '1'];
+  const flags = [...range, '--runs', String(runs), '--stop-at-first'];
   const command = [`--preload=${sim}/known-signatures.ts`, `${sim}/simulate.ts`, ...flags];
   const child = Bun.spawn([process.execPath, ...command], {
     cwd: tree,

@@ -3,6 +3,8 @@
  * what people forget (an fsync, a count, a check), each as one place that is searched and replaced.
  * `seeds` is the number of runs within which it has to be found.
  */
+import { WIDE_PLANTED } from './wide.ts';
+
 export interface PlantedBug {
   readonly name: string;
   /** below src/ */
@@ -10,6 +12,8 @@ export interface PlantedBug {
   readonly search: string;
   readonly replace: string;
   readonly seeds: number;
+  /** hunted among wide schedules alone */
+  readonly wide?: boolean;
 }
 
 function bug(name: string, seeds: number, where: readonly [string, string, string]): PlantedBug {
@@ -153,6 +157,7 @@ export const PLANTED: readonly PlantedBug[] = [
     "    if (generation.deployment.profile.kind !== 'process') continue;",
     '    continue;',
   ]),
+  ...WIDE_PLANTED,
 ];
 
 /** Found fast: in every `npm test`. */

@@ -1,5 +1,6 @@
 /** What the acts of wide schedules do (schedule.ts), beside those of actors.ts. */
-import type { Do } from '../actors.ts';
+import { choice, type Do, issue, release } from '../actors.ts';
+import type { World } from '../world/shape.ts';
 import type { WideAct } from './schedule.ts';
 
 /** ms until somebody starts what an operator had stopped */
@@ -12,4 +13,29 @@ export const WIDE: Readonly<Record<WideAct, Do>> = {
     world.startsAfterMs = choose.pick(STARTED_AGAIN_MS);
     world.running.handlers.stop().catch(() => {});
   },
+  /** Takes much away, and says for whom it may, or for nobody. */
+  'publish-removing'(stage, choose) {
+    const { sequence } = stage.world.publisher;
+    const whole = choice(stage, choose);
+    const keep = choose.pick(['conf', 'web', 'plc', null, null] as const);
+    const gone = { conf: null, web: null, plc: null };
+    const less = keep === null ? gone : { ...gone, [keep]: whole[keep] ?? stage.contents };
+    const allowRemoval = choose.pick([0n, 0n, 1n, sequence, sequence + 1n]);
+    const issued = issue(stage, { ...whole, ...less }, { policy: { allowRemoval } });
+    release(stage, issued, choose);
+    // Whether it is taken hangs on what was applied when it came: nobody waits for it.
+    stage.head = null;
+  },
+  /** The card is put into another machine, or the board is changed. */
+  'clone-card'({ world }, choose) {
+    const id = Buffer.from(choose.bytes(16)).toString('hex');
+    world.disk.plant('/etc/machine-id', `${id}\n`);
+    cutNow(world);
+  },
 };
+
+/** The power goes here and now, not before the next step. */
+function cutNow({ steps, running }: World): void {
+  if (running) running.life.dead = true;
+  steps.struck = 'power';
+}

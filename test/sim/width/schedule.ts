@@ -4,15 +4,15 @@
  */
 import type { Dice } from '../world/random.ts';
 
-export const WIDE_ACTS = ['stop'] as const;
+export const WIDE_ACTS = ['stop', 'publish-removing', 'clone-card'] as const;
 
 export type WideAct = (typeof WIDE_ACTS)[number];
 
-const EVERY = 5;
+export const WIDE_EVERY = 5;
 
 /** Among numbered seeds. */
 export function isWide(seed: number | string): boolean {
-  return typeof seed === 'number' && seed % EVERY === EVERY - 1;
+  return typeof seed === 'number' && seed % WIDE_EVERY === WIDE_EVERY - 1;
 }
 
 /** How often each act comes here; those that are left out do not. */
@@ -35,6 +35,8 @@ const WEIGHTS = {
   cut: 10,
   'cut-again': 4,
   stop: 4,
+  'publish-removing': 6,
+  'clone-card': 2,
 } as const;
 
 export type ActOfWide = keyof typeof WEIGHTS;

@@ -3,15 +3,22 @@
  * end, and of each request of an operator. They look at every run, not only at wide ones.
  */
 import type { ControlHandlers } from '#control/api.ts';
+import { type Identities, identities } from '../model/identity.ts';
 import type { Violation } from '../model/model.ts';
 import { type Operators, operators, type Request } from '../model/operators.ts';
+import { type Removals, removals } from '../model/removals.ts';
 import type { Act } from '../schedule.ts';
 import type { Behaviour } from '../world/processes.ts';
 import type { World } from '../world/shape.ts';
 import { toldNow } from '../world/watch.ts';
 
-export interface Watch {
+interface Models {
   readonly operators: Operators;
+  readonly removals: Removals;
+  readonly identities: Identities;
+}
+
+export interface Watch {
   /** Recovery is over, nothing else has happened yet. */
   ready(world: World): void;
   acted(world: World, act: Act): void;
@@ -26,15 +33,23 @@ export interface Watch {
   copy(violations: Violation[]): Watch;
 }
 
-export function watch(violations: Violation[], asking = operators(violations)): Watch {
+export function watch(violations: Violation[], known?: Models): Watch {
+  const models: Models = known ?? {
+    operators: operators(violations),
+    removals: removals(violations),
+    identities: identities(violations),
+  };
+  const asking = models.operators;
   const see = (world: World): void => {
     const told = world.running?.ready ? toldNow(world) : null;
-    if (told) asking.seen(told, new Set(world.processes.living.keys()));
+    if (!told) return;
+    asking.seen(told, new Set(world.processes.living.keys()));
+    seeApplied(models.removals, world);
   };
   return {
-    operators: asking,
     ready(world) {
       asking.started();
+      seeIdentity(models.identities, world);
       see(world);
     },
     acted(world, act) {
@@ -46,8 +61,39 @@ export function watch(violations: Violation[], asking = operators(violations)): 
     stopped: (world) => asking.stopped(programsOf(world).map(({ behaviour }) => behaviour.version)),
     switched: (text) => asking.switched(text),
     wrap: (world, handlers) => wrap(asking, world, handlers),
-    copy: (others) => watch(others, asking.copy(others)),
+    copy: (others) =>
+      watch(others, {
+        operators: asking.copy(others),
+        removals: models.removals.copy(others),
+        identities: models.identities.copy(others),
+      }),
   };
+}
+
+const APPLIED: ReadonlySet<string> = new Set(['applied', 'rolled-back']);
+const HISTORY_ROWS = 100;
+
+function seeApplied(model: Removals, world: World): void {
+  for (const { epoch, sequence, choice, valid, allowRemoval } of world.publisher.issued) {
+    if (!valid) continue;
+    const ids = (['conf', 'web', 'plc'] as const).filter((id) => choice[id] !== null);
+    model.published({ epoch, sequence, ids, allowRemoval });
+  }
+  const rows = world.running?.handlers.history(HISTORY_ROWS);
+  if (!rows?.ok) return;
+  model.seen(
+    rows.value.flatMap(({ number, outcome, point }) =>
+      point && APPLIED.has(outcome)
+        ? [{ number: BigInt(number), point, back: outcome === 'rolled-back' }]
+        : [],
+    ),
+  );
+}
+
+function seeIdentity(model: Identities, world: World): void {
+  const status = world.running?.handlers.status();
+  const machine = world.disk.find('/etc/machine-id');
+  if (status?.ok && machine) model.seen(`${machine.data}`, status.value.device.key);
 }
 
 function programsOf({ processes }: World) {

@@ -65,8 +65,13 @@ export function platformOf(world: World, life: Life): Platform {
     mqttListener: { listen: never },
     inflate,
     listener: { listen: never },
-    keyFiles: simKeyFiles('device'),
+    keyFiles: simKeyFiles(`device-${nameOf(world, life)}`),
     memory: { release: () => {} },
     log: { write: (level, event, fields) => world.log(level, event, fields ?? {}) },
   };
+}
+
+/** Of a key that this life of the agent may make: no other life, and no branch, makes the same. */
+function nameOf({ dice }: World, { pid }: Life): string {
+  return Buffer.from(dice.split(`key ${pid}`).bytes(6)).toString('hex');
 }

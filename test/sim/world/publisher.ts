@@ -34,6 +34,7 @@ export interface Issued extends Statement {
   readonly cargo: Cargo;
   readonly blobs: readonly Uint8Array[];
   readonly choice: Choice;
+  readonly allowRemoval: bigint;
 }
 
 export interface IssueOptions {
@@ -225,6 +226,7 @@ function issue(on: Publisher, desk: Desk, choice: Choice, options: IssueOptions)
     cargo,
     blobs: [EMPTY, json, ...chain, ...(documents ? [documents] : []), ...cargo.contents],
     choice,
+    allowRemoval: policy.allowRemoval,
   };
   on.issued.push(issued);
   return issued;

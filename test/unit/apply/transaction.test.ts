@@ -234,3 +234,23 @@ test('superseded in the middle: undone, not rejected, and a newer one is planned
   expect(value(world.store.rejected(FLEET, 'stable'))).toEqual([]);
   await expectApplied(apply(3, NEW));
 });
+
+describe('superseded, and cut while it is undone: the old state, and no verdict on the new one', () => {
+  for (const kind of ['cut-before', 'cut-after'] as const) {
+    for (const call of [3, 4, 5]) {
+      test(`${kind} at call ${call}`, async () => {
+        await expectApplied(apply(1, OLD));
+        const old = world.inForce();
+        const abort = new AbortController();
+        const change = world.change(2, NEW, { windowMs: 1 });
+        const context = { ...world.context(), onPhase: () => abort.abort() };
+        world.trouble([{ call, kind }]);
+        await expect(runTransaction(context, change, abort.signal)).rejects.toBeInstanceOf(Cut);
+        await boots([]);
+        expect([world.inForce(), world.row().intent]).toEqual([old, null]);
+        expect(value(world.store.rejected(FLEET, 'stable'))).toEqual([]);
+        await expectApplied(apply(2, NEW));
+      });
+    }
+  }
+});
