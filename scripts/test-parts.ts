@@ -13,6 +13,8 @@ const PARTS: readonly Part[] = [
   ['mosquitto_sub', 'mosquitto-clients'],
   ['docker-registry', 'docker-registry'],
   ['skopeo', 'skopeo'],
+  ['squid', 'squid'],
+  ['tinyproxy', 'tinyproxy'],
   ['openssl', 'openssl'],
   ['ssh-keygen', 'openssh-client'],
   ['minisign', 'minisign'],
