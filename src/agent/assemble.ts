@@ -11,13 +11,14 @@ import type { Delivery, News, Snapshot } from '#report/deliver.ts';
 import { downloads } from '#sources/download.ts';
 import { type LayoutOptions, ociLayout } from '#sources/oci-layout.ts';
 import type { StoreWriter } from '#store/store.ts';
-import type { Trusted } from '#trust/verify.ts';
 import { type Agent, agent } from './agent.ts';
-import { type Base, openBase, type ProgramVersion, trustedOf } from './base.ts';
+import { type Base, openBase, type ProgramVersion } from './base.ts';
+import type { BundleShelf } from './bundles.ts';
 import type { ChangeInput } from './change.ts';
 import { collect, keptStates } from './collect.ts';
 import type { AgentConfig } from './config.ts';
 import { deferral, deferralFacts as facts } from './deferral.ts';
+import { currentTrust } from './current-trust.ts';
 import { type DeviceChannel, openDeviceChannel } from './device-channel.ts';
 import { secretsOf } from './device-values.ts';
 import { type Drift, drift } from './drift.ts';
@@ -26,6 +27,7 @@ import { type Follower, follower } from './follow.ts';
 import { keptPolicy } from './kept-policy.ts';
 import { makeChange, makeValuesChange } from './make-change.ts';
 import { withOwnBundles } from './own-bundles.ts';
+import { openBundles } from './open-bundles.ts';
 import { type Progress, progressOf } from './progress.ts';
 import { quiet } from './quiet.ts';
 import { type Runner, runner } from './runner.ts';
@@ -62,6 +64,7 @@ export interface Assembled extends Triggers {
   readonly progress: Progress;
   readonly timekeeping: Timekeeping;
   readonly device: DeviceChannel;
+  readonly bundles: BundleShelf;
   isReady(): boolean;
   snapshot(): Result<Snapshot>;
   /** Triggers, links and delivery; after `agent.start`. The returned function stops them. */
@@ -165,9 +168,10 @@ function partsOf(given: Given, wires: Wires): Result<Assembled> {
     wires.changed = (what) => told.changed(what);
     wires.settle = (tx) => void told.settle(tx);
   }
+  const bundles = bundlesOf(given, wires, { ...own, ...loop, follower: following.value });
   const endQuiet = platform.clock.after(QUIET_MS, () => base.starts.reset());
   const connecting = {
-    ...{ platform, config, links, follower: following.value, triggers, ...own },
+    ...{ platform, config, links, follower: following.value, triggers, ...own, bundles },
     linkEvent(event: MqttLinkEvent): void {
       if (recordLink(given, event)) wires.changed('detail');
     },
@@ -179,7 +183,7 @@ function partsOf(given: Given, wires: Wires): Result<Assembled> {
     config,
     follower: following.value,
     ...{ context, runtimes, links },
-    ...own,
+    ...{ ...own, bundles },
     delivery: delivery.value,
     snapshot,
     connect: () => connect({ ...connecting, delivery: delivery.value }),
@@ -303,6 +307,19 @@ function firstFinder(
   });
 }
 
+type Watching = Pick<LoopInput, 'follower' | 'timekeeping' | 'device'> & LoopParts;
+
+function bundlesOf(given: Given, wires: Wires, parts: Watching): BundleShelf {
+  const { base, platform, config } = given;
+  const { clock, log, files } = platform;
+  return openBundles({
+    ...{ ...parts, clock, log, config, root: base.roots.root },
+    bundle: (path) => ociLayout(files, path, bundleOptions(given)),
+    trusted: () => currentTrust(given, parts.follower, parts.timekeeping.attestation()),
+    changed: () => wires.changed('detail'),
+  });
+}
+
 function bundleOptions({ base, config }: Given): LayoutOptions {
   return { channel: config.channel.name, heldRoot: base.roots.held };
 }
@@ -375,25 +392,4 @@ function beside(
   if (moment.kind === 'undone' && moment.rejected && moment.change === 'values')
     wires.device?.reject(tx, moment.fault);
   wires.settle(tx);
-}
-
-function currentTrust(
-  { base, config, program }: Given,
-  following: Follower,
-  attestation: Trusted['attestation'],
-) {
-  const { floor, applied, fleet, channel } = following.row();
-  const rejected = base.store.rejected(fleet, channel);
-  const state = applied ? base.store.state(fleet, channel, applied.stateDigest) : null;
-  const ids = state?.ok ? (state.value?.generations ?? []) : [];
-  return trustedOf(base, config, {
-    version: program.version,
-    attestation,
-    floor,
-    applied,
-    appliedIds: ids.map(({ id }) => id),
-    rejected: new Map(
-      (rejected.ok ? rejected.value : []).map((row) => [row.point.stateDigest, row] as const),
-    ),
-  });
 }

@@ -3,7 +3,7 @@
  * right, deployments that are ill or were changed by hand, a second device with this identity. Each
  * with its cure. Read from memory and the snapshot; no network. Pure.
  */
-import type { AlsoView } from '#control/api.ts';
+import type { AlsoView, BundleView } from '#control/api.ts';
 import { type Code, FAULTS, type Fault } from '#errors/fault.ts';
 import type { ChannelStatus, StatusEvent } from '#state/status.ts';
 import { deviceOfChannel } from '#state/values.ts';
@@ -20,6 +20,8 @@ export interface AlsoInput {
   readonly channels: readonly ChannelStatus[];
   /** of this run, oldest first */
   readonly events: readonly StatusEvent[];
+  /** in the watched directories */
+  readonly bundles?: readonly BundleView[];
 }
 
 const ILL_MAX = 8;
@@ -30,6 +32,7 @@ export function alsoWrong({
   time,
   channels,
   events,
+  bundles,
 }: AlsoInput): readonly AlsoView[] {
   return [
     ...brokerAway(mqtt),
@@ -45,6 +48,7 @@ export function alsoWrong({
     ...channels.flatMap(illDeployments).slice(0, ILL_MAX),
     ...channels.flatMap(ownRefused),
     ...clones(events),
+    ...(bundles ?? []).flatMap(onStick).slice(0, ILL_MAX),
   ];
 }
 
@@ -85,4 +89,14 @@ function clones(events: readonly StatusEvent[]): readonly AlsoView[] {
   const cure =
     'Run `holdfast prepare-image` before an image is copied; on a copy, stop the agent, run it and start again.';
   return [{ verdict: `identity.cloned: ${told.message}`, cure }];
+}
+
+function onStick({ path, state, point, channel, fault }: BundleView): readonly AlsoView[] {
+  if (state === 'offered') {
+    const cure =
+      'See what it would change with `holdfast bundles`; apply it with `holdfast consent`.';
+    return [{ verdict: `${path}: ${channel} ${point} waits for consent`, cure }];
+  }
+  if (!fault || (state !== 'refused' && state !== 'waiting')) return [];
+  return [{ verdict: `${path}: ${state}: ${fault.code}: ${fault.message}`, cure: fault.remedy }];
 }

@@ -10,7 +10,6 @@ import { faultView } from '#control/api.ts';
 import { type Fault, fault, ok, type Result } from '#errors/fault.ts';
 import type { Platform } from '#platform/platform.ts';
 import { pointText } from '#state/point.ts';
-import type { Wake } from '#triggers/trigger.ts';
 import { readJournal } from '#wire/audit.ts';
 import { writeAuditFile } from '#wire/audit-file.ts';
 import type { Assembled } from './assemble.ts';
@@ -23,6 +22,7 @@ import { alsoWrong } from './explain-also.ts';
 import { forget } from './forget.ts';
 import { mirrorStates, registryViews } from './mirrors-view.ts';
 import { ORPHANED, orphanView } from './orphan-status.ts';
+import { lookForBoth } from './own-bundles.ts';
 import { openLog } from './program-logs.ts';
 import { eventsView } from './recent-events.ts';
 import type { JobEnd } from './runner.ts';
@@ -62,6 +62,10 @@ export function controlHandlers(input: HandlersInput): ControlHandlers {
       return file.ok ? ok(writeAuditFile(file.value)) : file;
     },
     plan: (signal) => plan(input, signal),
+    async bundles(signal) {
+      await assembled.bundles.inspect(signal);
+      return ok(assembled.bundles.list());
+    },
     logs(query, signal) {
       const { stateDir } = assembled.config;
       return openLog({ platform: input.platform, stateDir }, query, signal);
@@ -148,6 +152,7 @@ function status({
     lastLook: lookView(finder.lastLook()),
     nextLookInMs: schedule.nextInMs(),
     undeliveredEvents: events.value.filter(({ number }) => number > delivered).length,
+    bundles: assembled.bundles.list(),
   });
 }
 
@@ -168,7 +173,7 @@ function explainNow({ assembled }: HandlersInput) {
   });
 }
 
-function alsoOf({ base, links, snapshot }: Assembled) {
+function alsoOf({ base, links, snapshot, bundles }: Assembled) {
   const now = snapshot();
   const channels = now.ok ? now.value.channels : [];
   return alsoWrong({
@@ -177,6 +182,7 @@ function alsoOf({ base, links, snapshot }: Assembled) {
     time: base.time.view(),
     channels,
     events: base.recent.list(),
+    bundles: bundles.list(),
   });
 }
 
@@ -222,6 +228,7 @@ async function apply(
         ? ({ kind: 'command', now } as const)
         : ({ kind: 'bundle', path: bundle, now } as const);
     const end = await lookForBoth(assembled, wake);
+    if (bundle !== null) assembled.bundles.ended(bundle, end);
     // A poll by hand is a poll: it costs the flash nothing.
     if (bundle === null && (end.kind === 'unchanged' || end.kind === 'nothing')) takeBack();
     return endLine(end);
@@ -231,17 +238,6 @@ async function apply(
     changed(input, ok(undefined));
     stop();
   }
-}
-
-/** In a bundle values first, so that a state beside them finds them; its end is what is told. */
-async function lookForBoth({ agent, device }: Assembled, wake: Wake): Promise<CycleEnd> {
-  const looking = device.look(wake, new AbortController().signal);
-  if (wake.kind === 'bundle') await looking;
-  const end = await agent.look(wake);
-  const own = await looking;
-  const nothing = end.kind === 'unchanged' || end.kind === 'nothing';
-  const told = own.kind !== 'unchanged' && own.kind !== 'nothing' && own.kind !== 'unreachable';
-  return nothing && told ? own : end;
 }
 
 function endLine(end: CycleEnd): ProgressLine {

@@ -7,6 +7,7 @@ import type { Command } from '#triggers/command.ts';
 import { type Gate, gate } from '#triggers/gate.ts';
 import type { Schedule } from '#triggers/schedule.ts';
 import type { Wake } from '#triggers/trigger.ts';
+import type { BundleShelf } from './bundles.ts';
 import type { AgentConfig } from './config.ts';
 import type { CycleEnd } from './cycle.ts';
 import { isDeferred } from './deferral.ts';
@@ -39,20 +40,23 @@ export interface ConnectInput {
   readonly delivery: Delivery | null;
   readonly timekeeping: Timekeeping;
   readonly device: DeviceChannel;
+  readonly bundles: BundleShelf;
   /** what the link found out about broker and identity */
   linkEvent(event: MqttLinkEvent): void;
 }
 
 /** Starts triggers, delivery and link; the returned function stops them. */
 export function connect(input: ConnectInput): () => Promise<void> {
-  const { platform, config, links, follower, triggers, delivery, timekeeping, device } = input;
+  const { platform, config, links, follower, triggers, delivery, timekeeping, device, bundles } =
+    input;
   const { gate, command, schedule } = triggers;
   const { mqtt } = links;
   const isOwn = (channel: string) => channel === device.follower.channel;
   const of = (channel: string) => (isOwn(channel) ? device.follower : follower);
   const pushesFor = (channel: string) => (isOwn(channel) ? links.own.pushes : links.pushes);
   const wake = (what: Wake): void => {
-    if (!device.takes(what)) gate.wake(what);
+    if (what.kind === 'bundle') bundles.offered(what.path);
+    else if (!device.takes(what)) gate.wake(what);
   };
   const listening = mqtt
     ? [
@@ -68,7 +72,11 @@ export function connect(input: ConnectInput): () => Promise<void> {
       ]
     : [];
   const { clock, files } = platform;
-  const drop = TRIGGERS.bundleDrop({ clock, files, directories: config.bundleDirectories });
+  const drop = TRIGGERS.bundleDrop({
+    ...{ clock, files, directories: config.bundleDirectories },
+    tell: (lying) => bundles.lying(lying),
+    again: (path) => bundles.again(path),
+  });
   const stop = startAll([command, schedule, drop, ...listening], wake);
   const stopTelling = mqtt?.listen((event) => input.linkEvent(event)) ?? (() => {});
   delivery?.start();
@@ -78,6 +86,7 @@ export function connect(input: ConnectInput): () => Promise<void> {
   if (links.sources.length > 0) wake({ kind: 'start' });
   return async () => {
     stop();
+    bundles.close();
     stopTime();
     await stopDevice();
     stopTelling();

@@ -63,7 +63,7 @@ async function takeTime(
   return true;
 }
 
-async function act(
+export async function act(
   context: CliContext,
   options: LocalOptions,
   route: 'apply' | 'rollback',

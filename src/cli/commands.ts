@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { registerAgent } from './agent.ts';
 import { registerApply } from './apply.ts';
 import { registerAudit } from './audit.ts';
+import { registerBundles } from './bundles.ts';
 import { registerCompletion } from './completion.ts';
 import type { CliContext } from './context.ts';
 import { registerDescribe } from './describe.ts';
@@ -56,6 +57,7 @@ const REGISTRATIONS: readonly ((program: Command, context: CliContext) => void)[
   registerLogs,
   registerAudit,
   registerApply,
+  registerBundles,
   registerOperator,
   registerForget,
   registerDoctor,

@@ -19,7 +19,7 @@ export function registerPlan(program: Command, context: CliContext): void {
   );
 }
 
-function planText(view: PlanView, paint: Painter): string {
+export function planText(view: PlanView, paint: Painter): string {
   const from = view.applied ?? 'nothing';
   if (view.fault) {
     return `${paint.warn(view.result)}: ${view.fault.code}: ${view.fault.message}\n${paint.dim('→')} ${view.fault.remedy}\n`;

@@ -11,6 +11,7 @@ export const ROUTES = {
   history: { method: 'GET', path: '/v1/history', reading: true },
   events: { method: 'GET', path: '/v1/events', reading: true },
   plan: { method: 'GET', path: '/v1/plan', reading: false },
+  bundles: { method: 'GET', path: '/v1/bundles', reading: false },
   logs: { method: 'GET', path: '/v1/logs', reading: false },
   audit: { method: 'GET', path: '/v1/audit', reading: false },
   auditFile: { method: 'GET', path: '/v1/audit/file', reading: false },
@@ -100,6 +101,31 @@ export interface StatusView {
   readonly lastLook: LookView | null;
   readonly nextLookInMs: number | null;
   readonly undeliveredEvents: number;
+  /** in the watched directories; absent: an agent of an earlier version */
+  readonly bundles?: readonly BundleView[];
+}
+
+/** What lies in a watched directory, and what became of it. */
+export interface BundleView {
+  readonly path: string;
+  /** `offered`: it waits for a person (`bundles.consent: ask`) */
+  readonly state:
+    | 'copying'
+    | 'reading'
+    | 'offered'
+    | 'applied'
+    | 'current'
+    | 'refused'
+    | 'waiting'
+    | 'nothing';
+  /** empty: not known */
+  readonly channel: string;
+  readonly point: string | null;
+  /** of an offered one */
+  readonly plan: PlanView | null;
+  readonly fault: FaultView | null;
+  /** null: when it changes */
+  readonly nextReadMs: number | null;
 }
 
 export interface RegistryView {
@@ -273,6 +299,8 @@ export interface ControlHandlers {
   /** bytes of an AuditFile; null: the journal without the evidence of a change */
   auditFile(change: string | null): Result<Uint8Array>;
   plan(signal: AbortSignal): Promise<Result<PlanView>>;
+  /** what lies in the watched directories; what is offered is inspected anew */
+  bundles(signal: AbortSignal): Promise<Result<readonly BundleView[]>>;
   /** lines of a program's log, the last `lines`, then what follows when `follow` */
   logs(query: LogsQuery, signal: AbortSignal): Result<AsyncIterable<Uint8Array>>;
   /** @param now  neither spread nor window holds it up, where agent.yaml lets an operator do that */

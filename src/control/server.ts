@@ -88,6 +88,8 @@ async function call(
       return auditFile(handlers.auditFile(url.searchParams.get('change')));
     case 'plan':
       return json(await handlers.plan(signal));
+    case 'bundles':
+      return json(await handlers.bundles(signal));
     case 'logs':
       return logs(handlers, url, signal);
     case 'apply': {

@@ -53,6 +53,18 @@ export const agentFaults = {
       `${d.channel} left nothing here that is no longer followed (there is: ${d.known})`,
     remedy: 'See `holdfast forget` without a name. What is followed goes by publishing without it.',
   },
+  'agent.no-consent': {
+    retry: 'operator',
+    says: (d: { path: string; known: string }) =>
+      `no one bundle was found that waits for consent: ${d.path} (waiting: ${d.known})`,
+    remedy: 'See `holdfast bundles` for what lies there and why; name one of those that wait.',
+  },
+  'agent.bundle-changed': {
+    retry: 'operator',
+    says: (d: { path: string; now: string }) =>
+      `${d.path} is not what was shown: it holds ${d.now} now, or would change something else`,
+    remedy: 'Run `holdfast consent` again, and read what it shows.',
+  },
   'agent.busy': {
     retry: 'later',
     says: (d: { what: string }) => `${d.what} has to wait: a change is under way`,

@@ -14,8 +14,13 @@ export interface Files {
    * @param options.create  make missing components with this mode
    * @param options.follow  the path is the owner's (configuration): links in it are followed.
    *                        Default false: each component O_DIRECTORY | O_NOFOLLOW, else `platform.link`.
+   * @param options.untouched  with `follow`: files read below it keep their access times, where the
+   *                        system lets this process say so: nothing is written to somebody's stick
    */
-  open(path: string, options?: { create?: number; follow?: boolean }): Result<Directory>;
+  open(
+    path: string,
+    options?: { create?: number; follow?: boolean; untouched?: boolean },
+  ): Result<Directory>;
   /** A regular file of the owner's, by path, links followed, at most `cap` bytes. */
   readFile(path: string, cap: number): Result<Uint8Array>;
   /** The canonical path of an existing prefix plus the rest, links resolved. */
@@ -32,7 +37,8 @@ export interface Directory {
   directory(name: string, options?: { create?: number }): Result<Directory>;
   /** lstat; null when there is nothing. */
   stat(name: string): Result<Entry | null>;
-  list(): Result<readonly string[]>;
+  /** @param options.max  ends there, in any order: a directory of strangers may be endless */
+  list(options?: { max?: number }): Result<readonly string[]>;
   /** Whole content of a regular file; `platform.too-large` past `cap`. */
   read(name: string, cap: number): Result<Uint8Array>;
   /** O_CREAT | O_EXCL | O_NOFOLLOW. */

@@ -26,7 +26,10 @@ export function openLayout(
   const cut = real.value.lastIndexOf('/');
   const name = real.value.slice(cut + 1);
   if (name === '') return openDirectory(files, real.value);
-  const parent = files.open(cut === 0 ? '/' : real.value.slice(0, cut), { follow: true });
+  const parent = files.open(cut === 0 ? '/' : real.value.slice(0, cut), {
+    follow: true,
+    untouched: true,
+  });
   if (!parent.ok) return parent;
   const opened = openIn(files, parent.value, name, real.value);
   parent.value.close();
@@ -53,7 +56,7 @@ function openIn(
 }
 
 function openDirectory(files: Pick<Files, 'open'>, path: string): Result<LayoutFiles> {
-  const top = files.open(path, { follow: true });
+  const top = files.open(path, { follow: true, untouched: true });
   if (!top.ok) return top;
   const held: FileReader[] = [];
   return ok({

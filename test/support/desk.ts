@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
+import { registerBundles } from '#cli/bundles.ts';
 import type { CliContext } from '#cli/context.ts';
 import { registerDiff } from '#cli/diff.ts';
 import { registerInit } from '#cli/init.ts';
@@ -119,6 +120,7 @@ const REGISTRATIONS = [
   registerNudge,
   registerVerify,
   registerInspect,
+  registerBundles,
 ];
 
 function contextOf(

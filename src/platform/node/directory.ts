@@ -14,6 +14,7 @@ import {
   ftruncateSync,
   lstatSync,
   mkdirSync,
+  opendirSync,
   openSync,
   readdirSync,
   readlinkSync,
@@ -36,6 +37,8 @@ const O_PATH = 0o10000000;
 /** An open descriptor, its path for messages, and how to name entries below it. */
 interface Place {
   readonly path: string;
+  /** files below it are read without a trace */
+  readonly untouched: boolean;
   /** the descriptor; asserts that it is open */
   fd(): number;
   /** `/proc/self/fd/N/name` for a checked name */
@@ -46,10 +49,11 @@ interface Place {
 const places = new WeakMap<Directory, Place>();
 
 /** Takes over `fd`. */
-export function directoryOf(fd: number, path: string): Directory {
+export function directoryOf(fd: number, path: string, untouched = false): Directory {
   let open = true;
   const place: Place = {
     path,
+    untouched,
     fd() {
       assert(open, `the directory ${path} was used after close`);
       return fd;
@@ -63,7 +67,8 @@ export function directoryOf(fd: number, path: string): Directory {
       open = false;
     },
     sync: () => attempt('fsync', path, () => fsyncSync(place.fd())),
-    list: () => attempt('list', path, () => readdirSync(`/proc/self/fd/${place.fd()}`).sort()),
+    list: (options) =>
+      attempt('list', path, () => listed(`/proc/self/fd/${place.fd()}`, options?.max)),
     freeSpace: () => attempt('statfs', path, () => freeSpaceAt(place.fd())),
     device: () => attempt('stat', path, () => fstatSync(place.fd()).dev),
     ...entryCalls(place),
@@ -153,12 +158,14 @@ function fileCalls(
   place: Place,
 ): Pick<Directory, 'read' | 'create' | 'append' | 'openFile' | 'write'> {
   return {
-    read: (name, cap) => through(place, 'read', name, (at, path) => readWhole(at, path, cap)),
+    read: (name, cap) =>
+      through(place, 'read', name, (at, path) => readWhole(at, path, cap, place)),
     create: (name, mode) =>
       through(place, 'create', name, (at, path) => createWriter(at, path, mode)),
     append: (name, mode) =>
       through(place, 'append', name, (at, path) => appendWriter(at, path, mode)),
-    openFile: (name) => through(place, 'open', name, (at, path) => openReader(at, path)),
+    openFile: (name) =>
+      through(place, 'open', name, (at, path) => openReader(at, path, place.untouched)),
     write: (name, bytes, mode) =>
       through(place, 'create', name, (at, path) => writeWhole(at, path, bytes, mode)),
   };
@@ -169,7 +176,9 @@ function placeCalls(
 ): Pick<Directory, 'directory' | 'rename' | 'chmod' | 'chown' | 'syncEntry' | 'truncate'> {
   return {
     directory: (name, options) =>
-      through(place, 'open', name, (at, path) => subdirectory(at, path, options?.create)),
+      through(place, 'open', name, (at, path) =>
+        subdirectory(at, path, { ...options, untouched: place.untouched }),
+      ),
     rename(from, to, into) {
       const target = into === undefined ? place : places.get(into);
       assert(target !== undefined, 'rename into a directory of another platform');
@@ -193,14 +202,35 @@ function placeCalls(
   };
 }
 
-function subdirectory(at: string, path: string, create: number | undefined): Result<Directory> {
+/** Sorted; up to `max` of them as they come. */
+function listed(at: string, max: number | undefined): readonly string[] {
+  if (max === undefined) return readdirSync(at).sort();
+  const names: string[] = [];
+  const entries = opendirSync(at);
+  try {
+    while (names.length < max) {
+      const entry = entries.readSync();
+      if (entry === null) break;
+      names.push(entry.name);
+    }
+  } finally {
+    entries.closeSync();
+  }
+  return names.sort();
+}
+
+function subdirectory(
+  at: string,
+  path: string,
+  { create, untouched }: { readonly create?: number; readonly untouched: boolean },
+): Result<Directory> {
   let opened = openDirectory(at, path, O_RDONLY);
   if (!opened.ok && opened.fault.code === 'platform.missing' && create !== undefined) {
     const made = makeDirectory(at, path, create);
     if (!made.ok) return made;
     opened = openDirectory(at, path, O_RDONLY);
   }
-  return opened.ok ? ok(directoryOf(opened.value, path)) : opened;
+  return opened.ok ? ok(directoryOf(opened.value, path, untouched)) : opened;
 }
 
 function writeWhole(at: string, path: string, bytes: Uint8Array, mode: number): Result<void> {

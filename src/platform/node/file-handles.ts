@@ -27,9 +27,12 @@ export function masked(mode: number): boolean {
   return (mode & UMASK) !== 0;
 }
 
+/** Linux: reading leaves the access time alone; for the owner of the file and root only. */
+const O_NOATIME = constants.O_NOATIME;
+
 /** @param at  what to open; @param path  what to call it in messages */
-export function openReader(at: string, path: string, follow = false): Result<FileReader> {
-  const opened = openRegular(at, path, O_RDONLY | (follow ? 0 : O_NOFOLLOW));
+export function openReader(at: string, path: string, untouched = false): Result<FileReader> {
+  const opened = openUntouched(at, path, { flags: O_RDONLY | O_NOFOLLOW, untouched });
   if (!opened.ok) return opened;
   const { fd, size } = opened.value;
   let open = true;
@@ -51,9 +54,10 @@ export function readWhole(
   at: string,
   path: string,
   cap: number,
-  follow = false,
+  { follow = false, untouched = false } = {},
 ): Result<Uint8Array> {
-  const opened = openRegular(at, path, O_RDONLY | (follow ? 0 : O_NOFOLLOW));
+  const flags = O_RDONLY | (follow ? 0 : O_NOFOLLOW);
+  const opened = openUntouched(at, path, { flags, untouched });
   if (!opened.ok) return opened;
   const { fd, size } = opened.value;
   try {
@@ -85,6 +89,17 @@ export function appendWriter(at: string, path: string, mode: number): Result<Fil
     const fd = openSync(at, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
     return writerOf(fd, path, masked(mode) ? mode : null, 0);
   });
+}
+
+/** Who may not say so reads all the same. */
+function openUntouched(
+  at: string,
+  path: string,
+  { flags, untouched }: { readonly flags: number; readonly untouched: boolean },
+): ReturnType<typeof openRegular> {
+  const opened = untouched ? openRegular(at, path, flags | O_NOATIME) : null;
+  const refused = opened?.ok === false && opened.fault.code === 'platform.denied';
+  return opened && !refused ? opened : openRegular(at, path, flags);
 }
 
 function openRegular(

@@ -19,10 +19,10 @@ export function systemFiles(): Files {
       const components = componentsOf(path);
       if (components === null) return refuse('platform.name', { operation: 'open', name: path });
       return options?.follow === true
-        ? openFollowing(path, options.create)
+        ? openFollowing(path, options)
         : openStrictly(components, options?.create);
     },
-    readFile: (path, cap) => readWhole(path, path, cap, true),
+    readFile: (path, cap) => readWhole(path, path, cap, { follow: true }),
     realPath: (path) => realPath(path),
   };
 }
@@ -34,10 +34,13 @@ function componentsOf(path: string): readonly string[] | null {
   return components.includes('..') ? null : components;
 }
 
-function openFollowing(path: string, create: number | undefined): Result<Directory> {
+function openFollowing(
+  path: string,
+  { create, untouched = false }: { create?: number; untouched?: boolean },
+): Result<Directory> {
   return attempt('open', path, () => {
     if (create !== undefined) mkdirSync(path, { recursive: true, mode: create });
-    return directoryOf(openSync(path, O_RDONLY | O_DIRECTORY), path);
+    return directoryOf(openSync(path, O_RDONLY | O_DIRECTORY), path, untouched);
   });
 }
 

@@ -35,6 +35,7 @@ const handlers: ControlHandlers = {
   audit: (limit) => ok([{ number: `${limit}` } as never]),
   auditFile: (change) => ok(Buffer.from(`change ${change}`)),
   plan: async () => refuse('plan.blob-missing', { deployment: 'a', blob: 'b' }),
+  bundles: async () => ok([]),
   logs: () => refuse('control.no-log', { deployment: 'a', known: 'none' }),
   async apply(path, tell) {
     bundle = path;
