@@ -1,23 +1,20 @@
 /**
- * The loop: recovers, brings the last proven state into force, reports ready, then looks whenever a
- * trigger wakes it. Everything before `ready` works without network (I5). What is assembled from
- * where is in assemble.ts; one change is cycle.ts.
+ * The loop of one channel: recovers, brings its last proven state into force, then looks whenever a
+ * trigger wakes it. Everything before the device is ready works without network (I5). The loops of a
+ * device are put together in device-agent.ts, a loop's parts in line.ts; one change is cycle.ts.
  */
 
-import { phaseOf } from '#apply/journal.ts';
+import { phaseOf, wholeInForce } from '#apply/journal.ts';
 import { wantsRoom } from '#apply/of-disk.ts';
 import { generationsOf, recover } from '#apply/recover.ts';
-import { type ApplyContext, type Change, doStep, proveAndCommit } from '#apply/transaction.ts';
+import { type Change, doStep, proveAndCommit } from '#apply/transaction.ts';
 import { type Fault, ok, type Result } from '#errors/fault.ts';
-import type { Clock } from '#platform/clock.ts';
 import type { Log } from '#platform/log.ts';
 import type { Generation } from '#state/generation.ts';
-import type { Gate } from '#triggers/gate.ts';
 import type { Wake } from '#triggers/trigger.ts';
-import { type CycleEnd, type CycleParts, resumeFrom, startCycle } from './cycle.ts';
-import type { Deferral } from './deferral.ts';
-import type { Drift } from './drift.ts';
+import { type CycleEnd, resumeFrom, startCycle } from './cycle.ts';
 import { goOnWithDeferred } from './go-on.ts';
+import type { Agent, AgentParts, Glance } from './loop-parts.ts';
 import { pointOf, tellRefused } from './recovery-told.ts';
 import { replan } from './replan.ts';
 
@@ -27,52 +24,11 @@ const WATCH_EVERY_MS = 30_000;
 const RETRY_BASE_MS = 5_000;
 const RETRY_CAP_MS = 15 * 60_000;
 
-export interface AgentParts extends CycleParts {
-  readonly context: ApplyContext;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly gate: Gate;
-  readonly drift: Drift;
-  readonly deferral: Deferral;
-  /** what channels left here that are no longer followed: it runs on */
-  orphaned(): readonly Generation[];
-  /** the health window of a statement on disk, for recovery */
-  healthWindowOf(stateDigest: Generation['digest']): number;
-  /** Everything is recovered and runs: systemd, `wait --recovered`. */
-  ready(): void;
-  /** A look ended: the schedule learns whether its source was reached. */
-  looked(end: CycleEnd): void;
-  /** what is in force with the values of this device that are; null: it has them */
-  makeValuesChange(signal: AbortSignal): Promise<Result<Change | null>>;
-  /** These values cannot be used by what is in force. */
-  rejectValues(why: Fault): void;
-  wake(wake: Wake): void;
-  /** Unreferenced blobs, statements and generations; only called when idle. */
-  collect(): Promise<void>;
-  /** What runs is watched by its health checks from now on; unchanged watches go on. */
-  watchHealth(current: readonly Generation[]): void;
-}
-
-export interface Agent {
-  /** Recovery and start; afterwards the device is in the old or the new state, whole. */
-  start(): Promise<Result<void>>;
-  /** Until `signal` aborts. Rejects on a broken assumption. */
-  run(signal: AbortSignal): Promise<void>;
-  /** One look now; resolves with its end. */
-  look(wake: Wake): Promise<CycleEnd>;
-  /** What waited for the spread or a window is due. */
-  goOn(): Promise<void>;
-  /** A state on disk that is accepted and not applied goes on (after a cut, after a hold). */
-  resume(): Promise<CycleEnd | null>;
-  current(): Result<readonly Generation[]>;
-  /** Other values of this device are in force: what names them follows. Resolves when it has. */
-  valuesChanged(): Promise<void>;
-  /** Programs are about to be stopped: what is missing from now on is no drift. */
-  leaveAlone(): void;
-}
-
 interface Loop {
   readonly parts: AgentParts;
+  /** set by `recover`: the change whose proof goes on */
+  proving: Change | null;
+
   readonly stopping: AbortController;
   /** looks are done one after the other */
   queue: Promise<unknown>;
@@ -92,6 +48,7 @@ interface Loop {
 export function agent(parts: AgentParts): Agent {
   const loop: Loop = {
     parts,
+    proving: null,
     stopping: new AbortController(),
     queue: Promise.resolve(),
     retryMs: RETRY_BASE_MS,
@@ -105,9 +62,16 @@ export function agent(parts: AgentParts): Agent {
     },
   };
   return {
-    start: () => start(loop),
+    recover: () => recoverOpen(loop),
+    bringIntoForce: async () => (loop.proving ? ok() : bringIntoForce(loop)),
+    proveOn() {
+      const { proving } = loop;
+      loop.proving = null;
+      if (proving) goOnProving(loop, proving).catch((error: unknown) => loop.fail(error));
+    },
     run: (signal) => run(loop, signal),
-    look: (wake) => look(loop, wake),
+    look: (wake) => glance(loop, wake).ended,
+    glance: (wake) => glance(loop, wake),
     goOn: () => goOn(loop).catch((error: unknown) => loop.fail(error)),
     resume: () => resume(loop),
     current: () => currentOf(loop),
@@ -118,7 +82,7 @@ export function agent(parts: AgentParts): Agent {
   };
 }
 
-async function start(loop: Loop): Promise<Result<void>> {
+async function recoverOpen(loop: Loop): Promise<Result<void>> {
   const { parts } = loop;
   const { context, follower } = parts;
   const row = follower.row();
@@ -126,15 +90,7 @@ async function start(loop: Loop): Promise<Result<void>> {
   const window = intent ? parts.healthWindowOf(intent.to.stateDigest) : 0;
   const recovered = await recover(context, row, window, follower.safeMode());
   if (!recovered.ok) return recovered;
-  if (recovered.value.kind === 'closed') {
-    const begun = await bringIntoForce(loop);
-    if (!begun.ok) return begun;
-  }
-  parts.ready();
-  parts.changed();
-  if (recovered.value.kind === 'proving') {
-    goOnProving(loop, recovered.value.change).catch((error: unknown) => loop.fail(error));
-  }
+  if (recovered.value.kind === 'proving') loop.proving = recovered.value.change;
   return ok(undefined);
 }
 
@@ -163,7 +119,7 @@ async function bringIntoForce(loop: Loop): Promise<Result<void>> {
   const { parts } = loop;
   const current = currentOf(loop);
   if (!current.ok) return current;
-  for (const generation of [...current.value, ...parts.orphaned()]) {
+  for (const generation of current.value) {
     if (generation.deployment.profile.kind !== 'process') continue;
     const step = { kind: 'activate', next: generation, previous: generation } as const;
     const done = await doStep(parts.context, step);
@@ -204,20 +160,21 @@ async function wakes(loop: Loop): Promise<void> {
   const { parts, stopping } = loop;
   while (!stopping.signal.aborted) {
     for (const wake of await parts.gate.next(stopping.signal)) {
-      await look(loop, wake, 'head only').catch(loop.fail);
+      const { found, ended } = glance(loop, wake);
+      // Another wake may be looked at before the change ends.
+      ended.catch((error: unknown) => loop.fail(error));
+      await found;
     }
   }
 }
 
-/** @param until  `head only`: resolves when another wake may be looked at, before the change ends */
-function look(loop: Loop, wake: Wake, until?: 'head only'): Promise<CycleEnd> {
+function glance(loop: Loop, wake: Wake): Glance {
   const { parts, stopping } = loop;
   const begun = loop.queue.then(() => startCycle(parts, wake, stopping.signal));
-  loop.queue = begun.then(({ looked }) => looked).catch(() => undefined);
+  const found = begun.then(({ found }) => found).catch(() => null);
+  loop.queue = found;
   const ended = begun.then(({ ended }) => ended).then((end) => afterwards(loop, wake, end));
-  if (until === undefined) return ended;
-  ended.catch((error: unknown) => loop.fail(error));
-  return loop.queue.then(() => ({ kind: 'unchanged', source: '' }));
+  return { found, ended };
 }
 
 function afterwards(loop: Loop, wake: Wake, end: CycleEnd): CycleEnd {
@@ -226,7 +183,9 @@ function afterwards(loop: Loop, wake: Wake, end: CycleEnd): CycleEnd {
   const level = end.kind === 'refused' || end.kind === 'unreachable' ? 'warn' : 'info';
   const quiet = end.kind === 'unchanged' && wake.kind !== 'command';
   const message = 'fault' in end ? end.fault.message : '';
-  parts.log.write(quiet ? 'debug' : level, `look.${end.kind}`, { wake: wake.kind, code, message });
+  const { channel } = parts.follower;
+  const told = { wake: wake.kind, channel, code, message };
+  parts.log.write(quiet ? 'debug' : level, `look.${end.kind}`, told);
   parts.looked(end);
   settle(loop, end);
   // What was applied a moment ago has been read back by its own steps.
@@ -289,9 +248,11 @@ function retryLater(loop: Loop): void {
  */
 async function resume(loop: Loop): Promise<CycleEnd | null> {
   const { parts, stopping } = loop;
-  const { floor, applied, hold, intent } = parts.follower.row();
+  const row = parts.follower.row();
+  const { floor, hold, intent } = row;
   if (stopping.signal.aborted || parts.runner.busy || !floor || hold) return null;
-  if (floor.stateDigest === applied?.stateDigest && !intent) return followValues(loop);
+  const inForce = wholeInForce(row)?.stateDigest;
+  if (floor.stateDigest === inForce && !intent) return followValues(loop);
   if (intent && intent.phase !== 'waiting') return undoAgain(loop);
   if (intent?.kind === 'values') return followValues(loop);
   const kept = parts.context.content.readStatement(floor.stateDigest);
@@ -375,7 +336,7 @@ async function watch(loop: Loop): Promise<void> {
 
 async function collect(loop: Loop): Promise<void> {
   const { parts } = loop;
-  if (parts.runner.busy) return collectDue(loop);
+  if (parts.deviceBusy()) return collectDue(loop);
   await parts.collect().catch(loop.fail);
 }
 

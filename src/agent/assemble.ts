@@ -1,70 +1,78 @@
 /**
- * Puts the agent together from its configuration: base.ts, links, runtimes, the parts of the loop.
- * Nothing is asked before recovery (agent.ts). One line here for what a new part needs to know.
+ * Puts the agent together from its configuration: base.ts, links, runtimes, and a line for each channel
+ * (line.ts). Nothing is asked before recovery (device-agent.ts). One line here for what a new part of
+ * the whole device needs to know; what belongs to one channel goes into line.ts.
  */
-import { disown, orphansOf } from '#apply/orphans.ts';
-import { type ApplyContext, type Moment, runtimeOf } from '#apply/transaction.ts';
+import { realBelow } from '#apply/owned.ts';
+import type { ApplyContext, Moment } from '#apply/transaction.ts';
 import { ok, type Result } from '#errors/fault.ts';
 import type { MqttLinkEvent } from '#link/mqtt.ts';
 import type { Platform } from '#platform/platform.ts';
 import type { Delivery, News, Snapshot } from '#report/deliver.ts';
-import { downloads } from '#sources/download.ts';
-import { type LayoutOptions, ociLayout } from '#sources/oci-layout.ts';
+import type { Generation } from '#state/generation.ts';
 import type { StoreWriter } from '#store/store.ts';
-import { type Agent, agent } from './agent.ts';
-import { type Base, openBase, type ProgramVersion } from './base.ts';
+import { TRIGGERS } from '#triggers/catalogue.ts';
+import type { Command } from '#triggers/command.ts';
+import { type Base, followedBy, openBase, type ProgramVersion } from './base.ts';
+import { type BesideParts, beside } from './beside.ts';
 import type { BundleShelf } from './bundles.ts';
-import type { ChangeInput } from './change.ts';
-import { collect, keptStates } from './collect.ts';
+import { collect } from './collect.ts';
 import type { AgentConfig } from './config.ts';
-import { deferral, deferralFacts as facts } from './deferral.ts';
+import { targetRoots } from './config-channels.ts';
 import { currentTrust } from './current-trust.ts';
+import { type DeviceAgent, deviceAgent } from './device-agent.ts';
 import { type DeviceChannel, openDeviceChannel } from './device-channel.ts';
 import { secretsOf } from './device-values.ts';
-import { type Drift, drift } from './drift.ts';
-import { type Finder, finder } from './find.ts';
-import { type Follower, follower } from './follow.ts';
-import { keptPolicy } from './kept-policy.ts';
-import { makeChange, makeValuesChange } from './make-change.ts';
-import { withOwnBundles } from './own-bundles.ts';
+import type { Finder } from './find.ts';
+import { type DevicePause, type Follower, follower, tellMoment } from './follow.ts';
+import { type Common, type Line, openLine } from './line.ts';
+import { type Margo, withMargo } from './margo.ts';
+import { MARGO_CHANNEL } from './margo-state.ts';
 import { openBundles } from './open-bundles.ts';
+import { type BundleReader, withOtherBundles, withoutForeign } from './own-bundles.ts';
 import { type Progress, progressOf } from './progress.ts';
 import { quiet } from './quiet.ts';
-import { type Runner, runner } from './runner.ts';
 import { type AgentRuntimes, openRuntimes } from './runtimes.ts';
 import { type Links, openLinks } from './sources.ts';
 import { CRASHES_MAX, QUIET_MS } from './start-count.ts';
-import { deliveryOf, recordDrift, recordLag, recordLink, snapshotOf } from './telling.ts';
-import { raiseTimeFloor } from './time-floor.ts';
+import { deliveryOf, recordLink, snapshotOf } from './telling.ts';
 import { type Timekeeping, timekeeping } from './timekeeping.ts';
-import { connect, type Triggers, tellSchedule, triggersOf } from './waking.ts';
+import { type Turns, turns } from './turns.ts';
+import { connect, type LineTriggers, lineTriggers } from './waking.ts';
 
 /** The program that runs this agent. */
 export interface Program extends ProgramVersion {
   /** absolute: no state may replace it */
   readonly executable: string;
+  /** Ends this run when nothing is under way, and starts anew; absent: it cannot. */
+  readonly reload?: () => void;
   /** Recovery is done and the last proven state runs. */
   ready(): void;
 }
 
 /** Everything, for the command `agent` and the control handlers. */
-export interface Assembled extends Triggers {
-  readonly agent: Agent;
+export interface Assembled {
+  readonly agent: DeviceAgent;
   readonly base: Base;
   readonly config: AgentConfig;
-  readonly follower: Follower;
-  readonly finder: Finder;
+  /** the channels, in the order of agent.yaml; at least one */
+  readonly lines: readonly Line[];
+  readonly turns: Turns;
+  readonly command: Command;
   readonly context: ApplyContext;
   readonly runtimes: AgentRuntimes;
   readonly links: Links;
-  readonly drift: Drift;
-  readonly runner: Runner;
   readonly delivery: Delivery | null;
-  readonly changes: ChangeInput;
   readonly progress: Progress;
   readonly timekeeping: Timekeeping;
   readonly device: DeviceChannel;
   readonly bundles: BundleShelf;
+  /** the operator paused the device as a whole */
+  readonly pause: DevicePause;
+  /** a change is under way */
+  busy(): boolean;
+  /** Until nothing is under way any more. */
+  idle(): Promise<void>;
   isReady(): boolean;
   snapshot(): Result<Snapshot>;
   /** Triggers, links and delivery; after `agent.start`. The returned function stops them. */
@@ -94,18 +102,24 @@ function assembleOn(
   const names = { fleet: root.fleet, deviceId: device.id, agentVersion: program.version };
   const links = openLinks({ platform, config, time, ...names, roots: base.roots });
   if (!links.ok) return links;
-  const wires: Wires = { changed: () => {}, settle: () => {}, follower: null, device: null };
+  const wires: Wires = {
+    ...{ changed: () => {}, settle: () => {}, rootReplaced: () => {}, valuesChanged: () => {} },
+    ...{ followers: new Map(), lines: new Map(), device: null },
+  };
   const runtimes = openRuntimes({
     platform,
     content: base.content,
     secrets: secretsOf(base.content, base.identity.sealing),
     config,
     executable: program.executable,
+    reconfigure: program.reload,
     onChange: () => wires.changed('detail'),
   });
   if (!runtimes.ok) return runtimes;
-  const made = { links: links.value, runtimes: runtimes.value };
-  return partsOf({ base, platform, config, program, ...made }, wires);
+  const joined = withMargo({ platform, base, config }, wires, links.value);
+  if (!joined.ok) return joined;
+  const made = { links: joined.value, runtimes: runtimes.value };
+  return partsOf({ base, platform, config, program, wires, ...made });
 }
 
 interface Given {
@@ -115,50 +129,53 @@ interface Given {
   readonly program: Program;
   readonly links: Links;
   readonly runtimes: AgentRuntimes;
+  readonly wires: Wires;
 }
 
 /** What the parts below tell each other; filled in while they are made. */
 interface Wires {
   changed: (what: News) => void;
   settle: (tx: StoreWriter) => void;
-  follower: Follower | null;
+  rootReplaced: () => void;
+  valuesChanged: () => void;
+  readonly followers: Map<string, Follower>;
+  readonly lines: Map<string, Line>;
+  margo?: Margo;
   device: DeviceChannel | null;
 }
 
-function partsOf(given: Given, wires: Wires): Result<Assembled> {
-  const { base, platform, config, links, runtimes } = given;
-  const context = contextOf(given, wires);
-  const crashes = base.starts.crashes >= CRASHES_MAX ? base.starts.crashes : 0;
-  const names = { fleet: base.root.fleet, channel: config.channel.name };
-  const { audit } = base;
-  const following = follower({ context, audit, ...names, safeModeCrashes: crashes });
-  if (!following.ok) return following;
-  wires.follower = following.value;
-  const triggers = triggersOf(platform, config);
+function partsOf(given: Given): Result<Assembled> {
+  const { base, platform, config, links, runtimes, wires } = given;
+  const context = contextOf(given);
+  const pause = pauseOf(base);
+  if (!pause.ok) return pause;
+  const followers = followersOf(given, context, pause.value);
+  if (!followers.ok) return followers;
+  const waking = new Map(followers.value.map((one) => [one, lineTriggers(platform, config)]));
   const kept = timekeeping({
-    ...{ base, platform, config, links, follower: following.value, wake: triggers.gate.wake },
-    shown: () => loop.finder.highest(),
+    ...{ base, platform, config, links },
+    channels: [...waking].map(([one, { gate }]) => ({
+      follower: one,
+      shown: () => wires.lines.get(one.channel)?.finder.highest() ?? null,
+      wake: gate.wake,
+    })),
     changed: (what) => wires.changed(what),
   });
   if (!kept.ok) return kept;
   const device = openDeviceChannel({
-    ...{ ...given, wires, agentVersion: given.program.version, first: following.value },
-    attestation: () => kept.value.attestation(),
-    valuesChanged: () => void loop.agent.valuesChanged(),
-    rootReplaced: () => loop.rootReplaced(),
+    ...{ ...given, agentVersion: given.program.version, pause: pause.value },
+    attestation: () => kept.value.attestation(''),
+    valuesChanged: () => wires.valuesChanged(),
+    rootReplaced: () => wires.rootReplaced(),
   });
   if (!device.ok) return device;
   wires.device = device.value;
   const own = { device: device.value, timekeeping: kept.value };
-  const looping = { wires, context, follower: following.value, triggers, ...own };
-  const loop = loopOf(given, looping);
+  const whole = linesOf(given, { context, waking, ...own });
+  const { lines, agent } = whole;
   const snapshot = (): Result<Snapshot> =>
     snapshotOf({
-      ...{ base, platform, context, agentVersion: given.program.version },
-      follower: following.value,
-      agent: loop.agent,
-      drift: loop.drift,
-      ...own,
+      ...{ base, platform, context, agentVersion: given.program.version, lines, ...own },
       healthOf: (generation) => runtimes.monitor.health(generation),
     });
   const delivery = deliveryOf(base, platform, links, snapshot);
@@ -168,25 +185,26 @@ function partsOf(given: Given, wires: Wires): Result<Assembled> {
     wires.changed = (what) => told.changed(what);
     wires.settle = (tx) => void told.settle(tx);
   }
-  const bundles = bundlesOf(given, wires, { ...own, ...loop, follower: following.value });
+  wires.valuesChanged = () => void agent.valuesChanged();
+  const command = TRIGGERS.command();
+  const bundles = openBundles({
+    ...{ platform, base, config, lines, agent, device: device.value },
+    trusted: (line) => currentTrust(given, line.follower, kept.value.attestation(line.channel)),
+    changed: () => wires.changed('detail'),
+  });
   const endQuiet = platform.clock.after(QUIET_MS, () => base.starts.reset());
   const connecting = {
-    ...{ platform, config, links, follower: following.value, triggers, ...own, bundles },
+    ...{ platform, config, links, lines, command, ...own, bundles },
+    delivery: delivery.value,
     linkEvent(event: MqttLinkEvent): void {
       if (recordLink(given, event)) wires.changed('detail');
     },
   };
   return ok({
-    ...loop,
-    ...triggers,
-    base,
-    config,
-    follower: following.value,
-    ...{ context, runtimes, links },
-    ...{ ...own, bundles },
+    ...{ ...whole, command, base, config, context, runtimes, links, ...own, bundles, snapshot },
+    pause: pause.value,
     delivery: delivery.value,
-    snapshot,
-    connect: () => connect({ ...connecting, delivery: delivery.value }),
+    connect: () => connect(connecting),
     close() {
       endQuiet();
       runtimes.monitor.close();
@@ -196,172 +214,163 @@ function partsOf(given: Given, wires: Wires): Result<Assembled> {
   });
 }
 
-interface LoopInput {
-  readonly wires: Wires;
+/** A device that cannot read its own row does not start. */
+function pauseOf({ store }: Base): Result<DevicePause> {
+  const row = store.device();
+  return row.ok ? ok({ paused: row.value?.paused != null }) : row;
+}
+
+function followersOf(
+  { base, config, wires }: Given,
+  context: ApplyContext,
+  device: DevicePause,
+): Result<readonly Follower[]> {
+  const safeModeCrashes = base.starts.crashes >= CRASHES_MAX ? base.starts.crashes : 0;
+  const { audit, root } = base;
+  for (const { name: channel } of config.channels) {
+    const input = { context, audit, fleet: root.fleet, channel, device, safeModeCrashes };
+    const following = follower(input);
+    if (!following.ok) return following;
+    wires.followers.set(channel, following.value);
+  }
+  return ok([...wires.followers.values()]);
+}
+
+interface LinesInput {
   readonly context: ApplyContext;
-  readonly follower: Follower;
-  readonly triggers: Triggers;
+  readonly waking: ReadonlyMap<Follower, LineTriggers>;
   readonly timekeeping: Timekeeping;
   readonly device: DeviceChannel;
 }
 
-type LoopNames = 'agent' | 'finder' | 'drift' | 'runner' | 'changes' | 'progress' | 'isReady';
-type LoopParts = Pick<Assembled, LoopNames> & { rootReplaced(): void };
+type WholeNames = 'agent' | 'lines' | 'turns' | 'progress' | 'isReady' | 'busy' | 'idle';
 
-function loopOf(
-  given: Given,
-  { wires, context, follower, triggers, timekeeping, device }: LoopInput,
-): LoopParts {
-  const { base, platform, links, runtimes } = given;
-  const { clock, log } = platform;
+function linesOf(given: Given, input: LinesInput): Pick<Assembled, WholeNames> {
+  const { base, platform, config, links, program, wires } = given;
+  const { context, waking, timekeeping, device } = input;
+  const { lines } = wires;
+  const every = (): readonly Line[] => [...lines.values()];
+  const taking = turns();
   const progress = progressOf();
-  const changes = { ...changesOf(given, progress.tell), values: () => device.values() };
-  const rootReplaced = () => {
+  const busy = (): boolean => taking.holder() !== null || every().some(({ runner }) => runner.busy);
+  const stir = quiet(platform.clock, platform.memory, busy);
+  wires.rootReplaced = () => {
     wires.changed('phase');
-    links.rootReplaced(triggers.gate.wake);
+    links.rootReplaced((wake) => every().map(({ gate }) => gate.wake(wake)));
     timekeeping.rootReplaced();
     device.takes({ kind: 'reconnect' });
   };
-  const first = firstFinder(given, { ...{ wires, follower, timekeeping, triggers }, rootReplaced });
-  const find = withOwnBundles(first, device);
-  const run = runner(context, () => {});
-  const waits = deferral({
-    ...{ context, follower, busy: () => run.busy, due: () => void whole.goOn() },
-    ...facts(given),
-  });
-  const making = { changes, follower, clock, log, deferral: waits, control: links.control };
-  const watch = drift({
-    clock,
-    runtimeOf(generation) {
-      const runtime = runtimeOf(context, generation);
-      return runtime.ok ? runtime.value : null;
+  const common: Common = {
+    ...{ base, platform, config, links, context, timekeeping, device, turns: taking, busy },
+    program,
+    changed: (what) => wires.changed(what),
+    progress: progress.tell,
+    rootReplaced: () => wires.rootReplaced(),
+    collect: () => collectNow(context, every()),
+    watchHealth: watching(given),
+    looked(channel, end) {
+      timekeeping.looked(channel, end);
+      if (end.kind === 'applied' || end.kind === 'refused') stir();
+      if (end.kind === 'applied') lookAgain(every(), channel);
     },
-    mayRepair: () => !follower.paused() && !follower.row().hold && !run.busy,
-    tell(event) {
-      recordDrift(given, follower, event);
-      wires.changed('detail');
-    },
-  });
-  const stir = quiet(clock, platform.memory, () => run.busy);
+    margo: () => wires.margo?.finder ?? null,
+    aroundBundles: (channel, finder) => aroundBundles(given, device, { channel, finder }),
+  };
+  for (const settings of config.channels) {
+    const following = wires.followers.get(settings.name);
+    const triggers = following && waking.get(following);
+    if (!following || !triggers) continue;
+    lines.set(settings.name, openLine(common, { settings, follower: following, triggers }));
+  }
   let ready = false;
-  const whole = agent({
+  const agent = deviceAgent({
     context,
-    clock,
-    log,
-    gate: triggers.gate,
-    drift: watch,
-    deferral: waits,
-    follower,
-    finder: find,
-    runner: run,
-    changed: () => wires.changed('phase'),
-    monotonicMs: () => clock.monotonicMs(),
-    orphaned: () => orphansOf(base, follower.row()).flatMap(({ generations }) => generations),
-    healthWindowOf: (digest) => keptPolicy(base, digest)?.healthWindowMs ?? 0,
-    makeChange: (candidate, signal) => makeChange(making, candidate, signal),
-    makeValuesChange: (signal) => makeValuesChange(making, signal),
-    rejectValues: (why) => device.rejectNow(why),
-    wake: triggers.gate.wake,
+    channels: every(),
     ready() {
       ready = true;
-      given.program.ready();
+      program.ready();
       stir();
     },
-    looked(end) {
-      tellSchedule(triggers.schedule, end);
-      timekeeping.looked(end);
-      if (end.kind === 'applied' || end.kind === 'refused') stir();
-    },
-    collect: () => collectNow(context, follower),
-    watchHealth: (current) => runtimes.monitor.watch(current),
+    changed: () => wires.changed('phase'),
   });
-  const isReady = () => ready;
-  const made = { agent: whole, finder: find, drift: watch, runner: run };
-  return { ...made, changes, progress, isReady, rootReplaced };
+  const idle = async (): Promise<void> => {
+    for (const { runner } of every()) await runner.idle();
+  };
+  const isReady = (): boolean => ready;
+  return { agent, lines: every(), turns: taking, progress, isReady, busy, idle };
 }
 
-function firstFinder(
-  given: Given,
-  of: Pick<LoopInput, 'wires' | 'follower' | 'timekeeping' | 'triggers'> &
-    Pick<LoopParts, 'rootReplaced'>,
-): Finder {
-  const { base, platform, links } = given;
-  const { wires, follower, timekeeping, rootReplaced } = of;
-  return finder({
-    clock: platform.clock,
-    sources: links.sources,
-    mirrors: links.mirrors,
-    lagging(lag) {
-      if (recordLag(given, lag)) wires.changed('detail');
-    },
-    pushes: links.pushes,
-    roots: base.roots,
-    bundle: (path) => ociLayout(platform.files, path, bundleOptions(given)),
-    timed: (statement) => void timekeeping.take(statement, 'bundle'),
-    trusted: () => currentTrust(given, follower, timekeeping.attestation()),
-    rootReplaced,
-    walkOn: of.triggers.gate.wake,
-    alsoFound(found) {
-      if (follower.note(found)) wires.changed('detail');
-    },
-  });
+/** What another channel refused because this one had it may be free now. */
+function lookAgain(lines: readonly Line[], applied: string): void {
+  for (const { channel, follower: following, finder, gate } of lines) {
+    if (channel === applied || following.refusal()?.code !== 'plan.conflict') continue;
+    finder.forget();
+    gate.wake({ kind: 'schedule' });
+  }
 }
 
-type Watching = Pick<LoopInput, 'follower' | 'timekeeping' | 'device'> & LoopParts;
-
-function bundlesOf(given: Given, wires: Wires, parts: Watching): BundleShelf {
-  const { base, platform, config } = given;
-  const { clock, log, files } = platform;
-  return openBundles({
-    ...{ ...parts, clock, log, config, root: base.roots.root },
-    bundle: (path) => ociLayout(files, path, bundleOptions(given)),
-    trusted: () => currentTrust(given, parts.follower, parts.timekeeping.attestation()),
-    changed: () => wires.changed('detail'),
-  });
-}
-
-function bundleOptions({ base, config }: Given): LayoutOptions {
-  return { channel: config.channel.name, heldRoot: base.roots.held };
-}
-
-function changesOf({ base, platform, config, links }: Given, tell: Telling): ChangeInput {
-  const { content } = base;
-  return {
-    store: base.store,
-    content,
-    sources: links.sources,
-    mirrors: links.mirrors,
-    downloads: downloads({ content, clock: platform.clock, progress: tell }),
-    device: base.device,
-    allow: config.channel.allow,
-    reserveBytes: config.keep.reserveBytes,
-    wallMs: () => platform.clock.wallMs(),
+/** One monitor for all programs: it is told what is in force of every channel. */
+function watching({ runtimes }: Given): Common['watchHealth'] {
+  const inForce = new Map<string, readonly Generation[]>();
+  return (channel, current) => {
+    inForce.set(channel, current);
+    runtimes.monitor.watch([...inForce.values()].flat());
   };
 }
 
-async function collectNow(context: ApplyContext, follower: Follower): Promise<void> {
-  const done = await collect(context, follower.row());
+/** The first channel looks through a bundle after all others (own-bundles.ts). */
+function aroundBundles(
+  { config, wires }: Given,
+  device: DeviceChannel,
+  { channel, finder }: { readonly channel: string; readonly finder: Finder },
+): Finder {
+  const [first, ...others] = config.channels;
+  if (channel !== first?.name) return withoutForeign(finder);
+  const readers = others.map(
+    ({ name }): BundleReader => ({
+      async look(path) {
+        const glance = wires.lines.get(name)?.agent.glance({ kind: 'bundle', path });
+        const found = (await glance?.found) ?? null;
+        return found !== null && found.kind !== 'nothing';
+      },
+    }),
+  );
+  const own: BundleReader = {
+    look: async (path, signal) =>
+      (await device.look({ kind: 'bundle', path }, signal)).kind !== 'nothing',
+  };
+  return withOtherBundles(finder, [own, ...readers]);
+}
+
+async function collectNow(context: ApplyContext, lines: readonly Line[]): Promise<void> {
+  const done = await collect(
+    context,
+    lines.map(({ follower: following }) => following.row()),
+  );
   if (!done.ok) context.log.write('warn', 'collect.failed', { code: done.fault.code });
 }
 
-type Telling = (wanted: { readonly name: string; readonly size: number }, bytes: number) => void;
-
-function contextOf({ base, platform, config, runtimes, links }: Given, wires: Wires): ApplyContext {
+function contextOf(given: Given): ApplyContext {
+  const { base, platform, config, runtimes, links, wires, program } = given;
   return {
     store: base.store,
     content: base.content,
+    followed: followedBy(base, config),
+    real: realBelow(platform.files, targetRoots(config.channels)),
     clock: platform.clock,
     log: platform.log,
     runtimes: runtimes.byType,
     keep: config.keep.generations,
     prove: (generations, windowMs, signal) => runtimes.prove(generations, windowMs, signal),
     control: links.control,
-    beside: (tx, moment) => beside({ base, wires }, tx, moment),
-    barred: (change) => wires.follower?.barredChange(change) ?? null,
+    ...(program.reload && { reconfigure: program.reload }),
+    beside: (tx, moment) => beside(base, besideOf(given, moment), { tx, moment }),
+    barred: (change) => wires.followers.get(change.channel)?.barredChange(change) ?? null,
     onPhase(phase, row) {
       platform.log.write('info', 'phase', { phase, channel: row.channel });
       base.audit.landed();
-      wires.follower?.saw(row);
+      followerOf(given, row)?.saw(row);
+      wires.margo?.note();
       wires.device?.refresh();
       const lasts = phase === 'idle' || phase === 'waiting' || phase === 'stuck';
       wires.changed(lasts ? 'phase' : 'passing');
@@ -369,27 +378,27 @@ function contextOf({ base, platform, config, runtimes, links }: Given, wires: Wi
   };
 }
 
-/** In the commit of a change: its events, the time floor, states nobody keeps, the settled outbox. */
-function beside(
-  { base, wires }: { base: Base; wires: Wires },
-  tx: StoreWriter,
-  moment: Moment,
-): void {
-  const { row } = moment;
-  if (moment.kind === 'accepted') {
-    raiseTimeFloor(base.time, tx, moment.issuedAt);
-  } else {
-    const kept = keptStates(row);
-    const states = tx.states(row.fleet, row.channel);
-    for (const { stateDigest } of states.ok ? states.value : []) {
-      if (!kept.has(stateDigest)) tx.removeState(row.fleet, row.channel, stateDigest);
-    }
-    if (moment.kind === 'applied') disown(tx, row);
-    // An undo after a cut is where a crash leads, not progress.
-    if (moment.kind === 'applied' || moment.rejected) base.starts.reset();
-  }
-  wires.follower?.beside(tx, moment);
-  if (moment.kind === 'undone' && moment.rejected && moment.change === 'values')
-    wires.device?.reject(tx, moment.fault);
-  wires.settle(tx);
+/** Null: of a channel that was left while a change was open (apply/left.ts). */
+function followerOf(
+  { base, wires }: Given,
+  { fleet, channel }: Moment['row'],
+): Follower | undefined {
+  return fleet === base.root.fleet ? wires.followers.get(channel) : undefined;
+}
+
+/** Events of a channel that nobody follows any more are told all the same. */
+function besideOf(given: Given, { row }: Moment): BesideParts {
+  const { base, platform, config, wires } = given;
+  const at = platform.clock.wallMs();
+  const { audit } = base;
+  const unfollowed: BesideParts['follower'] = {
+    beside: (tx, moment) => tellMoment(tx, { audit, at, channel: row.channel }, moment),
+  };
+  return {
+    follower: followerOf(given, row) ?? unfollowed,
+    followed: followedBy(base, config),
+    device: wires.device,
+    ...(row.channel === MARGO_CHANNEL && wires.margo && { margo: wires.margo }),
+    settle: wires.settle,
+  };
 }

@@ -4,28 +4,30 @@
  * before the lock is held.
  */
 
+import type { Followed } from '#apply/orphans.ts';
 import type { Code } from '#errors/fault.ts';
 import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { Platform } from '#platform/platform.ts';
 import { eventOf } from '#report/events.ts';
 import { queueEvent } from '#report/outbox.ts';
-import type { ChannelRow, DeviceRow } from '#state/channel-row.ts';
+import type { DeviceRow } from '#state/channel-row.ts';
 import type { DeviceFacts } from '#state/device.ts';
 import type { Digest } from '#state/digest.ts';
 import { LIMITS } from '#state/limits.ts';
 import type { Root } from '#state/root.ts';
 import type { StatusPoint } from '#state/status.ts';
-import { deviceChannel, deviceOfChannel } from '#state/values.ts';
+import { deviceChannel } from '#state/values.ts';
 import { type ContentStore, contentStore } from '#store/content.ts';
 import type { EngineKind } from '#store/engine.ts';
 import { type OpenedStore, openStore } from '#store/open.ts';
-import type { Store, StoreWriter } from '#store/store.ts';
+import type { Store } from '#store/store.ts';
 import { openRoot } from '#trust/root-chain.ts';
 import type { Trusted } from '#trust/verify.ts';
 import { type AuditFact, type AuditLog, auditLog } from './audit-log.ts';
 import type { AgentConfig } from './config.ts';
 import { type CredentialView, credentialView } from './credential-view.ts';
 import { type Identity, openIdentity } from './identity.ts';
+import { markLeft } from './left-channels.ts';
 import { rebuild } from './rebuild.ts';
 import { type RecentEvents, recentEvents } from './recent-events.ts';
 import { openRootKeeper, type RootKeeper } from './root-keeper.ts';
@@ -160,7 +162,8 @@ function identify({ platform, config }: Given, before: DeviceRow | null): Result
 
 function refill({ platform, config }: Given, base: Base): Result<void> {
   const { store, content, root } = base;
-  for (const channel of [config.channel.name, deviceChannel(base.device.id)]) {
+  const followed = config.channels.map(({ name }) => name);
+  for (const channel of [...followed, deviceChannel(base.device.id)]) {
     const done = rebuild({ store, content, fleet: root.fleet, channel });
     if (!done.ok) return done;
     if (done.value) platform.log.write('warn', 'store.rebuilt', { channel });
@@ -176,7 +179,7 @@ function countBoot(
   before: DeviceRow | null,
 ): Result<void> {
   const { store, roots, identity, boot, time, audit } = base;
-  const place = { at: platform.clock.wallMs(), channel: config.channel.name };
+  const place = { at: platform.clock.wallMs(), channel: config.channels[0]?.name ?? '' };
   return store.transaction((tx) => {
     tx.putDevice({
       boot,
@@ -186,9 +189,7 @@ function countBoot(
       timeFloorMs: time.floorMs(),
     });
     for (const fact of beganWith(base, opened)) audit.add(tx, fact);
-    for (const { channel } of leftBy(tx, base, config)) {
-      queueEvent(tx, eventOf('channel.orphaned', { at: place.at, channel }));
-    }
+    markLeft(tx, followedBy(base, config), place.at);
     roots.begin(tx);
     queueEvent(tx, eventOf('agent.started', place, { version: program.version, boot }));
     if (identity.made === 'other-machine') {
@@ -215,24 +216,18 @@ function beganWith({ identity, device }: Base, opened: OpenedStore): readonly Au
   return facts;
 }
 
-/** Channels of this store that a first start with another fleet or channel leaves behind. */
-function leftBy(
-  tx: StoreWriter,
-  { root }: Pick<Base, 'root'>,
-  { channel: { name } }: AgentConfig,
-): readonly ChannelRow[] {
-  const own = tx.channel(root.fleet, name);
-  const rows = tx.channels();
-  if (!own.ok || own.value || !rows.ok) return [];
-  return rows.value.filter(
-    ({ applied, channel }) => applied !== null && deviceOfChannel(channel) === null,
-  );
+/** What this device follows beside its own channel. */
+export function followedBy({ root }: Pick<Base, 'root'>, { channels }: AgentConfig): Followed {
+  return { fleet: root.fleet, channels: new Set(channels.map(({ name }) => name)) };
 }
 
 export interface ChannelFacts {
+  readonly channel: string;
   readonly version: string;
   readonly floor?: StatusPoint | null;
   readonly applied?: StatusPoint | null;
+  /** of `applied`, where it is in force as it was signed */
+  readonly inForce?: Digest | null;
   readonly appliedIds?: readonly string[];
   readonly attestation?: Trusted['attestation'];
   readonly rejected?: ReadonlyMap<Digest, { readonly code: Code; readonly message: string }>;
@@ -242,9 +237,9 @@ export interface ChannelFacts {
 export function trustedOf(base: Base, config: AgentConfig, facts: ChannelFacts): Trusted {
   return {
     root: base.root,
-    channel: config.channel.name,
+    channel: facts.channel,
     floor: facts.floor ?? null,
-    appliedDigest: facts.applied?.stateDigest ?? null,
+    appliedDigest: facts.inForce ?? null,
     appliedPoint: facts.applied ?? null,
     appliedIds: facts.appliedIds ?? [],
     rejected: facts.rejected ?? new Map(),

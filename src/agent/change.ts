@@ -4,8 +4,10 @@
  */
 
 import { stateRowOf } from '#apply/load.ts';
-import { takenOver } from '#apply/orphans.ts';
+import { type Followed, takenOver } from '#apply/orphans.ts';
+import { checkOthers } from '#apply/owned.ts';
 import { generationsOf } from '#apply/recover.ts';
+import { before } from '#apply/replaced.ts';
 import type { Change } from '#apply/transaction.ts';
 import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { Allow } from '#plan/allow.ts';
@@ -13,7 +15,7 @@ import { type Document, type Plan, planChange } from '#plan/plan.ts';
 import { checkValuesOnly } from '#plan/values.ts';
 import { type BlobWanted, type Downloads, fetchSmall } from '#sources/download.ts';
 import type { Source } from '#sources/source.ts';
-import type { ChannelRow } from '#state/channel-row.ts';
+import type { ChannelRow, StateRow } from '#state/channel-row.ts';
 import type { DesiredState } from '#state/desired-state.ts';
 import type { DeviceFacts } from '#state/device.ts';
 import { type Digest, sha256 } from '#state/digest.ts';
@@ -39,6 +41,10 @@ export interface ChangeInput {
   readonly downloads: Downloads;
   readonly device: DeviceFacts;
   readonly allow: Allow;
+  /** the channels of this device */
+  readonly followed: Followed;
+  /** how a target reads with the links of the target roots followed */
+  real?(path: string): string;
   /** those in force of this device's own channel */
   values?(): KnownValues;
   /** bytes that stay free on the file system of stateDir */
@@ -80,6 +86,8 @@ export async function planCandidate(
     everythingChanged: row.intent?.phase === 'stuck',
   });
   if (!plan.ok) return plan;
+  const free = checkOthers(input, row, plan.value.desired);
+  if (!free.ok) return free;
   const mediaTypes = new Map(
     candidate.state.deployments.map(({ id, mediaType }) => [id, mediaType]),
   );
@@ -105,6 +113,8 @@ export async function changeOf(
   const root = input.store.root(row.fleet);
   if (!root.ok) return root;
   const evidence = evidenceOf(candidate, plan, root.value ?? new Uint8Array());
+  const held = replacedBy(input, row, candidate);
+  if (!held.ok) return held;
   const { state, envelope, via, freshness } = candidate;
   const to: StatusPoint = {
     epoch: state.point.epoch,
@@ -112,6 +122,8 @@ export async function changeOf(
     stateDigest: state.point.digest,
     at: input.wallMs(),
   };
+  const mediaTypeOf = (id: string) => planned.mediaTypes.get(id) ?? '';
+  const stateRow = stateRowOf(to.stateDigest, plan.desired, mediaTypeOf);
   return ok({
     kind: 'apply',
     to,
@@ -121,12 +133,24 @@ export async function changeOf(
     fleet: row.fleet,
     channel: row.channel,
     steps: plan.steps,
-    stateRow: stateRowOf(to.stateDigest, plan.desired, (id) => planned.mediaTypes.get(id) ?? ''),
+    stateRow: { ...stateRow, ...held.value },
     statement: { envelope, documents: planned.documents, via, evidence },
     healthWindowMs: state.policy.healthWindowMs,
     issuedAt: state.issuedAt,
     startedAt: candidate.startedAt,
   });
+}
+
+/** Applied before, and in part another channel's since: what is left of it comes back by an undo. */
+function replacedBy(
+  { store }: Pick<ChangeInput, 'store'>,
+  { fleet, channel, applied }: ChannelRow,
+  { state: { point } }: Candidate,
+): Result<Pick<StateRow, 'replaced'>> {
+  if (applied?.stateDigest !== point.digest) return ok({});
+  const held = store.state(fleet, channel, point.digest);
+  if (!held.ok) return held;
+  return ok({ replaced: held.value ? before(held.value).generations : [] });
 }
 
 /**
@@ -193,7 +217,7 @@ function currentGenerations(
   if (!own.ok) return own;
   const owned = new Set(own.value.map(({ id }) => id));
   const named = new Set(deployments.map(({ id }) => id).filter((id) => !owned.has(id)));
-  const applied = ok([...own.value, ...takenOver(input, row, named)]);
+  const applied = ok([...own.value, ...takenOver(input, input.followed, named)]);
   if (row.intent?.phase !== 'stuck') return applied;
   const stuck = generationsOf(input, row, row.intent.to.stateDigest);
   if (!stuck.ok) return stuck;

@@ -21,21 +21,24 @@ export function keptStates(row: ChannelRow): ReadonlySet<Digest> {
   return new Set(points.flatMap((point) => (point ? [point.stateDigest] : [])));
 }
 
-export async function collect(context: ApplyContext, row: ChannelRow): Promise<Result<void>> {
-  const states = context.store.states(row.fleet, row.channel);
-  if (!states.ok) return states;
-  const kept = keptStates(row);
+/** @param rows  of the channels that are followed */
+export async function collect(
+  context: ApplyContext,
+  rows: readonly ChannelRow[],
+): Promise<Result<void>> {
+  const kept = new Set<Digest>();
+  const ids = new Set<string>();
   const generations: Generation[] = [];
-  for (const digest of kept) {
-    const loaded = generationsOf(context, row, digest);
-    // One that cannot be read names nothing: its blobs are kept by not collecting at all.
-    if (!loaded.ok && states.value.some(({ stateDigest }) => stateDigest === digest)) return loaded;
-    if (loaded.ok) generations.push(...loaded.value);
+  for (const row of rows) {
+    const loaded = keptOf(context, row);
+    if (!loaded.ok) return loaded;
+    for (const digest of keptStates(row)) kept.add(digest);
+    for (const id of loaded.value.ids) ids.add(id);
+    generations.push(...loaded.value.generations);
   }
-  const orphans = orphansOf(context, row);
+  const orphans = orphansOf(context, context.followed);
   generations.push(...orphans.flatMap((orphan) => orphan.generations));
-  const ids = idsOf(states.value);
-  const gone = goneOf(context, row, ids);
+  const gone = goneOf(context, rows, ids);
   if (!gone.ok) return gone;
   for (const id of [...ids, ...gone.value]) {
     const swept = await sweepDeployment(context, id, generations);
@@ -44,13 +47,32 @@ export async function collect(context: ApplyContext, row: ChannelRow): Promise<R
   const audited = auditedStatements(context);
   if (!audited.ok) return audited;
   const others = orphans.flatMap((orphan) => [...keptStates(orphan.row)]);
-  const values = valuesStatements(context, row, generations);
+  const values = valuesStatements(context, generations);
   if (!values.ok) return values;
   return sweepContent(
     context,
     new Set([...kept, ...others, ...values.value, ...audited.value]),
     generations,
   );
+}
+
+interface Kept {
+  readonly generations: readonly Generation[];
+  /** of all its states: what may have left something on the disk */
+  readonly ids: ReadonlySet<string>;
+}
+
+function keptOf(context: ApplyContext, row: ChannelRow): Result<Kept> {
+  const states = context.store.states(row.fleet, row.channel);
+  if (!states.ok) return states;
+  const generations: Generation[] = [];
+  for (const digest of keptStates(row)) {
+    const loaded = generationsOf(context, row, digest);
+    // One that cannot be read names nothing: its blobs are kept by not collecting at all.
+    if (!loaded.ok && states.value.some(({ stateDigest }) => stateDigest === digest)) return loaded;
+    if (loaded.ok) generations.push(...loaded.value);
+  }
+  return ok({ generations, ids: idsOf(states.value) });
 }
 
 function idsOf(states: readonly StateRow[]): ReadonlySet<string> {
@@ -63,14 +85,14 @@ function idsOf(states: readonly StateRow[]): ReadonlySet<string> {
  */
 function goneOf(
   { store, runtimes }: ApplyContext,
-  row: ChannelRow,
+  own: readonly ChannelRow[],
   ids: ReadonlySet<string>,
 ): Result<readonly string[]> {
   const rows = store.channels();
   if (!rows.ok) return rows;
   const named = new Set(ids);
   for (const { fleet, channel } of rows.value) {
-    if (fleet === row.fleet && channel === row.channel) continue;
+    if (own.some((row) => row.fleet === fleet && row.channel === channel)) continue;
     const states = store.states(fleet, channel);
     if (!states.ok) return states;
     for (const id of idsOf(states.value)) named.add(id);
@@ -87,8 +109,7 @@ function goneOf(
 
 /** Of the device's own channel: in force, the floor, those before, and what generations were made with. */
 function valuesStatements(
-  { store }: ApplyContext,
-  { fleet }: ChannelRow,
+  { store, followed: { fleet } }: ApplyContext,
   generations: readonly Generation[],
 ): Result<readonly Digest[]> {
   const rows = store.channels();

@@ -3,16 +3,20 @@
  * made absolute. What each key means is in docs/operate.md; names are fixed by docs/formats.md.
  */
 import * as v from 'valibot';
-import { RUNTIME_TYPES } from '#apply/runtimes/catalogue.ts';
 import { ok, type Result, refuse } from '#errors/fault.ts';
 import { isLoopback } from '#link/endpoint.ts';
 import type { TimeEndpoint } from '#link/time-authority.ts';
-import type { Allow } from '#plan/allow.ts';
 import type { Files } from '#platform/files.ts';
 import type { LogLevel } from '#platform/log.ts';
 import { LIMITS } from '#state/limits.ts';
-import { isDeviceId, isId } from '#state/names.ts';
+import { isDeviceId } from '#state/names.ts';
 import { byteSize, duration, readYaml } from '#wire/yaml.ts';
+import {
+  absolute,
+  type ChannelSettings,
+  channelSettings,
+  channelsSchema,
+} from './config-channels.ts';
 import {
   type Account,
   type AuthSettings,
@@ -25,6 +29,7 @@ import {
   timeEndpointOf,
   timeSchema,
 } from './config-peers.ts';
+import { type MargoConfig, margoOf, margoSchema } from './margo-config.ts';
 
 const CONFIG_BYTES = 1024 * 1024;
 
@@ -50,7 +55,8 @@ export interface AgentConfig {
     readonly authority: TimeEndpoint | null;
     readonly intervalMs: number;
   };
-  readonly channel: { readonly name: string; readonly allow: Allow };
+  /** at least one, each once */
+  readonly channels: readonly ChannelSettings[];
   readonly registries: readonly RegistrySettings[];
   readonly mqtt: MqttSettings | null;
   readonly schedule: {
@@ -67,9 +73,13 @@ export interface AgentConfig {
   readonly metricsListen: string | null;
   readonly process: { readonly user: string | null; readonly allowRoot: boolean };
   readonly keep: { readonly generations: number; readonly reserveBytes: number };
+  /** sections that a state put in place of the file's (own-configuration.ts); absent: none */
+  readonly fromState?: readonly string[];
   /** `apply --now` may pass spread and windows */
   readonly applyNow: boolean;
   readonly log: { readonly level: LogLevel; readonly format: 'json' | 'human' };
+  /** the manager that speaks for the channel `margo`; null: none */
+  readonly margo: MargoConfig | null;
 }
 
 export interface RegistrySettings {
@@ -92,11 +102,6 @@ export interface MqttSettings {
   readonly insecure: boolean;
 }
 
-const absolute = v.pipe(v.string(), v.regex(/^\/[^\0]*$/, 'an absolute path'));
-const runtimeType = v.pipe(
-  v.string(),
-  v.check((type) => RUNTIME_TYPES.includes(type), `one of ${RUNTIME_TYPES.join(', ')}`),
-);
 const hostPort = v.pipe(
   v.string(),
   v.regex(/^(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):\d{1,5}$/, 'host:port, such as 127.0.0.1:9469'),
@@ -134,25 +139,7 @@ export const agentSchema = v.strictObject({
     unattestedMax: v.optional(duration(LIMITS.unattestedMs), '0s'),
   }),
   time: timeSchema,
-  channels: v.pipe(
-    v.array(
-      v.strictObject({
-        name: v.pipe(
-          v.string(),
-          v.check(isId, 'a channel name: a-z 0-9 . -, at most 63 characters'),
-        ),
-        allow: v.optional(
-          v.strictObject({
-            roots: v.optional(v.array(absolute), ['/opt', '/srv']),
-            runtimes: v.optional(v.array(runtimeType), ['files', 'process']),
-            users: v.optional(v.array(v.string())),
-          }),
-          {},
-        ),
-      }),
-    ),
-    v.length(1, 'exactly one channel (this version follows one)'),
-  ),
+  channels: channelsSchema,
   registries: registriesSchema,
   mqtt: mqttSchema,
   schedule: v.optional(
@@ -202,6 +189,7 @@ export const agentSchema = v.strictObject({
     }),
     {},
   ),
+  margo: v.optional(margoSchema),
   log: v.optional(
     v.strictObject({
       level: v.optional(
@@ -237,15 +225,15 @@ export function parseConfig(bytes: Uint8Array, file: string): Result<AgentConfig
       return refuse('config.plain-transport', { file, url });
     }
   }
+  const named = value.channels.some(({ name }) => name === 'margo');
+  if (named !== (value.margo !== undefined)) return refuse('config.margo', { file, named });
   return ok(withDefaults(value, file));
 }
 
 function withDefaults(value: Read, file: string): AgentConfig {
   const at = (name: string) =>
     name.startsWith('/') ? name : `${file.slice(0, file.lastIndexOf('/'))}/${name}`;
-  const [channel] = value.channels;
   const { user, allowRoot } = value.runtimes.process;
-  const allow = channel?.allow;
   return {
     file,
     device: { id: value.device.id ?? null, labels: value.device.labels },
@@ -260,15 +248,7 @@ function withDefaults(value: Read, file: string): AgentConfig {
       unattestedMaxMs: value.trust.unattestedMax,
     },
     time: { authority: timeEndpointOf(value.time, at), intervalMs: value.time.interval },
-    channel: {
-      name: channel?.name ?? '',
-      allow: {
-        roots: allow?.roots ?? [],
-        runtimes: allow?.runtimes ?? [],
-        users: allow?.users ?? null,
-        defaultUser: user ?? null,
-      },
-    },
+    channels: channelSettings(value.channels, user ?? null),
     registries: value.registries.map((registry) => registryOf(registry, at)),
     mqtt: value.mqtt ? mqttOf(value.mqtt, at) : null,
     schedule: {
@@ -284,5 +264,6 @@ function withDefaults(value: Read, file: string): AgentConfig {
     keep: { generations: value.keep.generations, reserveBytes: value.keep.reserve },
     applyNow: value.apply.now === 'allow',
     log: value.log,
+    margo: margoOf(value.margo, at),
   };
 }

@@ -1,4 +1,5 @@
-/** What a statement of the first channel is judged by now: read anew for each one. */
+/** What a statement of a channel is judged by now: read anew for each one. */
+import { wholeInForce } from '#apply/journal.ts';
 import type { Trusted } from '#trust/verify.ts';
 import { type Base, type ProgramVersion, trustedOf } from './base.ts';
 import type { AgentConfig } from './config.ts';
@@ -15,15 +16,15 @@ export function currentTrust(
   following: Follower,
   attestation: Trusted['attestation'],
 ): Trusted {
-  const { floor, applied, fleet, channel } = following.row();
+  const held = following.row();
+  const { floor, applied, fleet, channel } = held;
   const rejected = base.store.rejected(fleet, channel);
   const state = applied ? base.store.state(fleet, channel, applied.stateDigest) : null;
   const ids = state?.ok ? (state.value?.generations ?? []) : [];
   return trustedOf(base, config, {
+    ...{ channel, attestation, floor, applied },
     version: program.version,
-    attestation,
-    floor,
-    applied,
+    inForce: wholeInForce(held)?.stateDigest ?? null,
     appliedIds: ids.map(({ id }) => id),
     rejected: new Map(
       (rejected.ok ? rejected.value : []).map((row) => [row.point.stateDigest, row] as const),

@@ -38,14 +38,14 @@ export interface CycleParts {
 
 export interface Cycle {
   /** head and verify are done: another wake may be looked at */
-  readonly looked: Promise<void>;
+  readonly found: Promise<Found>;
   readonly ended: Promise<CycleEnd>;
 }
 
 export function startCycle(parts: CycleParts, wake: Wake, signal: AbortSignal): Cycle {
   const found = parts.finder.find(wake, signal); // head, verify
   return {
-    looked: found.then(() => undefined),
+    found,
     ended: found.then((what) => follow(parts, wantedNow(what, wake))),
   };
 }

@@ -27,7 +27,7 @@ import type { CycleEnd } from './cycle.ts';
 import { keptValues, knownValues } from './device-values.ts';
 import { evidenceOf } from './evidence.ts';
 import { type Finder, finder } from './find.ts';
-import { type Follower, follower } from './follow.ts';
+import { type DevicePause, type Follower, follower } from './follow.ts';
 import { type Candidate, type Found, isForeign } from './found.ts';
 import { channelStatus } from './snapshot.ts';
 import type { Links } from './sources.ts';
@@ -63,8 +63,8 @@ export interface DeviceChannelInput {
   readonly config: AgentConfig;
   readonly agentVersion: string;
   readonly links: Links;
-  /** of the first channel: its operator holds this one too */
-  readonly first: Pick<Follower, 'paused'>;
+  /** what the operator paused as a whole, this channel among it */
+  readonly pause: DevicePause;
   attestation(): Trusted['attestation'];
   /** made while the agent is put together: always through it */
   readonly wires: {
@@ -96,7 +96,7 @@ export function openDeviceChannel(input: DeviceChannelInput): Result<DeviceChann
   const { base, platform, config } = input;
   const channel = deviceChannel(base.device.id);
   const context = { store: base.store, content: base.content, clock: platform.clock };
-  const names = { fleet: base.root.fleet, channel, safeModeCrashes: 0 };
+  const names = { fleet: base.root.fleet, channel, device: input.pause, safeModeCrashes: 0 };
   const following = follower({ context, audit: base.audit, ...names });
   if (!following.ok) return following;
   const { clock, random } = platform;
@@ -126,9 +126,12 @@ export function openDeviceChannel(input: DeviceChannelInput): Result<DeviceChann
     reject: (tx, why) => rejectValues(rejecting, tx, why),
     rejectNow(why) {
       const done = base.store.transaction((tx) => rejectValues(rejecting, tx, why));
-      if (done.ok) tellRejected(rejecting);
+      if (done.ok && tellRejected(rejecting)) input.valuesChanged();
     },
-    refresh: () => tellRejected(rejecting),
+    refresh() {
+      // What other channels made of the values that are gone goes back with them.
+      if (tellRejected(rejecting)) input.valuesChanged();
+    },
     status: () => status(self),
   });
 }
@@ -138,9 +141,8 @@ function ownFinder(input: DeviceChannelInput, channel: string, following: Follow
   const options = { channel, heldRoot: base.roots.held };
   return finder({
     clock: platform.clock,
-    sources: links.own.sources,
+    ...links.of(channel),
     mirrors: links.mirrors,
-    pushes: links.own.pushes,
     roots: base.roots,
     bundle: (path) => ociLayout(platform.files, path, options),
     trusted: () => trusted(input, channel, following),
@@ -157,15 +159,17 @@ function trusted(input: DeviceChannelInput, channel: string, following: Follower
   const { fleet, floor, applied } = following.row();
   const rejected = base.store.rejected(fleet, channel);
   const facts = {
+    channel,
     version: agentVersion,
     attestation: input.attestation(),
     floor,
     applied,
+    inForce: applied?.stateDigest ?? null,
     rejected: new Map(
       (rejected.ok ? rejected.value : []).map((row) => [row.point.stateDigest, row] as const),
     ),
   };
-  return { ...trustedOf(base, config, facts), channel };
+  return trustedOf(base, config, facts);
 }
 
 function isFollowed({ input, channel }: Self): boolean {
@@ -202,7 +206,7 @@ function look(self: Self, wake: Wake, signal: AbortSignal): Promise<CycleEnd> {
 
 async function lookNow(self: Self, wake: Wake, signal: AbortSignal): Promise<CycleEnd> {
   const nothing = { kind: 'nothing', source: '' } as const;
-  const { sources, pushes } = self.input.links.own;
+  const { sources, pushes } = self.input.links.of(self.channel);
   const blind = wake.kind !== 'bundle' && sources.length === 0 && !pushes;
   if (!isFollowed(self) || blind || signal.aborted) return nothing;
   await resume(self, signal);
@@ -254,11 +258,11 @@ async function accept(self: Self, candidate: Candidate, signal: AbortSignal): Pr
   const { input, channel, follower: following, finder: find } = self;
   const { state, manifestDigest, startedAt } = candidate;
   const offered = pointText(state.point);
-  if (input.first.paused()) return notMade(self, candidate, fault('agent.paused', { offered }));
+  if (following.paused()) return notMade(self, candidate, fault('agent.paused', { offered }));
   const fits = checkValuesOnly(channel, state);
   const { content } = input.base;
   const row = following.row();
-  const from = { content, sources: input.links.own.sources };
+  const from = { content, sources: input.links.of(channel).sources };
   const layer = fits.ok ? await documentsLayer(from, candidate, { row, signal }) : fits;
   if (!layer.ok) return notMade(self, candidate, layer.fault);
   const documents = layer.value ?? null;

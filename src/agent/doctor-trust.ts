@@ -6,11 +6,12 @@ import { ok, type Result } from '#errors/fault.ts';
 import { pemOf } from '#link/root-anchors.ts';
 import type { Platform } from '#platform/platform.ts';
 import { LIMITS } from '#state/limits.ts';
-import { channelOf, type Root, type TlsAnchor } from '#state/root.ts';
+import type { Root, TlsAnchor } from '#state/root.ts';
 import { keptRoot } from '#store/content.ts';
 import { openRoot } from '#trust/root-chain.ts';
 import { instantText, type TimeView } from '#trust/time.ts';
 import type { AgentConfig } from './config.ts';
+import { unknownChannels } from './doctor-channels.ts';
 import { type Finding, good, note, weak, wrong } from './finding.ts';
 
 const SOON_MS = 30 * 24 * 3_600_000;
@@ -53,18 +54,10 @@ function unread(message: string): Finding {
 function judged(root: Root, owned: Root, config: AgentConfig, time: TimeView): readonly Finding[] {
   const { fleet, version, notAfter, demo } = root;
   const own = root === owned ? '' : `; the owner's file has version ${owned.version}`;
-  const findings = [good('trust', `root version ${version} of fleet ${fleet}${own}`)];
-  if (!channelOf(root, config.channel.name)) {
-    const named = root.channels.map(({ name }) => name).join(', ');
-    const message = `the root names no channel "${config.channel.name}" (it has: ${named})`;
-    findings.push({
-      about: 'trust',
-      severity: 'error',
-      code: '',
-      message,
-      remedy: 'Correct channels[].name in agent.yaml, or add the channel to the root.',
-    });
-  }
+  const findings = [
+    good('trust', `root version ${version} of fleet ${fleet}${own}`),
+    ...unknownChannels(root, config),
+  ];
   if (demo) {
     findings.push(
       weak(

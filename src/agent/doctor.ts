@@ -2,15 +2,19 @@
  * `holdfast doctor`: config, clock, disk, link, trust, weaknesses: what to do. Works without
  * an agent and changes nothing; with a running agent the lock and the sockets say so.
  */
+import type { Result } from '#errors/fault.ts';
 import { type HttpLink, httpLink } from '#link/http.ts';
 import { openBroker } from '#link/mqtt-broker.ts';
 import { registry } from '#link/registry.ts';
 import type { Platform } from '#platform/platform.ts';
+import type { Digest } from '#state/digest.ts';
 import type { TlsTrust } from '#state/root.ts';
 import { instantText, type TimeView, viewTime } from '#trust/time.ts';
 import { clockAgainst } from './clock-check.ts';
+import { targetRoots } from './config-channels.ts';
 import { credentialFindings } from './credential-findings.ts';
 import { agentSays } from './doctor-agent.ts';
+import { overlappingChannels } from './doctor-channels.ts';
 import { identityFindings } from './doctor-identity.ts';
 import { differing, type Shown } from './doctor-mirrors.ts';
 import { timeFindings } from './doctor-time.ts';
@@ -43,6 +47,7 @@ export async function doctor(input: DoctorInput): Promise<readonly Finding[]> {
     ...(await timeFindings(platform, config, root)),
     ...disk(input),
     ...readOnlyPlaces(platform.files, config),
+    ...overlappingChannels(platform.files, config),
     ...(await agentSays(platform, config)),
     ...weaknesses(input),
     ...identityFindings(platform, config),
@@ -70,7 +75,7 @@ function disk({ platform, config }: DoctorInput): readonly Finding[] {
   const findings: Finding[] = [];
   for (const [about, path] of [
     ['stateDir', config.stateDir],
-    ...config.channel.allow.roots.map((root) => ['target root', root] as const),
+    ...targetRoots(config.channels).map((root) => ['target root', root] as const),
   ] as const) {
     const directory = platform.files.open(path, { follow: true });
     if (!directory.ok) {
@@ -111,24 +116,24 @@ async function registries({ config }: DoctorInput, http: HttpLink): Promise<read
   for (const settings of config.registries) {
     const repository = registry(http, settings);
     findings.push(...(await clockAgainst(http, settings)));
-    const head = await repository.headManifest(config.channel.name);
-    if (!head.ok) findings.push(wrong('registry', head.fault));
-    else if (head.value) {
-      heads.push({ registry: repository.name, head: head.value });
-      findings.push(good('registry', `${repository.name}:${config.channel.name} is ${head.value}`));
-    } else
-      findings.push(
-        weak(
-          'registry',
-          `${repository.name} has no ${config.channel.name}`,
-          'Publish to it, or correct the url and the channel.',
-        ),
-      );
+    for (const { name } of config.channels) {
+      const head = await repository.headManifest(name);
+      findings.push(headFinding(repository.name, name, head));
+      if (head.ok && head.value)
+        heads.push({ registry: repository.name, channel: name, head: head.value });
+    }
   }
   if (config.registries.length === 0) {
     findings.push(note('registry', 'none configured: states come by bundle'));
   }
   return [...findings, ...differing(heads)];
+}
+
+function headFinding(registry: string, channel: string, head: Result<Digest | null>): Finding {
+  if (!head.ok) return wrong('registry', head.fault);
+  if (head.value) return good('registry', `${registry}:${channel} is ${head.value}`);
+  const remedy = 'Publish to it, or correct the url and the channel.';
+  return weak('registry', `${registry} has no ${channel}`, remedy);
 }
 
 async function broker(

@@ -11,6 +11,7 @@ import { channelOf, type Root } from '#state/root.ts';
 import { instantText, type TimeView } from '#trust/time.ts';
 import type { Follower } from './follow.ts';
 import type { Look } from './found.ts';
+import type { Alarm } from './heads-watch.ts';
 import type { TimekeepingView } from './timekeeping.ts';
 import { lookView } from './views.ts';
 
@@ -22,7 +23,7 @@ export interface ExplainInput {
   readonly nextLookInMs: number | null;
   readonly mqtt: string;
   readonly safeMode: boolean;
-  readonly timekeeping: TimekeepingView;
+  readonly timekeeping: Omit<TimekeepingView, 'alarm'> & { readonly alarm: Alarm | null };
   readonly also: readonly AlsoView[];
 }
 
@@ -44,12 +45,14 @@ export function explain(input: ExplainInput): ExplainView {
   };
 }
 
-interface Reason {
+export interface Reason {
   readonly verdict: string;
   readonly cure: string | null;
+  /** the newest state there is runs: nothing to tell */
+  readonly fine?: true;
 }
 
-function reasonOf({ follower, look, safeMode, timekeeping, root }: ExplainInput): Reason {
+export function reasonOf({ follower, look, safeMode, timekeeping, root }: ExplainInput): Reason {
   const row = follower.row();
   const applied = row.applied ? pointText(row.applied) : 'nothing';
   if (follower.paused())
@@ -88,7 +91,7 @@ function reasonOf({ follower, look, safeMode, timekeeping, root }: ExplainInput)
       verdict: `nothing was found for channel "${follower.channel}" (${look.source})`,
       cure: 'Publish to it, or correct channels[].name in agent.yaml.',
     };
-  return { verdict: `${applied} is applied and is the newest there is`, cure: null };
+  return { verdict: `${applied} is applied and is the newest there is`, cure: null, fine: true };
 }
 
 /** An accepted state on its way, or kept from it; null: nothing is open. */
@@ -149,7 +152,7 @@ function facts(input: ExplainInput): ExplainView['facts'] {
   ];
 }
 
-function attestedText({ hasRole, attested, refused }: TimekeepingView): string {
+function attestedText({ hasRole, attested, refused }: Omit<TimekeepingView, 'alarm'>): string {
   const last = refused ? `; the last answer was refused: ${refused.code}` : '';
   if (!hasRole) return 'never: the root names no role time';
   if (!attested) return `not since the agent started${last}`;

@@ -6,6 +6,7 @@
 
 import { emptyRow } from '#apply/journal.ts';
 import { stateRowOf } from '#apply/load.ts';
+import { checkOthers } from '#apply/owned.ts';
 import { generationsOf } from '#apply/recover.ts';
 import type { ApplyContext, Change, Moment } from '#apply/transaction.ts';
 import { type Fault, fault, ok, type Result, refuse, refused } from '#errors/fault.ts';
@@ -44,18 +45,28 @@ export interface Follower {
   beside(tx: StoreWriter, moment: Moment): void;
   /** The change that goes back to the previous proven state. */
   rollback(context: ApplyContext): Result<Change>;
-  /** Ends pause and hold; one commit. */
-  resume(): Result<void>;
-  pause(reason: string): Result<void>;
+  /** Ends the hold and the pause of this channel, and with `device` that of the device; one commit. */
+  resume(scope: PauseScope): Result<void>;
+  pause(reason: string, scope: PauseScope): Result<void>;
+  /** this channel, or the device as a whole */
   paused(): boolean;
   /** repeated crashes: the last proven state runs, what is held is not tried again */
   safeMode(): boolean;
+}
+
+/** One channel alone, or all that this device does. */
+export type PauseScope = 'channel' | 'device';
+
+/** What all followers of a device know of it; `row` is in the store. */
+export interface DevicePause {
+  paused: boolean;
 }
 
 export interface FollowerInput {
   readonly context: Pick<ApplyContext, 'store' | 'content' | 'clock'>;
   readonly fleet: Fleet;
   readonly channel: string;
+  readonly device: DevicePause;
   /** starts in a row that crashed, when that makes this start a safe one; else 0 */
   readonly safeModeCrashes: number;
   readonly audit: AuditLog;
@@ -64,7 +75,7 @@ export interface FollowerInput {
 /** What is known of the channel between two wakes. */
 interface Held {
   row: ChannelRow;
-  paused: boolean;
+  readonly device: DevicePause;
   refusal: Refusal | null;
   waiting: Fault | null;
   /** starts in a row that crashed, when that makes this start a safe one; else 0 */
@@ -75,11 +86,9 @@ export function follower(input: FollowerInput): Result<Follower> {
   const { fleet, channel, context, audit } = input;
   const row = context.store.channel(fleet, channel);
   if (!row.ok) return row;
-  const device = context.store.device();
-  if (!device.ok) return device;
   const held: Held = {
     row: row.value ?? emptyRow(fleet, channel),
-    paused: device.value?.paused != null,
+    device: input.device,
     refusal: null,
     waiting: null,
     safeModeCrashes: input.safeModeCrashes,
@@ -120,18 +129,26 @@ export function follower(input: FollowerInput): Result<Follower> {
     barredChange: ({ kind, to: { epoch, sequence, stateDigest: digest } }) =>
       kind === 'rollback' ? null : barred(held, { epoch, sequence, digest }),
     beside(tx, moment) {
-      const place = { at: context.clock.wallMs(), channel };
-      for (const event of eventsOf(moment, place)) tx.addEvent(event);
-      // Of other values for the applied state: their own channel has told that they were accepted.
-      if (moment.kind === 'accepted' && moment.row.intent?.kind === 'values') return;
-      audit.add(tx, { channel, ...factOf(moment) });
+      tellMoment(tx, { audit, at: context.clock.wallMs(), channel }, moment);
     },
     rollback: (apply) => rollbackChange(apply, held.row),
-    resume: () => resume(input, held),
-    pause: (reason) => pause(input, held, reason),
-    paused: () => held.paused,
+    resume: (scope) => resume(input, held, scope),
+    pause: (reason, scope) => pause(input, held, { reason, scope }),
+    paused: () => isPaused(held),
     safeMode: () => held.safeModeCrashes > 0,
   });
+}
+
+/** Events and the audit entry, also of a channel that nobody follows any more. */
+export function tellMoment(
+  tx: StoreWriter,
+  { audit, at, channel }: Pick<FollowerInput, 'audit' | 'channel'> & { readonly at: number },
+  moment: Moment,
+): void {
+  for (const event of eventsOf(moment, { at, channel })) tx.addEvent(event);
+  // Of other values for the applied state: their own channel has told that they were accepted.
+  if (moment.kind === 'accepted' && moment.row.intent?.kind === 'values') return;
+  audit.add(tx, { channel, ...factOf(moment) });
 }
 
 function refusalOf(why: Fault, offered: Point | null, via: Via | null, attack: boolean): Refusal {
@@ -151,7 +168,7 @@ function note(held: Held, found: Exclude<Found, { kind: 'candidate' }>): boolean
 function barred(held: Held, point: Point): Fault | null {
   const offered = pointText(point);
   const { applied, hold, floor } = held.row;
-  if (held.paused) return fault('agent.paused', { offered });
+  if (isPaused(held)) return fault('agent.paused', { offered });
   if (hold) return fault('agent.held', { offered, held: applied ? pointText(applied) : 'nothing' });
   if (held.safeModeCrashes > 0 && point.digest === floor?.stateDigest) {
     return fault('agent.safe-mode', { offered, crashes: held.safeModeCrashes });
@@ -159,41 +176,55 @@ function barred(held: Held, point: Point): Fault | null {
   return null;
 }
 
-function resume({ context, channel, audit }: FollowerInput, held: Held): Result<void> {
+function isPaused({ device, row }: Held): boolean {
+  return device.paused || row.paused !== undefined;
+}
+
+function resume(
+  { context, channel, audit }: FollowerInput,
+  held: Held,
+  scope: PauseScope,
+): Result<void> {
   held.safeModeCrashes = 0;
-  const { row, paused } = held;
-  if (!paused && !row.hold) return ok(undefined);
-  const next = { ...row, hold: null };
+  const { row, device: whole } = held;
+  const ends = whole.paused && scope === 'device';
+  if (!ends && !row.paused && !row.hold) return ok(undefined);
+  const { paused: own, ...rest } = row;
+  const next = { ...rest, hold: null };
   const place = { at: context.clock.wallMs(), channel };
   const done = context.store.transaction((tx) => {
     tx.putChannel(next);
     const device = tx.device();
-    if (device.ok && device.value) tx.putDevice({ ...device.value, paused: null });
-    if (paused) tx.addEvent(eventOf('agent.resumed', place));
+    if (ends && device.ok && device.value) tx.putDevice({ ...device.value, paused: null });
+    if (ends || own) tx.addEvent(eventOf('agent.resumed', place));
     if (row.hold) tx.addEvent(eventOf('state.hold-ended', place, { point: row.applied }));
     audit.add(tx, { kind: 'resumed', actor: 'operator', channel, point: row.applied });
   });
   if (!done.ok) return done;
   audit.landed();
-  Object.assign(held, { row: next, paused: false, waiting: null });
+  if (ends) whole.paused = false;
+  Object.assign(held, { row: next, waiting: null });
   return done;
 }
 
 function pause(
   { context, channel, audit }: FollowerInput,
   held: Held,
-  reason: string,
+  { reason, scope }: { readonly reason: string; readonly scope: PauseScope },
 ): Result<void> {
   const at = context.clock.wallMs();
+  const row = scope === 'channel' ? { ...held.row, paused: { at, reason } } : held.row;
   const done = context.store.transaction((tx) => {
     const device = tx.device();
-    if (device.ok && device.value) tx.putDevice({ ...device.value, paused: { at, reason } });
+    if (scope === 'channel') tx.putChannel(row);
+    else if (device.ok && device.value) tx.putDevice({ ...device.value, paused: { at, reason } });
     tx.addEvent(eventOf('agent.paused', { at, channel }, { reason }));
     audit.add(tx, { kind: 'paused', actor: 'operator', channel, message: reason });
   });
   if (!done.ok) return done;
   audit.landed();
-  held.paused = true;
+  held.row = row;
+  if (scope === 'device') held.device.paused = true;
   return done;
 }
 
@@ -270,6 +301,9 @@ function rollbackChange(context: ApplyContext, row: ChannelRow): Result<Change> 
   if (!current.ok) return current;
   const desired = generationsOf(context, row, to.stateDigest);
   if (!desired.ok) return desired;
+  // What was this channel's then may be another one's now.
+  const free = checkOthers(context, row, desired.value);
+  if (!free.ok) return free;
   const held = context.store.state(row.fleet, row.channel, to.stateDigest);
   if (!held.ok) return refused(held.fault);
   return ok({

@@ -8,43 +8,53 @@
 import { orphansOf } from '#apply/orphans.ts';
 import { doStep } from '#apply/transaction.ts';
 import type { ForgottenView } from '#control/api.ts';
-import { type Fault, ok, type Result, refuse, refused } from '#errors/fault.ts';
+import { ok, type Result, refuse } from '#errors/fault.ts';
+import type { Step } from '#plan/step.ts';
 import { stepsBetween } from '#plan/steps.ts';
 import { eventOf } from '#report/events.ts';
 import { queueEvent } from '#report/outbox.ts';
 import type { ChannelRow } from '#state/channel-row.ts';
-import type { Point } from '#state/point.ts';
 import type { Assembled } from './assemble.ts';
 import { orphanName } from './orphan-status.ts';
 
 export async function forget(assembled: Assembled, name: string): Promise<Result<ForgottenView>> {
-  const { base, follower, runner, context } = assembled;
-  const own = follower.row();
+  const { base, context } = assembled;
+  const own = context.followed;
   const orphans = orphansOf(base, own);
   const found = orphans.find(({ row }) => orphanName(row, own) === name);
   if (!found?.row.applied) {
     const known = orphans.map(({ row }) => orphanName(row, own)).join(', ');
     return refuse('agent.not-orphaned', { channel: name, known: known || 'none' });
   }
-  if (runner.busy) return refuse('agent.busy', { what: `forgetting ${name}` });
-  const { epoch, sequence, stateDigest: digest } = found.row.applied;
+  if (assembled.busy()) return refuse('agent.busy', { what: `forgetting ${name}` });
   const steps = stepsBetween(found.generations, []);
-  const ended: { why: Fault | null } = { why: null };
-  const point: Point = { epoch, sequence, digest };
-  await runner.runOther(point, async () => {
-    for (const step of steps) {
-      const done = await doStep(context, step);
-      if (!done.ok) {
-        ended.why = done.fault;
-        return;
-      }
-    }
-    const gone = remove(assembled, found.row, name);
-    if (!gone.ok) ended.why = gone.fault;
-  });
+  const endTurn = await assembled.turns.take(name, new AbortController().signal);
+  try {
+    const gone = await takeAway(assembled, { steps, row: found.row, name });
+    if (!gone.ok) return gone;
+  } finally {
+    endTurn?.();
+  }
   assembled.delivery?.changed('phase');
-  if (ended.why) return refused(ended.why);
   return ok({ channel: name, removed: found.generations.map(({ id }) => id) });
+}
+
+async function takeAway(
+  assembled: Assembled,
+  {
+    steps,
+    row,
+    name,
+  }: { readonly steps: readonly Step[] } & {
+    readonly row: ChannelRow;
+    readonly name: string;
+  },
+): Promise<Result<void>> {
+  for (const step of steps) {
+    const done = await doStep(assembled.context, step);
+    if (!done.ok) return done;
+  }
+  return remove(assembled, row, name);
 }
 
 /** One commit: the row, its states and rejections, the event, the audit entry. */

@@ -1,31 +1,31 @@
 /** The agent's side of the local sockets (control/api.ts): reads, and what an operator decides. */
 import type {
+  AlsoView,
   AuditEntryView,
   ControlHandlers,
+  ExplainView,
   PlanView,
-  ProgressLine,
   StatusView,
 } from '#control/api.ts';
 import { faultView } from '#control/api.ts';
-import { type Fault, fault, ok, type Result } from '#errors/fault.ts';
+import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { Platform } from '#platform/platform.ts';
-import { pointText } from '#state/point.ts';
 import { readJournal } from '#wire/audit.ts';
 import { writeAuditFile } from '#wire/audit-file.ts';
 import type { Assembled } from './assemble.ts';
 import { auditFileOf } from './audit-export.ts';
 import { auditEntryView } from './audit-view.ts';
 import { planCandidate } from './change.ts';
-import type { CycleEnd } from './cycle.ts';
-import { explain } from './explain.ts';
+import { type ExplainInput, explain, type Reason, reasonOf } from './explain.ts';
 import { alsoWrong } from './explain-also.ts';
 import { forget } from './forget.ts';
+import type { Look } from './found.ts';
+import type { Line } from './line.ts';
 import { mirrorStates, registryViews } from './mirrors-view.ts';
+import { apply, lineNamed, onlyLine, pause, resume, rollback } from './operating.ts';
 import { ORPHANED, orphanView } from './orphan-status.ts';
-import { lookForBoth } from './own-bundles.ts';
 import { openLog } from './program-logs.ts';
 import { eventsView } from './recent-events.ts';
-import type { JobEnd } from './runner.ts';
 import {
   channelView,
   credentialStatus,
@@ -47,10 +47,9 @@ export interface HandlersInput {
 
 export function controlHandlers(input: HandlersInput): ControlHandlers {
   const { assembled } = input;
-  const { follower, drift, agent } = assembled;
   return {
     status: () => status(input),
-    explain: () => ok(explainNow(input)),
+    explain: (channel) => explainNow(input, channel ?? null),
     history(limit) {
       const rows = assembled.base.store.history(limit);
       return rows.ok ? ok(rows.value.map(historyView)) : rows;
@@ -61,7 +60,7 @@ export function controlHandlers(input: HandlersInput): ControlHandlers {
       const file = auditFileOf(assembled.base, change);
       return file.ok ? ok(writeAuditFile(file.value)) : file;
     },
-    plan: (signal) => plan(input, signal),
+    plan: (signal, channel) => plan(input, signal, channel ?? null),
     async bundles(signal) {
       await assembled.bundles.inspect(signal);
       return ok(assembled.bundles.list());
@@ -70,22 +69,15 @@ export function controlHandlers(input: HandlersInput): ControlHandlers {
       const { stateDir } = assembled.config;
       return openLog({ platform: input.platform, stateDir }, query, signal);
     },
-    apply: (bundle, tell, now = false) => apply(input, { bundle, now }, tell),
-    rollback: () => rollback(input),
+    apply: (bundle, tell, now = false) => apply(assembled, { bundle, now }, tell),
+    rollback: (_, channel) => rollback(assembled, channel ?? null),
     time: (statement) => assembled.timekeeping.take(Buffer.from(statement), 'command'),
     timeAsk() {
       const { nonce, deviceId } = assembled.timekeeping.question();
       return ok({ device: deviceId, nonce: Buffer.from(nonce).toString('hex') });
     },
-    pause: (reason) => changed(input, follower.pause(reason)),
-    resume() {
-      const done = follower.resume();
-      if (!done.ok) return done;
-      drift.reset();
-      assembled.finder.forget();
-      void agent.resume().then(() => assembled.command.look());
-      return changed(input, done);
-    },
+    pause: (reason, channel) => pause(assembled, reason, channel ?? null),
+    resume: (channel) => resume(assembled, channel ?? null),
     forget: (channel) => forget(assembled, channel),
     stop() {
       assembled.base.audit.ask({ kind: 'stopped', actor: 'operator' });
@@ -102,18 +94,13 @@ function audit({ assembled }: HandlersInput, limit: number): Result<readonly Aud
   return ok(entries.value.toReversed().slice(0, limit).map(auditEntryView));
 }
 
-function changed({ assembled }: HandlersInput, done: Result<void>): Result<void> {
-  assembled.delivery?.changed('phase');
-  return done;
-}
-
 function status({
   platform,
   assembled,
   agentVersion,
   startedAt,
 }: HandlersInput): Result<StatusView> {
-  const { base, follower, links, finder, schedule, device } = assembled;
+  const { base, lines, links, device } = assembled;
   const snapshot = assembled.snapshot();
   if (!snapshot.ok) return snapshot;
   const events = base.store.outboxEvents();
@@ -139,8 +126,8 @@ function status({
     },
     channels: snapshot.value.channels.map((channel) => {
       if (channel.waitingFor === ORPHANED) return orphanView(channel);
-      const own = channel.channel === device.follower.channel;
-      return channelView(channel, own ? device.follower : follower);
+      const line = lines.find((one) => one.channel === channel.channel);
+      return channelView(channel, line?.follower ?? device.follower);
     }),
     mqtt: mqtt && {
       state: mqtt.kind,
@@ -149,18 +136,60 @@ function status({
     },
     credential: credentialStatus(base.credential.current()),
     registries: registryViews(mirrorStates(links.mirrors, snapshot.value.channels)),
-    lastLook: lookView(finder.lastLook()),
-    nextLookInMs: schedule.nextInMs(),
+    lastLook: lookView(newestLook(lines)),
+    nextLookInMs: nextLookMs(lines),
     undeliveredEvents: events.value.filter(({ number }) => number > delivered).length,
     bundles: assembled.bundles.list(),
   });
 }
 
-function explainNow({ assembled }: HandlersInput) {
-  const { follower, finder, base, schedule, links } = assembled;
+function newestLook(lines: readonly Line[]): Look | null {
+  return lines
+    .map(({ finder }) => finder.lastLook())
+    .reduce((newest, look) => (look && (!newest || look.at > newest.at) ? look : newest), null);
+}
+
+/** null: none is due */
+function nextLookMs(lines: readonly Line[]): number | null {
+  const due = lines.flatMap(({ schedule }) => schedule.nextInMs() ?? []);
+  return due.length === 0 ? null : Math.min(...due);
+}
+
+/** Of one channel; without a name, of the first that is not simply at its newest state. */
+function explainNow({ assembled }: HandlersInput, channel: string | null): Result<ExplainView> {
+  const { lines } = assembled;
+  if (channel !== null) {
+    const line = lineNamed(assembled, channel);
+    return line.ok ? ok(explainLine(assembled, line.value, [])) : line;
+  }
+  const reasons = lines.map((line) => ({ line, reason: reasonFor(assembled, line) }));
+  const told = reasons.find(({ reason }) => !reason.fine) ?? reasons[0];
+  if (!told) return refuse('agent.no-source', {});
+  const others = reasons
+    .filter(({ line, reason }) => line !== told.line && !reason.fine)
+    .map(({ line, reason }) => ({
+      verdict: `${line.channel}: ${reason.verdict}`,
+      cure: reason.cure ?? `See \`holdfast explain --channel ${line.channel}\`.`,
+    }));
+  return ok(explainLine(assembled, told.line, others));
+}
+
+function explainLine(assembled: Assembled, line: Line, others: readonly AlsoView[]): ExplainView {
+  return explain({ ...explained(assembled, line), also: [...others, ...alsoOf(assembled)] });
+}
+
+function reasonFor(assembled: Assembled, line: Line): Reason {
+  return reasonOf({ ...explained(assembled, line), also: [] });
+}
+
+function explained(
+  { base, links, timekeeping }: Assembled,
+  { channel, follower, finder, schedule }: Line,
+): Omit<ExplainInput, 'also'> {
   const mqtt = links.mqtt?.state();
   const fault = mqtt?.lastFault ? ` (${mqtt.lastFault.message})` : '';
-  return explain({
+  const view = timekeeping.view();
+  return {
     follower,
     look: finder.lastLook(),
     time: base.time.view(),
@@ -168,9 +197,8 @@ function explainNow({ assembled }: HandlersInput) {
     nextLookInMs: schedule.nextInMs(),
     mqtt: mqtt ? `${mqtt.kind}, MQTT ${mqtt.protocol}${fault}` : 'not configured',
     safeMode: follower.safeMode(),
-    timekeeping: assembled.timekeeping.view(),
-    also: alsoOf(assembled),
-  });
+    timekeeping: { ...view, alarm: view.alarm(channel) },
+  };
 }
 
 function alsoOf({ base, links, snapshot, bundles }: Assembled) {
@@ -187,8 +215,14 @@ function alsoOf({ base, links, snapshot, bundles }: Assembled) {
 }
 
 /** Looks, plans, and stops there: nothing is accepted, no blob is fetched. */
-async function plan({ assembled }: HandlersInput, signal: AbortSignal): Promise<Result<PlanView>> {
-  const { finder, follower, changes } = assembled;
+async function plan(
+  { assembled }: HandlersInput,
+  signal: AbortSignal,
+  channel: string | null,
+): Promise<Result<PlanView>> {
+  const line = onlyLine(assembled, channel, 'plan');
+  if (!line.ok) return line;
+  const { finder, follower, changes } = line.value;
   const row = follower.row();
   const found = await finder.find({ kind: 'command' }, signal);
   if (found.kind !== 'candidate') {
@@ -199,93 +233,4 @@ async function plan({ assembled }: HandlersInput, signal: AbortSignal): Promise<
   const view = planView(planned.value, row.applied);
   const barred = follower.barred(found.candidate);
   return ok(barred ? { ...view, result: barred.code } : view);
-}
-
-interface Asked {
-  readonly bundle: string | null;
-  readonly now: boolean;
-}
-
-async function apply(
-  input: HandlersInput,
-  { bundle, now }: Asked,
-  tell: (line: ProgressLine) => void,
-): Promise<ProgressLine> {
-  const { assembled } = input;
-  if (now && !assembled.config.applyNow) {
-    return line('refused', null, null, fault('agent.now-not-allowed', {}));
-  }
-  const stop = assembled.progress.listen((what, done, total) =>
-    tell({ kind: 'progress', phase: 'downloading', what, done, total }),
-  );
-  const { audit } = assembled.base;
-  const message = [now ? 'now' : '', bundle ?? ''].join(' ').trim();
-  const fact = { kind: 'apply-asked', actor: 'operator', message } as const;
-  const takeBack = audit.ask(fact);
-  try {
-    const wake =
-      bundle === null
-        ? ({ kind: 'command', now } as const)
-        : ({ kind: 'bundle', path: bundle, now } as const);
-    const end = await lookForBoth(assembled, wake);
-    if (bundle !== null) assembled.bundles.ended(bundle, end);
-    // A poll by hand is a poll: it costs the flash nothing.
-    if (bundle === null && (end.kind === 'unchanged' || end.kind === 'nothing')) takeBack();
-    return endLine(end);
-  } finally {
-    audit.settle();
-    // The head of the journal is in the signed status, also when nothing else is new.
-    changed(input, ok(undefined));
-    stop();
-  }
-}
-
-function endLine(end: CycleEnd): ProgressLine {
-  switch (end.kind) {
-    case 'applied':
-      return line('applied', pointText(end.point), end.tookMs, null);
-    case 'unchanged':
-    case 'nothing':
-      return line(end.kind, null, null, null);
-    case 'superseded':
-      return line(end.kind, end.offered, null, null);
-    case 'refused':
-    case 'waiting':
-      return line(end.kind, end.offered, null, end.fault);
-    case 'unreachable':
-      return line(end.kind, null, null, end.fault);
-  }
-}
-
-function line(
-  result: string,
-  offered: string | null,
-  tookMs: number | null,
-  fault: Fault | null,
-): ProgressLine {
-  return { kind: 'end', result, offered, tookMs, fault: fault && faultView(fault) };
-}
-
-async function rollback(input: HandlersInput): Promise<ProgressLine> {
-  const { assembled } = input;
-  const { follower, context, runner, base } = assembled;
-  base.audit.ask({ kind: 'rollback-asked', actor: 'operator' });
-  const end = await runner.run({
-    point: null,
-    manifestDigest: null,
-    make: async () => follower.rollback(context),
-  });
-  base.audit.settle();
-  changed(input, ok(undefined));
-  assembled.finder.forget();
-  return rollbackLine(end);
-}
-
-function rollbackLine(end: JobEnd): ProgressLine {
-  if (end.kind === 'superseded') return line('superseded', null, null, null);
-  if (end.kind === 'not-made') return line('refused', null, null, end.fault);
-  const { outcome, change } = end;
-  const offered = pointText(change.to);
-  if (outcome.kind === 'applied') return line('rolled back to', offered, null, null);
-  return line(outcome.kind, offered, null, 'fault' in outcome ? outcome.fault : null);
 }

@@ -6,14 +6,15 @@ import { fault } from '#errors/fault.ts';
 import type { Files } from '#platform/files.ts';
 import { mountOf, readMounts } from '#platform/mount-table.ts';
 import type { AgentConfig } from './config.ts';
+import { targetRoots } from './config-channels.ts';
 import { type Finding, wrong } from './finding.ts';
 
 export function readOnlyPlaces(
   files: Files,
-  { stateDir, runDir, channel }: Pick<AgentConfig, 'stateDir' | 'runDir' | 'channel'>,
+  { stateDir, runDir, channels }: Pick<AgentConfig, 'stateDir' | 'runDir' | 'channels'>,
 ): readonly Finding[] {
   const table = readMounts(files) ?? [];
-  return [stateDir, runDir, ...channel.allow.roots].flatMap((path) => {
+  return [stateDir, runDir, ...targetRoots(channels)].flatMap((path) => {
     const real = files.realPath(path);
     if (!mountOf(table, real.ok ? real.value : path)?.readOnly) return [];
     return [wrong('disk', fault('platform.read-only', { operation: 'write below', path }))];

@@ -1,50 +1,72 @@
 /** The watched directories of this agent: what looks at a bundle, what inspects it, whom it is told. */
 
 import { ok } from '#errors/fault.ts';
-import type { Clock } from '#platform/clock.ts';
-import type { Log } from '#platform/log.ts';
-import type { LayoutSource } from '#sources/oci-layout.ts';
-import type { Root } from '#state/root.ts';
+import type { Platform } from '#platform/platform.ts';
+import { ociLayout } from '#sources/oci-layout.ts';
 import type { Trusted } from '#trust/verify.ts';
-import type { Agent } from './agent.ts';
-import { inspectBundle } from './bundle-inspection.ts';
+import type { Base } from './base.ts';
+import { type Inspection, type InspectionInput, inspectBundle } from './bundle-inspection.ts';
 import { type BundleShelf, bundleShelf } from './bundles.ts';
-import { type ChangeInput, planCandidate } from './change.ts';
+import { planCandidate } from './change.ts';
 import type { AgentConfig } from './config.ts';
+import type { DeviceAgent } from './device-agent.ts';
 import type { DeviceChannel } from './device-channel.ts';
-import type { Follower } from './follow.ts';
-import { lookForBoth } from './own-bundles.ts';
+import type { Line } from './line.ts';
+import { lookForAll, mostTelling } from './operating.ts';
 import { planView } from './views.ts';
 
 export interface OpenBundlesInput {
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly config: Pick<AgentConfig, 'bundleConsent' | 'channel'>;
-  readonly agent: Agent;
+  readonly platform: Platform;
+  readonly base: Base;
+  readonly config: Pick<AgentConfig, 'bundleConsent'>;
+  /** in the order of agent.yaml */
+  readonly lines: readonly Line[];
+  readonly agent: DeviceAgent;
   readonly device: DeviceChannel;
-  readonly follower: Follower;
-  readonly changes: ChangeInput;
-  bundle(path: string): LayoutSource;
-  root(): Root;
-  trusted(): Trusted;
+  trusted(line: Line): Trusted;
   changed(): void;
 }
 
 export function openBundles(input: OpenBundlesInput): BundleShelf {
-  const { clock, log, config, follower } = input;
-  const inspection = {
-    ...{ clock, bundle: input.bundle, root: input.root, trusted: input.trusted },
-    channel: config.channel.name,
-    async plan(...[candidate, signal]: Parameters<Parameters<typeof inspectBundle>[0]['plan']>) {
+  const { platform, config } = input;
+  const { clock, log } = platform;
+  return bundleShelf({
+    ...{ clock, log, consent: config.bundleConsent },
+    look: async (bundle) => mostTelling(await lookForAll(input, { bundle, now: false })),
+    inspect: (path, signal) => inspectForAll(input, path, signal),
+    changed: input.changed,
+  });
+}
+
+/** The first channel for which there is something to take; else for which it holds anything. */
+async function inspectForAll(
+  input: OpenBundlesInput,
+  path: string,
+  signal: AbortSignal,
+): Promise<Inspection> {
+  const seen: Inspection[] = [];
+  for (const line of input.lines) {
+    const one = await inspectBundle(inspectionOf(input, line), path, signal);
+    if (one.state === 'offered') return one;
+    seen.push(one);
+  }
+  const known = seen.find(({ channel }) => channel !== '') ?? seen[0];
+  return known ?? { state: 'nothing', channel: '', point: null, plan: null, fault: null };
+}
+
+function inspectionOf(input: OpenBundlesInput, line: Line): InspectionInput {
+  const { platform, base } = input;
+  const { channel, follower, changes } = line;
+  return {
+    clock: platform.clock,
+    bundle: (path) => ociLayout(platform.files, path, { channel, heldRoot: base.roots.held }),
+    root: base.roots.root,
+    trusted: () => input.trusted(line),
+    channel,
+    async plan(candidate, signal) {
       const row = follower.row();
-      const planned = await planCandidate(input.changes, candidate, row, signal);
+      const planned = await planCandidate(changes, candidate, row, signal);
       return planned.ok ? ok(planView(planned.value, row.applied)) : planned;
     },
   };
-  return bundleShelf({
-    ...{ clock, log, consent: config.bundleConsent },
-    look: (path) => lookForBoth(input, { kind: 'bundle', path }),
-    inspect: (path, signal) => inspectBundle(inspection, path, signal),
-    changed: input.changed,
-  });
 }

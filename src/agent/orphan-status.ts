@@ -4,7 +4,7 @@
  * goes when a state has taken over the last of it. A channel of another fleet may have the name of the
  * one that is followed: it is told as `NAME.of-` and the first digits of its fleet.
  */
-import type { Orphaned } from '#apply/orphans.ts';
+import type { Followed, Orphaned } from '#apply/orphans.ts';
 import { type ChannelView, faultView } from '#control/api.ts';
 import { fault } from '#errors/fault.ts';
 import type { ChannelRow } from '#state/channel-row.ts';
@@ -21,7 +21,7 @@ const NAME_MAX = 63 - '.of-'.length - FLEET_DIGITS;
 
 export function orphanStatuses(
   orphans: readonly Orphaned[],
-  own: Pick<ChannelRow, 'fleet'>,
+  followed: Pick<Followed, 'fleet'>,
   facts: DeploymentFacts,
 ): readonly ChannelStatus[] {
   return orphans
@@ -30,7 +30,7 @@ export function orphanStatuses(
       const deployments = generations.map((generation) => deploymentStatus(facts, generation));
       const ill = deployments.some(({ health }) => health === 'unhealthy' || health === 'stopped');
       return {
-        channel: orphanName(row, own),
+        channel: orphanName(row, followed),
         desired: row.floor,
         applied: row.applied,
         phase: 'idle',
@@ -45,8 +45,11 @@ export function orphanStatuses(
     });
 }
 
-export function orphanName({ fleet, channel }: ChannelRow, own: Pick<ChannelRow, 'fleet'>): string {
-  if (fleet === own.fleet) return channel;
+export function orphanName(
+  { fleet, channel }: ChannelRow,
+  followed: Pick<Followed, 'fleet'>,
+): string {
+  if (fleet === followed.fleet) return channel;
   // A name ends in a letter or digit, wherever it is cut.
   const name = channel.slice(0, NAME_MAX).replace(/[^a-z0-9]+$/, '');
   return `${name}.of-${fleet.slice(0, FLEET_DIGITS)}`;

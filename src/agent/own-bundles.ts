@@ -1,41 +1,46 @@
 /**
- * A bundle may hold the first channel, the device's own, or both: one look goes through it for both,
- * values first, so that a state beside them finds them. Where it holds the own one alone, it is no
- * bundle of a foreign channel.
+ * A bundle may hold any of the channels of this device, its own among them: one look goes through it
+ * for all, values first, so that a state beside them finds them, then the channels in the order of
+ * agent.yaml. Where it holds something for one of them, it is no bundle of a foreign channel to the
+ * others; where it holds nothing for any, the first channel says so.
  */
-import type { Wake } from '#triggers/trigger.ts';
-import type { Agent } from './agent.ts';
-import type { CycleEnd } from './cycle.ts';
-import type { DeviceChannel } from './device-channel.ts';
 import type { Finder } from './find.ts';
-import { isForeign } from './found.ts';
+import { type Found, isForeign } from './found.ts';
 
-export function withOwnBundles(finder: Finder, own: Pick<DeviceChannel, 'look'>): Finder {
+/** Looks through a bundle for one channel. */
+export interface BundleReader {
+  /** True: it holds something for this channel, whatever that is worth. */
+  look(path: string, signal: AbortSignal): Promise<boolean>;
+}
+
+/** Of the first channel: the others have looked before. */
+export function withOtherBundles(finder: Finder, others: readonly BundleReader[]): Finder {
   return {
     ...finder,
     async find(wake, signal) {
       if (wake.kind !== 'bundle') return finder.find(wake, signal);
-      const end = await own.look(wake, signal);
+      let known = false;
+      for (const other of others) {
+        if (await other.look(wake.path, signal)) known = true;
+      }
       const found = await finder.find(wake, signal);
-      if (end.kind === 'nothing' || found.kind !== 'refused') return found;
-      return isForeign(found) ? { kind: 'nothing', source: found.source } : found;
+      return known && isForeign(found) ? { kind: 'nothing', source: sourceOf(found) } : found;
     },
   };
 }
 
-/** In a bundle values first, so that a state beside them finds them; its end is what is told. */
-export async function lookForBoth(
-  {
-    agent,
-    device,
-  }: { readonly agent: Pick<Agent, 'look'>; readonly device: Pick<DeviceChannel, 'look'> },
-  wake: Wake,
-): Promise<CycleEnd> {
-  const looking = device.look(wake, new AbortController().signal);
-  if (wake.kind === 'bundle') await looking;
-  const end = await agent.look(wake);
-  const own = await looking;
-  const nothing = end.kind === 'unchanged' || end.kind === 'nothing';
-  const told = own.kind !== 'unchanged' && own.kind !== 'nothing' && own.kind !== 'unreachable';
-  return nothing && told ? own : end;
+/** Of every other channel: that a bundle holds nothing for it is no news. */
+export function withoutForeign(finder: Finder): Finder {
+  return {
+    ...finder,
+    async find(wake, signal) {
+      const found = await finder.find(wake, signal);
+      const foreign = wake.kind === 'bundle' && isForeign(found);
+      return foreign ? { kind: 'nothing', source: sourceOf(found) } : found;
+    },
+  };
+}
+
+function sourceOf(found: Found): string {
+  return 'source' in found ? found.source : '';
 }

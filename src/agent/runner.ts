@@ -1,7 +1,8 @@
 /**
- * One transaction at a time per device. A candidate that comes while another is under way waits;
- * when it is newer, the running one is superseded: it ends at its next step, is undone, and the
- * newer one is planned anew (DESIGN section 6).
+ * The changes of one channel, one after the other. A candidate that comes while another is under way
+ * waits; when it is newer, the running one is superseded: it ends at its next step, is undone, and the
+ * newer one is planned anew (DESIGN section 6). Among channels it waits for its turn (turns.ts): a
+ * change that is ready while another channel's is under way is made again on what that one leaves.
  */
 
 import {
@@ -13,6 +14,7 @@ import {
 import type { Fault, Result } from '#errors/fault.ts';
 import { comparePoints, type Point } from '#state/point.ts';
 import type { Candidate } from './found.ts';
+import type { Turns } from './turns.ts';
 
 export interface Job {
   /** what orders jobs; an operator's job (null) supersedes whatever runs */
@@ -53,7 +55,15 @@ interface Waiting {
   reject(error: unknown): void;
 }
 
-export function runner(context: ApplyContext, onJobEnd: (job: Job, end: JobEnd) => void): Runner {
+export interface RunnerInput {
+  readonly context: ApplyContext;
+  readonly channel: string;
+  readonly turns: Turns;
+  /** This job is ready, and another channel's change is under way. */
+  waits(job: Job, other: string): void;
+}
+
+export function runner(input: RunnerInput): Runner {
   let running: Running | null = null;
   let waiting: Waiting | null = null;
 
@@ -75,23 +85,9 @@ export function runner(context: ApplyContext, onJobEnd: (job: Job, end: JobEnd) 
 
   function begin(job: Job): Promise<JobEnd> {
     const abort = new AbortController();
-    const done = carry(job, abort.signal);
+    const done = attempt(input, job, abort.signal);
     running = { point: job.point, abort, done };
     return done.finally(next);
-  }
-
-  async function carry(job: Job, signal: AbortSignal): Promise<JobEnd> {
-    const end = await attempt(job, signal);
-    onJobEnd(job, end);
-    return end;
-  }
-
-  async function attempt(job: Job, signal: AbortSignal): Promise<JobEnd> {
-    const change = await job.make(signal);
-    if (signal.aborted) return { kind: 'superseded' };
-    if (!change.ok) return { kind: 'not-made', fault: change.fault };
-    const outcome = await runTransaction(context, change.value, signal);
-    return { kind: 'ended', outcome, change: change.value };
   }
 
   function next(): void {
@@ -106,7 +102,7 @@ export function runner(context: ApplyContext, onJobEnd: (job: Job, end: JobEnd) 
     run,
     async runOther(point, work) {
       const abort = new AbortController();
-      const done = work(abort.signal);
+      const done = inTurn(input, abort.signal, work);
       running = { point, abort, done };
       await done.finally(next);
     },
@@ -117,4 +113,42 @@ export function runner(context: ApplyContext, onJobEnd: (job: Job, end: JobEnd) 
       while (running) await running.done.catch(() => undefined);
     },
   };
+}
+
+async function attempt(
+  { context, channel, turns, waits }: RunnerInput,
+  job: Job,
+  signal: AbortSignal,
+): Promise<JobEnd> {
+  const before = turns.ended();
+  const change = await job.make(signal);
+  if (signal.aborted) return { kind: 'superseded' };
+  if (!change.ok) return { kind: 'not-made', fault: change.fault };
+  const other = turns.holder();
+  if (other !== null) waits(job, other);
+  const end = await turns.take(channel, signal);
+  if (!end) return { kind: 'superseded' };
+  try {
+    const made = turns.ended() === before ? change : await job.make(signal);
+    if (signal.aborted) return { kind: 'superseded' };
+    if (!made.ok) return { kind: 'not-made', fault: made.fault };
+    const outcome = await runTransaction(context, made.value, signal);
+    return { kind: 'ended', outcome, change: made.value };
+  } finally {
+    end();
+  }
+}
+
+async function inTurn(
+  { channel, turns }: RunnerInput,
+  signal: AbortSignal,
+  work: (signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const end = await turns.take(channel, signal);
+  if (!end) return;
+  try {
+    await work(signal);
+  } finally {
+    end();
+  }
 }

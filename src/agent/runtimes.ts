@@ -1,13 +1,18 @@
 /** The runtimes as this agent uses them: their options from the configuration, and health. */
 import { type HealthMonitor, healthMonitor, proveHealthy } from '#apply/health.ts';
+import { durablePlaces } from '#apply/places.ts';
 import { allRuntimes, type Runtimes } from '#apply/runtimes/catalogue.ts';
 import type { Condition } from '#apply/runtimes/runtime.ts';
 import type { Secrets } from '#apply/secrets.ts';
+import { settleNames } from '#apply/settle.ts';
 import { ok, type Result } from '#errors/fault.ts';
+import type { Files } from '#platform/files.ts';
 import type { Platform } from '#platform/platform.ts';
 import type { Generation } from '#state/generation.ts';
 import type { ContentStore } from '#store/content.ts';
 import type { AgentConfig } from './config.ts';
+import { targetRoots } from './config-channels.ts';
+import { checkSections } from './own-configuration.ts';
 
 const STORE_ID_FILE = 'store-id';
 const STORE_ID_BYTES = 8;
@@ -31,16 +36,21 @@ export interface RuntimesInput {
   readonly config: AgentConfig;
   /** absolute: no state may replace it */
   readonly executable: string;
+  /** The agent starts anew with the configuration that lies there now; absent: it cannot. */
+  readonly reconfigure?: (() => void) | undefined;
   /** the health of a deployment changed, or a program ended */
   onChange(deployment: string): void;
 }
 
 export function openRuntimes(input: RuntimesInput): Result<AgentRuntimes> {
-  const { platform, content, config, executable, onChange, secrets } = input;
+  const { platform, content, config, executable, onChange, secrets, reconfigure } = input;
   const { files, processes, clock, inflate, log, http, sockets } = platform;
-  const { stateDir, runDir, channel } = config;
+  const { stateDir, runDir, channels } = config;
   const id = storeId(platform, stateDir);
   if (!id.ok) return id;
+  // A disk that refuses it may still run what is there.
+  const settled = settleNames(files, stateDir, durablePlaces(files, stateDir));
+  if (!settled.ok) log.write('warn', 'start.names', { code: settled.fault.code });
   const { user: defaultUser, allowRoot } = config.process;
   const users = { defaultUser, allowRoot };
   const runtimes = allRuntimes({
@@ -58,11 +68,15 @@ export function openRuntimes(input: RuntimesInput): Result<AgentRuntimes> {
       secrets,
     },
     storeId: id.value,
-    roots: channel.allow.roots,
+    ...(reconfigure && { ownConfiguration: ownConfiguration(files, config, reconfigure) }),
+    roots: targetRoots(channels),
     protectedPaths: [executable, config.file, config.trust.root, stateDir, runDir],
   });
-  const conditionOf = (of: Generation): Condition =>
-    runtimes.byType.get(of.deployment.profile.kind)?.condition(of) ?? NOTHING;
+  const conditionOf = (of: Generation): Condition => {
+    const { profile } = of.deployment;
+    const type = profile.kind === 'other' ? profile.type : profile.kind;
+    return runtimes.byType.get(type)?.condition(of) ?? NOTHING;
+  };
   const tools = { clock, processes, http, sockets, users, conditionOf };
   const monitor = healthMonitor(tools, (generation) => onChange(generation.id));
   return ok({
@@ -75,6 +89,12 @@ export function openRuntimes(input: RuntimesInput): Result<AgentRuntimes> {
       return proven;
     },
   });
+}
+
+function ownConfiguration(files: Files, config: AgentConfig, changed: () => void) {
+  const check = (sections: Uint8Array, deployment: string) =>
+    checkSections(files, config.file, sections, deployment);
+  return { check, changed };
 }
 
 /** Names this store in the environment of its programs; made once, beside what it names. */

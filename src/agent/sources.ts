@@ -5,7 +5,7 @@ import { readEndpoint } from '#link/endpoint.ts';
 import { httpLink } from '#link/http.ts';
 import { type MqttLink, mqttLink } from '#link/mqtt.ts';
 import { brokerName, checkBroker } from '#link/mqtt-broker.ts';
-import { registry } from '#link/registry.ts';
+import { type Registry, registry } from '#link/registry.ts';
 import { askTime } from '#link/time-authority.ts';
 import { checkTopicRoot, defaultTopicRoot } from '#link/topics.ts';
 import type { Platform } from '#platform/platform.ts';
@@ -24,15 +24,21 @@ import { reanchor } from './reanchor.ts';
 import type { RootKeeper } from './root-keeper.ts';
 import type { AgentTime } from './time.ts';
 
-export interface Links {
+/** Where the statements of one channel come from. */
+export interface ChannelLinks {
   /** those that are asked, in order */
   readonly sources: readonly Source[];
-  /** what is known of them, for all channels */
-  readonly mirrors: Mirrors;
   /** what the broker brings whole; null: there is no broker */
   readonly pushes: PushSource | null;
-  /** the same for the device's own channel */
-  readonly own: { readonly sources: readonly Source[]; readonly pushes: PushSource | null };
+}
+
+export interface Links {
+  /** of a channel that this device follows, its own among them; nothing for any other */
+  of(channel: string): ChannelLinks;
+  /** there is something to ask */
+  readonly asks: boolean;
+  /** what is known of the registries, for all channels */
+  readonly mirrors: Mirrors;
   readonly mqtt: MqttLink | null;
   /** the same ways, asked anew */
   readonly control: ControlPath;
@@ -65,17 +71,13 @@ export function openLinks(input: LinksInput): Result<Links> {
     rootAnchors: () => roots.root().tls,
   };
   const http = httpLink(platform, link);
-  const sources: Source[] = [];
-  const own: Source[] = [];
+  const repositories: Registry[] = [];
   const timeTags: Links['timeTags'][number][] = [];
   for (const settings of config.registries) {
     const checked = readEndpoint(settings);
     if (!checked.ok) return checked;
-    const heldRoot = roots.held;
-    const { name } = config.channel;
     const repository = registry(http, settings);
-    sources.push(SOURCES['oci-registry'](repository, name, { heldRoot }));
-    own.push(SOURCES['oci-registry'](repository, deviceChannel(input.deviceId), { heldRoot }));
+    repositories.push(repository);
     timeTags.push((signal) => taggedTime(repository, signal));
   }
   const root = checkTopicRoot(config.mqtt?.topicRoot ?? defaultTopicRoot(input.fleet));
@@ -83,29 +85,45 @@ export function openLinks(input: LinksInput): Result<Links> {
   const mqtt = openMqtt(input, root.value);
   if (!mqtt.ok) return mqtt;
   const { authority } = config.time;
-  const names = sources.map((source) => source.name);
+  const channels = [...config.channels.map(({ name }) => name), deviceChannel(input.deviceId)];
+  const byChannel = new Map(
+    channels.map((channel) => [channel, channelLinks(input, repositories, channel)] as const),
+  );
   return ok({
-    sources,
-    mirrors: mirrors({ ...platform, names }),
+    of: (channel) => byChannel.get(channel) ?? NOWHERE,
+    asks: repositories.length > 0,
+    mirrors: mirrors({ ...platform, names: repositories.map(({ name }) => name) }),
     timeTags,
     askTime: authority && ((request, signal) => askTime(http, authority, request, signal)),
-    pushes: pushesOf(config),
-    own: { sources: own, pushes: pushesOf(config) },
     mqtt: mqtt.value,
     control: controlPath({
       ...{ platform, config, link, mqtt: mqtt.value },
-      channel: config.channel.name,
+      channel: config.channels[0]?.name ?? '',
     }),
     topicRoot: root.value,
     rootReplaced: reanchor(() => roots.root().tls, {
       mqtt: mqtt.value,
-      asks: sources.length > 0,
+      asks: repositories.length > 0,
     }),
     async close() {
       await mqtt.value?.close();
       http.close();
     },
   });
+}
+
+const NOWHERE: ChannelLinks = { sources: [], pushes: null };
+
+function channelLinks(
+  { config, roots }: LinksInput,
+  repositories: readonly Registry[],
+  channel: string,
+): ChannelLinks {
+  const heldRoot = roots.held;
+  const sources = repositories.map((repository) =>
+    SOURCES['oci-registry'](repository, channel, { heldRoot }),
+  );
+  return { sources, pushes: pushesOf(config) };
 }
 
 function pushesOf({ mqtt }: AgentConfig): PushSource | null {
@@ -118,7 +136,7 @@ function openMqtt(input: LinksInput, topicRoot: string): Result<MqttLink | null>
   const broker = config.mqtt;
   const checked = checkBroker(broker);
   if (!checked.ok) return checked;
-  const channels = [config.channel.name];
+  const channels = config.channels.map(({ name }) => name);
   const names = { topicRoot, fleet, deviceId, channels, agentVersion };
   return ok(
     mqttLink(platform, {

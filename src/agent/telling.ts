@@ -10,47 +10,58 @@ import { type Delivery, deliverStatus, type Snapshot } from '#report/deliver.ts'
 import { eventOf, eventOfFault, type Place } from '#report/events.ts';
 import { queueEvent } from '#report/outbox.ts';
 import type { Generation } from '#state/generation.ts';
+import type { ChannelStatus } from '#state/status.ts';
 import { sealingSpki } from '#trust/sealing-key.ts';
-import type { Agent } from './agent.ts';
 import type { Base } from './base.ts';
 import type { DeviceChannel } from './device-channel.ts';
 import type { Drift, DriftEvent } from './drift.ts';
 import type { Follower } from './follow.ts';
 import type { LongLag } from './mirrors.ts';
 import { orphanStatuses } from './orphan-status.ts';
-import { channelStatus, type DeploymentFacts } from './snapshot.ts';
+import { channelStatus } from './snapshot.ts';
 import type { Links } from './sources.ts';
 import type { Timekeeping } from './timekeeping.ts';
+
+/** A channel as its condition is told. */
+export interface TellingLine {
+  readonly follower: Follower;
+  readonly drift: Drift;
+  /** what is in force of it */
+  current(): Result<readonly Generation[]>;
+}
 
 export interface SnapshotFrom {
   readonly base: Base;
   readonly platform: Platform;
   readonly context: ApplyContext;
   readonly agentVersion: string;
-  readonly follower: Follower;
-  readonly agent: Agent;
-  readonly drift: Drift;
+  readonly lines: readonly TellingLine[];
   readonly device: Pick<DeviceChannel, 'status'>;
   readonly timekeeping: Timekeeping;
   healthOf(generation: Generation): Health;
 }
 
 export function snapshotOf(from: SnapshotFrom): Result<Snapshot> {
-  const { base, platform, context, follower, agent, drift } = from;
-  const current = agent.current();
-  if (!current.ok) return current;
-  const facts: DeploymentFacts = {
-    runtimeOf(generation) {
+  const { base, platform, context, lines } = from;
+  const facts = {
+    runtimeOf(generation: Generation) {
       const runtime = runtimeOf(context, generation);
       return runtime.ok ? runtime.value : null;
     },
     healthOf: from.healthOf,
-    drift: drift.found(),
   };
-  const safeMode = follower.safeMode();
-  const channel = channelStatus({ ...facts, follower, current: current.value, safeMode });
-  const row = follower.row();
-  const orphans = orphanStatuses(orphansOf(base, row), row, { ...facts, drift: new Map() });
+  const channels: ChannelStatus[] = [];
+  for (const { follower, drift, current: inForce } of lines) {
+    const current = inForce();
+    if (!current.ok) return current;
+    const safeMode = follower.safeMode();
+    const of = { ...facts, drift: drift.found(), follower, current: current.value, safeMode };
+    channels.push(from.timekeeping.told(channelStatus(of)));
+  }
+  const orphans = orphanStatuses(orphansOf(base, context.followed), context.followed, {
+    ...facts,
+    drift: new Map(),
+  });
   const credential = base.credential.current();
   const audit = base.store.auditHead();
   if (!audit.ok) return audit;
@@ -62,7 +73,7 @@ export function snapshotOf(from: SnapshotFrom): Result<Snapshot> {
     attestedAt: Math.trunc(base.time.attested()?.atMs ?? 0),
     agentVersion: from.agentVersion,
     labels: base.device.labels,
-    channels: [from.timekeeping.told(channel), ...from.device.status(), ...orphans],
+    channels: [...channels, ...from.device.status(), ...orphans],
     rootVersion: base.root.version,
     sealingKey: sealingSpki(base.identity.sealing.publicKey),
     auditHead: audit.value.count === 0n ? null : audit.value.hash,

@@ -34,11 +34,11 @@ export interface Timekeeping {
   take(offered: Uint8Array | Envelope, way: TimeWay): Result<TakenView>;
   /** For an operator who carries it to an authority by hand. */
   question(): TimeRequest;
-  looked(end: CycleEnd): void;
+  looked(channel: string, end: CycleEnd): void;
   /** A newer root is held. */
   rootReplaced(): void;
-  /** What trust judges new state by; null: nothing is attested. */
-  attestation(): Attestation | null;
+  /** What trust judges new state of a channel by; null: nothing is attested. */
+  attestation(channel: string): Attestation | null;
   /** The channel's condition with what only time statements tell. */
   told(channel: ChannelStatus): ChannelStatus;
   view(): TimekeepingView;
@@ -59,7 +59,16 @@ export interface TimekeepingView {
   /** Unix ms, and ms since; null: never in this run */
   readonly attested: { readonly atMs: number; readonly ageMs: number } | null;
   readonly refused: Fault | null;
-  readonly alarm: Alarm | null;
+  /** what a time statement says against what the sources of this channel show */
+  alarm(channel: string): Alarm | null;
+}
+
+/** A channel that is followed, as far as time statements speak of it. */
+export interface Timed {
+  readonly follower: Follower;
+  /** the highest verified point that a source showed */
+  shown(): Point | null;
+  wake(wake: Wake): void;
 }
 
 export interface TimekeepingInput {
@@ -67,10 +76,8 @@ export interface TimekeepingInput {
   readonly platform: Pick<Platform, 'clock' | 'random' | 'log'>;
   readonly config: AgentConfig;
   readonly links: Links;
-  readonly follower: Follower;
-  /** the highest verified point that a source showed */
-  shown(): Point | null;
-  wake(wake: Wake): void;
+  /** at least one; the first is the one that refusals are told of */
+  readonly channels: readonly Timed[];
   changed(what: News): void;
 }
 
@@ -88,7 +95,8 @@ const VIA = {
 interface Parts {
   readonly input: TimekeepingInput;
   readonly taking: TimeTaking;
-  readonly heads: HeadsWatch;
+  /** by channel */
+  readonly heads: ReadonlyMap<string, HeadsWatch>;
   /** asks soon */
   kick(): void;
 }
@@ -106,11 +114,14 @@ export function timekeeping(input: TimekeepingInput): Result<Timekeeping> {
     root: () => base.root,
     allowDemo: config.trust.allowDemo,
     deviceId: device.id,
-    channel: config.channel.name,
+    channel: config.channels[0]?.name ?? '',
   });
   const askTopic = topicOf(links.topicRoot, { kind: 'device-time-ask', device: device.id });
   if (!askTopic.ok) return askTopic;
-  const parts: Parts = { input, taking, heads: watchHeads(input), kick: () => asking.kick() };
+  const heads = new Map(
+    input.channels.map((timed) => [timed.follower.channel, watchHeads(input, timed)] as const),
+  );
+  const parts: Parts = { input, taking, heads, kick: () => asking.kick() };
   const asking = timeAsking({
     ...{ clock, random, log, mqtt: links.mqtt, askTopic: askTopic.value },
     ...{
@@ -128,22 +139,22 @@ export function timekeeping(input: TimekeepingInput): Result<Timekeeping> {
     askNow: () => asking.now(),
     take: (offered, way) => take(parts, offered, way),
     question: () => ({ nonce: byHand.make(), deviceId: device.id }),
-    looked: (end) => parts.heads.looked(end),
+    looked: (channel, end) => heads.get(channel)?.looked(end),
     rootReplaced() {
       // A time reset ends an attestation, and what it proved.
-      if (time.attested() === null) parts.heads.forget();
+      if (time.attested() === null) for (const watch of heads.values()) watch.forget();
       asking.kick();
     },
-    attestation() {
+    attestation(channel) {
       const attested = time.attested();
-      return attested && { ...attested, head: parts.heads.proven() };
+      return attested && { ...attested, head: heads.get(channel)?.proven() ?? null };
     },
     told: (channel) => told(parts, channel),
     view: () => ({
       hasRole: hasRole(base),
       attested: time.attested(),
       refused: taking.lastRefused(),
-      alarm: parts.heads.alarm(),
+      alarm: (channel) => heads.get(channel)?.alarm() ?? null,
     }),
   });
 }
@@ -162,17 +173,18 @@ function hasRole({ root }: Base): boolean {
   return root.roles.some(({ name }) => name === TIME_ROLE);
 }
 
-function watchHeads(input: TimekeepingInput): HeadsWatch {
-  const { base, platform, config, follower, shown, wake, changed } = input;
+function watchHeads(input: TimekeepingInput, timed: Timed): HeadsWatch {
+  const { base, platform, changed } = input;
+  const { follower, wake } = timed;
   const { clock } = platform;
+  const { channel } = follower;
   return headsWatch({
-    ...{ clock, channel: config.channel.name, shown },
+    ...{ clock, channel, shown: () => timed.shown() },
     floor: () => follower.row().floor,
     wake: () => wake({ kind: 'time' }),
     changed: () => changed('detail'),
     tell(alarm) {
-      record(input, alarm);
-      const { channel } = follower;
+      record(input, channel, alarm);
       const { fault, head } = alarm;
       base.audit.refuse({ channel, fault, offered: head, via: null });
       changed('phase');
@@ -181,11 +193,15 @@ function watchHeads(input: TimekeepingInput): HeadsWatch {
 }
 
 /** One commit: what was seen must survive whatever comes next. */
-function record({ base, platform, follower }: TimekeepingInput, { fault, attack }: Alarm): void {
+function record(
+  { base, platform }: TimekeepingInput,
+  channel: string,
+  { fault, attack }: Alarm,
+): void {
   const { log, clock } = platform;
   const { code, message } = fault;
   log.write('warn', 'time.heads', { code, message, attack });
-  const place = { at: clock.wallMs(), channel: follower.channel };
+  const place = { at: clock.wallMs(), channel };
   const event = attack ? eventOf('trust.attack', place, { fault }) : eventOfFault(fault, place);
   const told = base.store.transaction((tx) => queueEvent(tx, event));
   if (!told.ok) log.write('warn', 'event.unrecorded', { code: told.fault.code });
@@ -196,7 +212,7 @@ function take(
   offered: Uint8Array | Envelope,
   way: TimeWay,
 ): Result<TakenView> {
-  const { base, follower, wake, changed } = input;
+  const { base, channels, changed } = input;
   const before = base.time.view().grade;
   const taken = taking.take(offered, { way, via: VIA[way] });
   switch (taken.kind) {
@@ -204,7 +220,7 @@ function take(
       return taken.fault ? { ok: false, fault: taken.fault } : ok({ attested: false, at: 0 });
     case 'waiting':
       // Made under a root that this device lacks: a look brings it.
-      wake({ kind: 'time' });
+      for (const { wake } of channels) wake({ kind: 'time' });
       return { ok: false, fault: taken.fault };
     case 'refused':
       return { ok: false, fault: taken.fault };
@@ -212,21 +228,24 @@ function take(
       const { statement, answers } = taken;
       const { grade, estimateMs } = base.time.view();
       const fresh = grade === 'attested' && estimateMs - statement.at <= HEADS_FRESH_MS;
-      heads.saw(statement, answers || fresh);
+      for (const watch of heads.values()) watch.saw(statement, answers || fresh);
       if (answers) changed('detail');
       // An authority is there that may not have been when this device asked.
       else if (grade !== 'attested' && way === 'mqtt') kick();
       // What waited for the time is looked at again.
-      const waits = follower.waitingFor() !== null;
-      if (grade !== before || (answers && waits)) wake({ kind: 'time' });
+      for (const { follower, wake } of channels) {
+        const waits = follower.waitingFor() !== null;
+        if (grade !== before || (answers && waits)) wake({ kind: 'time' });
+      }
       return ok({ attested: answers, at: statement.at });
     }
   }
 }
 
 function told({ input, heads }: Parts, channel: ChannelStatus): ChannelStatus {
-  const alarm = heads.alarm();
-  const head = heads.proven();
+  const watch = heads.get(channel.channel);
+  const alarm = watch?.alarm() ?? null;
+  const head = watch?.proven() ?? null;
   const attested = input.base.time.view().grade === 'attested';
   const isHead = attested && head !== null && channel.applied?.stateDigest === head.digest;
   const freshness = isHead ? 'attested' : channel.freshness;

@@ -49,22 +49,23 @@ export function rejectValues(
   audit.add(tx, { kind: 'rejected', actor: 'agent', channel, point, fault: why });
 }
 
-/** After a commit that may have held such a rejection: the row in memory follows the durable one. */
-export function tellRejected({ store, follower, changed }: Rejecting): void {
+/** After a commit that may have held such a rejection: the row in memory follows the durable one. True: it did. */
+export function tellRejected({ store, follower, changed }: Rejecting): boolean {
   const before = follower.row();
   const read = store.channel(before.fleet, before.channel);
   const row = read.ok ? read.value : null;
-  if (!row || row.applied?.stateDigest === before.applied?.stateDigest) return;
+  if (!row || row.applied?.stateDigest === before.applied?.stateDigest) return false;
   follower.saw(row);
   const rejected = store.rejected(row.fleet, row.channel);
   const why = (rejected.ok ? rejected.value : []).find(
     ({ point }) => point.stateDigest === before.applied?.stateDigest,
   );
-  if (!why) return;
+  if (!why) return true;
   const { code, message } = why;
   const { epoch, sequence, stateDigest: digest } = why.point;
   const point = { epoch, sequence, digest };
   const told = { code, message, remedy: '', retry: 'never' } as const;
   follower.noteRefusal(told, point, before.appliedVia ?? 'registry');
   changed('phase');
+  return true;
 }

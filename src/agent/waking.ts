@@ -16,27 +16,32 @@ import type { Follower } from './follow.ts';
 import type { Links } from './sources.ts';
 import type { Timekeeping } from './timekeeping.ts';
 
-export interface Triggers {
+/** What wakes one channel: its own schedule, since its own source may be out of reach. */
+export interface LineTriggers {
   readonly gate: Gate;
-  readonly command: Command;
   readonly schedule: Schedule;
 }
 
-export function triggersOf(platform: Platform, config: AgentConfig): Triggers {
+export function lineTriggers(platform: Platform, config: AgentConfig): LineTriggers {
   const { clock, random } = platform;
   return {
     gate: gate({ clock, random, perMinute: config.nudgesPerMinute }),
-    command: TRIGGERS.command(),
     schedule: TRIGGERS.schedule({ clock, random, ...config.schedule }),
   };
+}
+
+export interface WokenLine extends LineTriggers {
+  readonly channel: string;
+  readonly follower: Follower;
 }
 
 export interface ConnectInput {
   readonly platform: Platform;
   readonly config: AgentConfig;
   readonly links: Links;
-  readonly follower: Follower;
-  readonly triggers: Triggers;
+  /** in the order of agent.yaml */
+  readonly lines: readonly WokenLine[];
+  readonly command: Command;
   readonly delivery: Delivery | null;
   readonly timekeeping: Timekeeping;
   readonly device: DeviceChannel;
@@ -47,26 +52,21 @@ export interface ConnectInput {
 
 /** Starts triggers, delivery and link; the returned function stops them. */
 export function connect(input: ConnectInput): () => Promise<void> {
-  const { platform, config, links, follower, triggers, delivery, timekeeping, device, bundles } =
-    input;
-  const { gate, command, schedule } = triggers;
+  const { platform, config, links, lines, command, delivery, timekeeping, device, bundles } = input;
   const { mqtt } = links;
-  const isOwn = (channel: string) => channel === device.follower.channel;
-  const of = (channel: string) => (isOwn(channel) ? device.follower : follower);
-  const pushesFor = (channel: string) => (isOwn(channel) ? links.own.pushes : links.pushes);
-  const wake = (what: Wake): void => {
-    if (what.kind === 'bundle') bundles.offered(what.path);
-    else if (!device.takes(what)) gate.wake(what);
-  };
+  const own = device.follower.channel;
+  const followers = new Map(lines.map(({ channel, follower }) => [channel, follower]));
+  followers.set(own, device.follower);
+  const wake = waker(input);
   const listening = mqtt
     ? [
         TRIGGERS.nudge({
           clock: platform.clock,
           link: mqtt,
-          channels: [config.channel.name, device.follower.channel],
-          floor: (channel) => of(channel).row().floor,
+          channels: [...followers.keys()],
+          floor: (channel) => followers.get(channel)?.row().floor ?? null,
           timed: (statement) => void timekeeping.take(statement, 'nudge'),
-          pushed: (nudge, retained) => pushesFor(nudge.channel)?.take({ ...nudge, retained }),
+          pushed: (nudge, retained) => links.of(nudge.channel).pushes?.take({ ...nudge, retained }),
         }),
         TRIGGERS.reconnect(mqtt),
       ]
@@ -77,13 +77,24 @@ export function connect(input: ConnectInput): () => Promise<void> {
     tell: (lying) => bundles.lying(lying),
     again: (path) => bundles.again(path),
   });
-  const stop = startAll([command, schedule, drop, ...listening], wake);
+  const stopAll = startAll([command, drop, ...listening], wake);
+  const stopSchedules = lines.map(({ gate, schedule }, index) =>
+    schedule.start((what) => {
+      // The device's own channel is looked at as often as the first one.
+      if (index === 0) device.takes(what);
+      gate.wake(what);
+    }),
+  );
+  const stop = (): void => {
+    stopAll();
+    for (const end of stopSchedules) end();
+  };
   const stopTelling = mqtt?.listen((event) => input.linkEvent(event)) ?? (() => {});
   delivery?.start();
   const stopTime = timekeeping.start();
   const stopDevice = device.start();
   mqtt?.start();
-  if (links.sources.length > 0) wake({ kind: 'start' });
+  if (links.asks || config.margo) wake({ kind: 'start' });
   return async () => {
     stop();
     bundles.close();
@@ -95,7 +106,22 @@ export function connect(input: ConnectInput): () => Promise<void> {
   };
 }
 
-/** What may pass by itself backs off; everything else, also what waits for its hour, starts the interval anew. */
+/** A nudge wakes its channel, all else everyone; a bundle is looked through for all (bundles.ts). */
+function waker({
+  lines,
+  device,
+  bundles,
+}: Pick<ConnectInput, 'lines' | 'device' | 'bundles'>): (wake: Wake) => void {
+  return (what) => {
+    if (what.kind === 'bundle') return bundles.offered(what.path);
+    if (device.takes(what)) return;
+    for (const { channel, gate } of lines) {
+      if (what.kind !== 'nudge' || what.channel === channel) gate.wake(what);
+    }
+  };
+}
+
+/** What may pass by itself backs off; everything else starts the interval anew. */
 export function tellSchedule(schedule: Schedule, end: CycleEnd): void {
   const waits = end.kind === 'waiting' && isDeferred(end.fault.code);
   const failing = 'fault' in end && end.kind !== 'refused' && end.fault.retry === 'later' && !waits;

@@ -5,6 +5,7 @@
  */
 import type { Platform } from '#platform/platform.ts';
 import type { AgentConfig } from './config.ts';
+import { targetRoots } from './config-channels.ts';
 import type { AuthSettings, TlsSettings } from './config-peers.ts';
 import { type Finding, note, weak, wrong } from './finding.ts';
 import { type Guarded, writableAbove } from './writable-above.ts';
@@ -122,7 +123,7 @@ function guarded({ config, executable }: WeaknessInput): readonly Guarded[] {
     { what: 'the root document', path: config.trust.root },
     { what: 'stateDir', path: config.stateDir },
     { what: 'runDir', path: config.runDir },
-    ...config.channel.allow.roots.map((path) => ({ what: 'a target root', path })),
+    ...targetRoots(config.channels).map((path) => ({ what: 'a target root', path })),
     ...secretFiles(config).map((path) => ({ what: 'a secret', path })),
   ];
 }
@@ -142,7 +143,7 @@ function variables(env: WeaknessInput['env']): readonly Finding[] {
 
 function rights({ platform, config }: WeaknessInput): readonly Finding[] {
   const findings: Finding[] = [];
-  const programs = config.channel.allow.runtimes.includes('process');
+  const programs = config.channels.some(({ allow }) => allow.runtimes.includes('process'));
   if (config.process.allowRoot && programs) {
     const remedy = 'Name a user in runtimes.process.user and take allowRoot out of agent.yaml.';
     findings.push(weak('rights', 'a signed state may run programs as root', remedy));

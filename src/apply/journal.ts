@@ -26,6 +26,11 @@ export function emptyRow(fleet: Fleet, channel: string): ChannelRow {
   };
 }
 
+/** What is in force as it was signed: not when another channel took over part of it meanwhile. */
+export function wholeInForce({ applied, taken }: ChannelRow): StatusPoint | null {
+  return taken === true ? null : applied;
+}
+
 /** The phase the row is in, as status shows it. */
 export function phaseOf(row: ChannelRow): Phase {
   return row.intent?.phase ?? 'idle';
@@ -88,6 +93,20 @@ export function entered(
   return { ...row, intent: { ...intent, phase, failure: failure ?? intent.failure } };
 }
 
+/** The agent itself ends after this try's first half, to be configured anew: recovery does the second. */
+export function handedOver(row: ChannelRow): ChannelRow {
+  const next = entered(row, 'activated');
+  assert(next.intent, 'nothing to hand over');
+  return { ...next, intent: { ...next.intent, restarting: true } };
+}
+
+/** It has started again by its own will: no try was cut. */
+export function takenUp(row: ChannelRow): ChannelRow {
+  assert(row.intent, 'nothing to take up');
+  const { restarting: _, ...intent } = row.intent;
+  return { ...row, intent };
+}
+
 /** Check 20: counted before the phase is entered again; nothing else changes. */
 export function counted(row: ChannelRow): ChannelRow {
   assert(row.intent, 'nothing to count');
@@ -102,8 +121,9 @@ export function committed(row: ChannelRow, at: number, keep: number): ChannelRow
   const before = row.applied && row.applied.stateDigest !== intent.to.stateDigest;
   const previous =
     intent.kind === 'rollback' || !before || !row.applied ? rest : [row.applied, ...rest];
+  const { taken: _, ...proven } = entered(row, 'healthy');
   return {
-    ...entered(row, 'healthy'),
+    ...proven,
     applied: { ...intent.to, at },
     appliedVia: intent.via,
     appliedFreshness: intent.freshness,

@@ -1,6 +1,7 @@
 /** The deployments of the last proven state of a channel: what an undo goes back to. */
 import type { ChannelRow } from '#state/channel-row.ts';
 import type { StoreReader } from '#store/store.ts';
+import { before } from './replaced.ts';
 
 /** Null: it cannot be read. */
 export function provenIds(
@@ -12,5 +13,6 @@ export function provenIds(
   const applied = row.value?.applied;
   if (!applied) return new Set();
   const state = store.state(fleet, channel, applied.stateDigest);
-  return state.ok && state.value ? new Set(state.value.generations.map(({ id }) => id)) : null;
+  if (!state.ok || !state.value) return null;
+  return new Set(before(state.value).generations.map(({ id }) => id));
 }

@@ -9,7 +9,7 @@ import { everyStep, stepsBetween, stepText } from '#plan/steps.ts';
 import type { ChannelRow, Intent } from '#state/channel-row.ts';
 import type { Digest } from '#state/digest.ts';
 import type { Generation } from '#state/generation.ts';
-import { counted } from './journal.ts';
+import { counted, takenUp } from './journal.ts';
 import { loadState } from './load.ts';
 import { takenOver } from './orphans.ts';
 import { before } from './replaced.ts';
@@ -40,7 +40,8 @@ export async function recover(
     const superseded = failure.code === 'apply.superseded';
     return closed(await undo(context, change, failure, superseded));
   }
-  if (intent.tries >= intent.attemptsMax) {
+  const byItself = intent.phase === 'proving' && intent.restarting === true;
+  if (intent.tries >= intent.attemptsMax && !byItself) {
     const loop = fault('apply.crash-loop', { tries: intent.tries });
     return closed(await undo(context, change, loop, false));
   }
@@ -63,7 +64,7 @@ async function proveAgain(
   change: Change,
   desired: readonly Generation[],
 ): Promise<Result<Recovered>> {
-  const next = counted(row);
+  const next = row.intent?.restarting ? takenUp(row) : counted(row);
   const saved = context.store.transaction((tx) => tx.putChannel(next));
   if (!saved.ok) return saved;
   for (const { step, changed } of wholeState(change.steps, desired)) {
@@ -120,7 +121,7 @@ function reopen(
   const stateRow = context.store.state(row.fleet, row.channel, intent.to.stateDigest);
   if (!stateRow.ok) return stateRow;
   const current =
-    intent.kind === 'values' && stateRow.value
+    stateRow.value && intent.to.stateDigest === row.applied?.stateDigest
       ? loadState(context.content, before(stateRow.value))
       : generationsOf(context, row, row.applied?.stateDigest ?? null);
   if (!current.ok) return current;
@@ -136,7 +137,7 @@ function reopen(
   const known = new Set([...owned, ...named]);
   const here = [
     ...current.value,
-    ...takenOver(context, row, named),
+    ...takenOver(context, context.followed, named),
     ...stray.value.filter(({ id }) => !known.has(id)),
   ];
   const change: Change = {

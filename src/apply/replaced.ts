@@ -1,6 +1,6 @@
 /**
- * A change of kind `values` brings the applied state into force again with other values of the
- * device. Its state row has both while it is open: the new generations, and those that they replace
+ * A change to the state that is applied brings it into force again: with other values of the device,
+ * or whole, after another channel had taken over part of it. Its state row has both while it is open: the new generations, and those that they replace
  * and that an undo brings back. One row, so a cut leaves both or neither.
  */
 import type { ChannelRow, StateRow } from '#state/channel-row.ts';

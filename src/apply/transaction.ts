@@ -12,15 +12,17 @@ import type { Step } from '#plan/step.ts';
 import { stepText } from '#plan/steps.ts';
 import type { Clock } from '#platform/clock.ts';
 import type { Log } from '#platform/log.ts';
-import type { ChannelRow, HistoryRow, StateRow } from '#state/channel-row.ts';
+import type { ChannelRow, StateRow } from '#state/channel-row.ts';
 import type { Generation } from '#state/generation.ts';
 import type { Fleet } from '#state/names.ts';
+import { touchesConfiguration } from '#state/own-configuration.ts';
 import { pointText } from '#state/point.ts';
 import type { Phase, StatusPoint } from '#state/status.ts';
 import type { ContentStore } from '#store/content.ts';
 import type { Store, StoreWriter } from '#store/store.ts';
 import type { RejectedMark, StatementFile } from '#wire/records.ts';
-import { type ControlPath, proveReachable } from './control-path.ts';
+import { type ControlPath, needsProof, proveReachable } from './control-path.ts';
+import { historyOf } from './history-line.ts';
 import {
   type Acceptance,
   accepted,
@@ -28,9 +30,11 @@ import {
   emptyRow,
   entered,
   failureOf,
+  handedOver,
   mayTryAgain,
   retriable,
 } from './journal.ts';
+import type { Followed } from './orphans.ts';
 import { provenIds } from './proven-ids.ts';
 import { forgetReplaced, restoreReplaced } from './replaced.ts';
 import type { Runtime } from './runtimes/runtime.ts';
@@ -38,6 +42,10 @@ import type { Runtime } from './runtimes/runtime.ts';
 export interface ApplyContext {
   readonly store: Store;
   readonly content: ContentStore;
+  /** the channels of this device: what others left is taken over from there */
+  readonly followed: Followed;
+  /** how a target reads with the links of the target roots followed; default: as it is */
+  real?(path: string): string;
   readonly clock: Clock;
   readonly log: Log;
   readonly runtimes: ReadonlyMap<string, Runtime>;
@@ -51,10 +59,12 @@ export interface ApplyContext {
   ): Promise<Result<void>>;
   /** for `commit: reachable`; absent: nothing is demanded */
   readonly control?: ControlPath;
+  /** The agent ends and starts with the configuration that lies there now; absent: it cannot. */
+  readonly reconfigure?: () => void;
   /** In the same commit: what else is to be told or raised (events, time floor). */
   readonly beside: (tx: StoreWriter, moment: Moment) => void;
   /** Why nothing new may be accepted now (a pause, a hold); null: it may. */
-  readonly barred: (change: Pick<Change, 'kind' | 'to'>) => Fault | null;
+  readonly barred: (change: Pick<Change, 'channel' | 'kind' | 'to'>) => Fault | null;
   /** After each durable transition. */
   readonly onPhase: (phase: Phase, row: ChannelRow) => void;
 }
@@ -119,9 +129,16 @@ export async function runTransaction(
   if (!acceptance.ok) return { kind: 'waiting', fault: acceptance.fault };
   const activated = await activateAll(context, change, signal);
   if (!activated.ok) return undo(context, change, activated.fault, signal.aborted);
-  if (!needsProof(change)) return commit(context, change);
-  const proving = transition(context, change, (row) => entered(row, 'activated'));
+  const handsOver = context.reconfigure && touchesConfiguration(change.steps);
+  if (!needsProof(change) && !handsOver) return commit(context, change);
+  const proving = transition(context, change, (row) =>
+    handsOver ? handedOver(row) : entered(row, 'activated'),
+  );
   if (!proving.ok) return undo(context, change, proving.fault, false);
+  if (handsOver) {
+    context.reconfigure?.();
+    return { kind: 'waiting', fault: fault('apply.reconfigured', { point: pointText(change.to) }) };
+  }
   return proveAndCommit(context, change, signal);
 }
 
@@ -337,24 +354,6 @@ function commit(context: ApplyContext, change: Change): Outcome | Promise<Outcom
   return { kind: 'applied', row: next };
 }
 
-function historyOf(
-  { clock }: ApplyContext,
-  change: Change,
-  outcome: HistoryRow['outcome'],
-  why: Fault | null,
-): Omit<HistoryRow, 'number'> {
-  return {
-    at: clock.wallMs(),
-    channel: change.channel,
-    outcome,
-    point: change.to,
-    via: change.via,
-    code: why?.code ?? null,
-    message: why?.message ?? change.steps.map(stepText).slice(0, 8).join(', '),
-    tookMs: Math.max(0, Math.round(clock.monotonicMs() - change.startedAt)),
-  };
-}
-
 function transition(
   context: ApplyContext,
   change: Change,
@@ -375,15 +374,6 @@ function readRow(store: Store, { fleet, channel }: Change): Result<ChannelRow> {
 
 export function changedGenerations(steps: readonly Step[]): readonly Generation[] {
   return steps.flatMap((step) => (step.kind === 'activate' ? [step.next] : []));
-}
-
-/** Whether anything has to be watched before the commit. */
-function needsProof(change: Change): boolean {
-  if (change.steps.length > 0 && change.healthWindowMs > 0) return true;
-  if (change.reach && change.reach.length > 0) return true;
-  return changedGenerations(change.steps).some(
-    ({ deployment }) => deployment.health.length > 0 || deployment.profile.kind === 'process',
-  );
 }
 
 export function runtimeOf(

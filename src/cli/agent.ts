@@ -5,10 +5,11 @@
  */
 import type { Command } from 'commander';
 import { type Assembled, assemble } from '#agent/assemble.ts';
-import { type AgentConfig, readConfig } from '#agent/config.ts';
-import type { CycleEnd } from '#agent/cycle.ts';
+import type { AgentConfig } from '#agent/config.ts';
+import type { ChannelEnd } from '#agent/device-agent.ts';
 import { controlHandlers } from '#agent/handlers.ts';
 import { serveMetrics } from '#agent/metrics.ts';
+import { readEffective } from '#agent/own-configuration.ts';
 import { startRenewal } from '#agent/renewal.ts';
 import { forgetStartFailure, noteStartFailure } from '#agent/start-failure.ts';
 import { serveControl } from '#control/server.ts';
@@ -38,18 +39,20 @@ type Ended = 'stop' | 'stop-programs' | 'reload';
 
 async function runAgent(context: CliContext, options: Options): Promise<void> {
   const file = resolvePath(context, options.config);
-  let config = readConfig(context.platform.files, file);
+  let config = readEffective(context.platform.files, file);
   for (;;) {
     if (!config.ok) return failed(context, config.fault);
-    context.configureLog(config.value.log);
-    const ended = await runConfigured(context, config.value, options.once === true);
+    const { config: effective, ignored } = config.value;
+    context.configureLog(effective.log);
+    if (ignored) complain(context.terminal, ignored);
+    const ended = await runConfigured(context, effective, options.once === true);
     if (!ended.ok) {
       const { clock, files } = context.platform;
-      noteStartFailure(files, config.value.runDir, clock.wallMs(), ended.fault);
+      noteStartFailure(files, effective.runDir, clock.wallMs(), ended.fault);
       return failed(context, ended.fault);
     }
     if (ended.value !== 'reload') return;
-    const next = readConfig(context.platform.files, file);
+    const next = readEffective(context.platform.files, file);
     // A configuration that cannot be read changes nothing: the one in force goes on.
     if (next.ok) config = next;
     else complain(context.terminal, next.fault);
@@ -69,10 +72,17 @@ async function runConfigured(
   const { platform, version } = context;
   const startedAt = platform.clock.monotonicMs();
   context.starting(config.runDir);
+  const reload: Reload = {
+    wanted: false,
+    now() {
+      reload.wanted = true;
+    },
+  };
   const assembled = assemble(platform, config, {
     version: version.version,
     buildTime: version.buildTime,
     executable: context.executable,
+    ...(once ? {} : { reload: () => reload.now() }),
     ready: () => context.ready(config.runDir),
   });
   if (!assembled.ok) return assembled;
@@ -83,22 +93,28 @@ async function runConfigured(
     if (once) {
       await it.timekeeping.askNow();
       await it.device.look({ kind: 'command' }, new AbortController().signal);
-      const end = await it.agent.look({ kind: 'command' });
-      await it.runner.idle();
+      const ends = await it.agent.look({ kind: 'command' });
+      await it.idle();
       await it.agent.valuesChanged();
-      context.exit(exitOf(context, end));
+      context.exit(exitOf(context, ends));
       return ok('stop');
     }
-    return await serve(context, it, startedAt);
+    return await serve(context, it, { startedAt, reload });
   } finally {
     it.close();
   }
 }
 
+/** What a recovery wants before anything is served comes true as soon as something is. */
+interface Reload {
+  wanted: boolean;
+  now: () => void;
+}
+
 async function serve(
   context: CliContext,
   assembled: Assembled,
-  startedAt: number,
+  { startedAt, reload }: { readonly startedAt: number; readonly reload: Reload },
 ): Promise<Result<Ended>> {
   const { platform, version } = context;
   const { config, runtimes } = assembled;
@@ -108,6 +124,9 @@ async function serve(
     ended.how = how;
     stopping.abort();
   };
+  // A change that is under way ends first: two runs of the agent never have one store.
+  reload.now = () => void assembled.idle().then(() => end('reload'));
+  if (reload.wanted) reload.now();
   const handlers = controlHandlers({
     platform,
     assembled,
@@ -134,7 +153,7 @@ async function serve(
   }
   const unsubscribe = [
     context.onSignal('stop', () => end(platform.processes.self.isInit ? 'stop-programs' : 'stop')),
-    context.onSignal('reload', () => end('reload')),
+    context.onSignal('reload', () => reload.now()),
   ];
   const disconnect = assembled.connect();
   const stopRenewal = startRenewal({
@@ -181,8 +200,9 @@ async function openMetrics(
   });
 }
 
-function exitOf({ terminal }: CliContext, end: CycleEnd): number {
-  if (!('fault' in end)) return EXIT.done;
-  complain(terminal, end.fault);
-  return exitCodeOf(end.fault.code);
+/** Each channel that did not end well is told; the code is that of the first one. */
+function exitOf({ terminal }: CliContext, ends: readonly ChannelEnd[]): number {
+  const faults = ends.flatMap(({ end }) => ('fault' in end ? [end.fault] : []));
+  for (const fault of faults) complain(terminal, fault);
+  return faults[0] ? exitCodeOf(faults[0].code) : EXIT.done;
 }

@@ -285,12 +285,21 @@ export type ProgressLine =
       readonly offered: string | null;
       readonly tookMs: number | null;
       readonly fault: FaultView | null;
+      /** what came of each channel, where several had something to say */
+      readonly channels?: readonly {
+        readonly channel: string;
+        readonly result: string;
+        readonly offered: string | null;
+        readonly tookMs: number | null;
+        readonly fault: FaultView | null;
+      }[];
     };
 
 /** The agent's side. */
 export interface ControlHandlers {
   status(): Result<StatusView>;
-  explain(): Result<ExplainView>;
+  /** @param channel  null or absent: the first that has something to say; so below: all, or the only one */
+  explain(channel?: string | null): Result<ExplainView>;
   history(limit: number): Result<readonly HistoryView[]>;
   /** @param after  only what has a higher number */
   events(after: bigint): Result<EventsView>;
@@ -298,7 +307,7 @@ export interface ControlHandlers {
   audit(limit: number): Result<readonly AuditEntryView[]>;
   /** bytes of an AuditFile; null: the journal without the evidence of a change */
   auditFile(change: string | null): Result<Uint8Array>;
-  plan(signal: AbortSignal): Promise<Result<PlanView>>;
+  plan(signal: AbortSignal, channel?: string | null): Promise<Result<PlanView>>;
   /** what lies in the watched directories; what is offered is inspected anew */
   bundles(signal: AbortSignal): Promise<Result<readonly BundleView[]>>;
   /** lines of a program's log, the last `lines`, then what follows when `follow` */
@@ -309,12 +318,12 @@ export interface ControlHandlers {
     tell: (line: ProgressLine) => void,
     now?: boolean,
   ): Promise<ProgressLine>;
-  rollback(tell: (line: ProgressLine) => void): Promise<ProgressLine>;
+  rollback(tell: (line: ProgressLine) => void, channel?: string | null): Promise<ProgressLine>;
   /** @param statement  DSSE JSON */
   time(statement: string): Result<TimeTakenView>;
   timeAsk(): Result<QuestionView>;
-  pause(reason: string): Result<void>;
-  resume(): Result<void>;
+  pause(reason: string, channel?: string | null): Result<void>;
+  resume(channel?: string | null): Result<void>;
   /** Takes away what a channel left here that is no longer followed. */
   forget(channel: string): Promise<Result<ForgottenView>>;
   /** Stops programs in reverse order, then the agent. */

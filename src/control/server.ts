@@ -77,7 +77,7 @@ async function call(
     case 'status':
       return json(handlers.status());
     case 'explain':
-      return json(handlers.explain());
+      return json(handlers.explain(url.searchParams.get('channel')));
     case 'history':
       return json(handlers.history(bounded(url.searchParams.get('limit'), 50, HISTORY_MAX)));
     case 'audit':
@@ -87,7 +87,7 @@ async function call(
     case 'auditFile':
       return auditFile(handlers.auditFile(url.searchParams.get('change')));
     case 'plan':
-      return json(await handlers.plan(signal));
+      return json(await handlers.plan(signal, url.searchParams.get('channel')));
     case 'bundles':
       return json(await handlers.bundles(signal));
     case 'logs':
@@ -101,16 +101,25 @@ async function call(
     case 'timeAsk':
       return json(handlers.timeAsk());
     case 'rollback':
-      return progress((tell) => handlers.rollback(tell));
+      return progress((tell) => handlers.rollback(tell, named(body.channel)));
     case 'pause':
-      return json(handlers.pause(typeof body.reason === 'string' ? body.reason.slice(0, 200) : ''));
+      return json(handlers.pause(textOf(body.reason).slice(0, 200), named(body.channel)));
     case 'resume':
-      return json(handlers.resume());
+      return json(handlers.resume(named(body.channel)));
     case 'forget':
-      return json(await handlers.forget(typeof body.channel === 'string' ? body.channel : ''));
+      return json(await handlers.forget(textOf(body.channel)));
     case 'stop':
       return json(await handlers.stop());
   }
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}
+
+/** A channel; null: none was named. */
+function named(value: unknown): string | null {
+  return typeof value === 'string' ? value : null;
 }
 
 function auditFile(file: Result<Uint8Array>): ServedResponse {

@@ -10,6 +10,25 @@ export const agentFaults = {
     says: (d: { offered: string }) => `${d.offered} waits: the operator paused this agent`,
     remedy: 'Run `holdfast resume` when changes may come again.',
   },
+  'agent.turn': {
+    retry: 'later',
+    says: (d: { offered: string; other: string }) =>
+      `${d.offered} waits: a change of the channel ${d.other} is under way, and this device makes one at a time`,
+    remedy:
+      'Nothing to do: it goes on by itself. `holdfast status` shows what the other one is at.',
+  },
+  'agent.which-channel': {
+    retry: 'operator',
+    says: (d: { what: string; channels: string }) =>
+      `${d.what} needs to know which channel: this device follows ${d.channels}`,
+    remedy: 'Say it with --channel NAME.',
+  },
+  'agent.not-followed': {
+    retry: 'operator',
+    says: (d: { channel: string; channels: string }) =>
+      `this device follows no channel ${d.channel} (it follows: ${d.channels})`,
+    remedy: 'Correct the name. What it follows stands in agent.yaml, channels.',
+  },
   'agent.held': {
     retry: 'later',
     says: (d: { offered: string; held: string }) =>

@@ -34,7 +34,8 @@ export const planFaults = {
     retry: 'never',
     says: (d: { target: string; one: string; other: string }) =>
       `${d.one} and ${d.other} both want ${d.target}`,
-    remedy: 'Give each deployment a target of its own, none inside another.',
+    remedy:
+      'Give each deployment an id and a target of its own, none inside another. What another channel has is free when a state of it without it is applied, or after `holdfast forget`.',
   },
   'plan.unknown-dependency': {
     retry: 'never',

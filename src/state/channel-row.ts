@@ -23,8 +23,20 @@ export interface ChannelRow {
   readonly hold: { readonly at: number; readonly reason: string } | null;
   /** why the channel is degraded (drift, stuck), for status and explain; cleared by a commit */
   readonly degraded: Code | null;
+  /** the operator paused this channel alone; the device as a whole: DeviceRow */
+  readonly paused?: OperatorMark;
+  /** it is no longer followed, and that was told once */
+  readonly left?: true;
+  /** while it was not followed, another channel took over part of `applied`: not in force as signed */
+  readonly taken?: true;
   /** a verified statement that waits for its place in the spread, or for a window; absent: none */
   readonly deferred?: Deferred;
+}
+
+/** When the operator did it, and why. */
+export interface OperatorMark {
+  readonly at: number;
+  readonly reason: string;
 }
 
 /** Not accepted: the floor is unmoved, and it is judged again before anything is done about it. */
@@ -66,7 +78,7 @@ export interface Intent {
 export interface StateRow {
   readonly stateDigest: Digest;
   readonly generations: readonly GenerationRow[];
-  /** while a change of kind `values` is open: what was proven, and comes back when it is undone */
+  /** while a change to the state that is applied is open: what was in force, and comes back when it is undone */
   readonly replaced?: readonly GenerationRow[];
 }
 

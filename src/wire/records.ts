@@ -176,6 +176,9 @@ export const channelRecord: RecordKind<ChannelRow> = recordKind(
       previous: row.previous.map(pointToWire),
       ...(row.hold && { hold: markToWire(row.hold) }),
       degraded: row.degraded ?? '',
+      ...(row.paused && { paused: markToWire(row.paused) }),
+      left: row.left ?? false,
+      taken: row.taken ?? false,
       ...(row.deferred && { deferred: deferredToWire(row.deferred) }),
     }),
   (wire) => ({
@@ -189,6 +192,9 @@ export const channelRecord: RecordKind<ChannelRow> = recordKind(
     previous: wire.previous.map(pointFromWire),
     hold: wire.hold ? markFromWire(wire.hold) : null,
     degraded: wire.degraded === '' ? null : codeFromText(wire.degraded),
+    ...(wire.paused && { paused: markFromWire(wire.paused) }),
+    ...(wire.left && { left: true }),
+    ...(wire.taken && { taken: true }),
     ...(wire.deferred && { deferred: deferredFromWire(wire.deferred) }),
   }),
 );
@@ -200,11 +206,14 @@ export const stateRecord: RecordKind<StateRow> = recordKind(
       stateDigest: digestToBytes(row.stateDigest),
       generations: row.generations.map(generationToWire),
       replaced: (row.replaced ?? []).map(generationToWire),
+      replaces: row.replaced !== undefined,
     }),
   (wire) => ({
     stateDigest: digestField(wire.stateDigest, 'state_digest'),
     generations: wire.generations.map(generationFromWire),
-    ...(wire.replaced.length > 0 && { replaced: wire.replaced.map(generationFromWire) }),
+    ...((wire.replaces || wire.replaced.length > 0) && {
+      replaced: wire.replaced.map(generationFromWire),
+    }),
   }),
 );
 

@@ -3,6 +3,7 @@
  * ends, and the device has to come to the newest acceptable state. The same seed and schedule give
  * the same trace, byte for byte.
  */
+import type { ChannelRow } from '#state/channel-row.ts';
 import { freeDisk, healNetwork, perform, type Stage } from './actors.ts';
 import { type Model, model, type Violation } from './model/model.ts';
 import type { Schedule } from './schedule.ts';
@@ -11,6 +12,7 @@ import { type Watch, watch } from './width/watch.ts';
 import { NO_TROUBLE } from './world/crash.ts';
 import { ROOMY_BYTES } from './world/disk.ts';
 import type { Moment } from './world/moment.ts';
+import type { Dice } from './world/random.ts';
 import type { Observer, World } from './world/shape.ts';
 import { newReports, seenNow, toldNow } from './world/watch.ts';
 import { boot, makeWorld, pass } from './world/world.ts';
@@ -24,6 +26,10 @@ export interface Ran {
   readonly hash: string;
   readonly lines: readonly string[];
 }
+
+export const NOTHING_RAN: Ran = {
+  ...{ violations: [], cuts: 0, boots: 0, steps: 0, hash: '', lines: [] },
+};
 
 export interface RunOptions {
   /** keeps the lines of the trace, not only their hash */
@@ -171,21 +177,23 @@ export function watchReports(stage: Watching): void {
   }
 }
 
-/** Every fault ends; the operator lets the device go on; a last statement may come. */
-function settle(stage: Watching, light: boolean): void {
-  const { world, model: told } = stage;
+/**
+ * Every fault ends, and the newest state is waited for. Whether it was reached is for the model to say.
+ * @param mayPublish  one more statement may come
+ */
+export function heal(stage: Watching, choose: Dice, mayPublish: boolean): boolean {
+  const { world } = stage;
   world.steps.cancelCut();
   stage.cutsAfterStart.length = 0;
   world.steps.trouble = NO_TROUBLE;
   freeDisk(world);
   healNetwork(world);
   world.wallOffsetMs = Math.max(world.wallOffsetMs, Date.UTC(2026, 10, 24)) % Date.UTC(2039, 1, 1);
-  const choose = world.dice.split('end');
   // Who resumes has seen the end of what was asked before: a rollback under way would hold again.
-  const free = (): boolean => world.running?.ready === true && !world.running.assembled.runner.busy;
+  const free = (): boolean => world.running?.ready === true && !world.running.assembled.busy();
   pass(world, { ms: 600_000, holds: free });
   perform(stage, 'resume', choose);
-  if (stage.head === null || (!light && choose.oneIn(2))) perform(stage, 'publish', choose);
+  if (stage.head === null || (mayPublish && choose.oneIn(2))) perform(stage, 'publish', choose);
   else world.publisher.turnBack(stage.head);
   const reached = pass(world, { ms: HEALED_MS, holds: () => isThere(stage) });
   // The remedy that the device itself names: publish anew.
@@ -193,6 +201,14 @@ function settle(stage: Watching, light: boolean): void {
     perform(stage, 'publish', world.dice.split('anew'));
     pass(world, { ms: HEALED_MS, holds: () => isThere(stage) });
   }
+  return reached;
+}
+
+/** Every fault ends; the operator lets the device go on; a last statement may come. */
+function settle(stage: Watching, light: boolean): void {
+  const { world, model: told } = stage;
+  const choose = world.dice.split('end');
+  const reached = heal(stage, choose, !light);
   pass(world, { ms: 120_000 });
   watchReports(stage);
   const said = toldNow(world);
@@ -208,18 +224,24 @@ function settle(stage: Watching, light: boolean): void {
 }
 
 /** Check 20: a cut counts as a failed try; a state whose every try was cut is rejected for that. */
-function wasCutTooOften({ assembled: { base, follower } }: NonNullable<World['running']>): boolean {
-  const { fleet, channel, floor } = follower.row();
-  const rejected = base.store.rejected(fleet, channel);
+function wasCutTooOften({ assembled }: NonNullable<World['running']>): boolean {
+  const { fleet, channel, floor } = rowOf(assembled);
+  const rejected = assembled.base.store.rejected(fleet, channel);
   return (rejected.ok ? rejected.value : []).some(
     ({ code, point }) => code === 'apply.crash-loop' && point.stateDigest === floor?.stateDigest,
   );
 }
 
+/** Of the channel that this world publishes to: the first one. */
+function rowOf({ lines: [line] }: NonNullable<World['running']>['assembled']): ChannelRow {
+  if (!line) throw new Error('this device follows no channel');
+  return line.follower.row();
+}
+
 /** Nothing is under way, and the newest is applied, or refused for good. */
 export function isThere({ world: { running }, head }: Stage): boolean {
-  if (!running?.ready || running.assembled.runner.busy) return false;
-  const { intent, applied, floor } = running.assembled.follower.row();
+  if (!running?.ready || running.assembled.busy()) return false;
+  const { intent, applied, floor } = rowOf(running.assembled);
   if (intent !== null) return false;
   const reached = head?.bad || wasCutTooOften(running) ? floor : applied;
   return head === null || reached?.stateDigest === head.digest;

@@ -87,6 +87,7 @@ export function applyWorld() {
     return {
       store,
       content,
+      followed: { fleet: FLEET, channels: new Set(['stable']) },
       clock,
       log: { write: () => undefined },
       runtimes: new Map([['files', runtime]]),

@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file store.proto.
  */
 export const file_store: GenFile = /*@__PURE__*/
-  fileDesc("CgtzdG9yZS5wcm90bxIRaG9sZGZhc3Quc3RvcmUudjEiHAoJRm9ybWF0Um93Eg8KB3ZlcnNpb24YASABKA0iewoJRGV2aWNlUm93EgwKBGJvb3QYASABKAQSDwoHbWFjaGluZRgCIAEoCRIPCgdjcmFzaGVzGAMgASgNEicKBnBhdXNlZBgEIAEoCzIXLmhvbGRmYXN0LnN0b3JlLnYxLk1hcmsSFQoNdGltZV9mbG9vcl9tcxgFIAEoAyIiCgRNYXJrEgoKAmF0GAEgASgDEg4KBnJlYXNvbhgCIAEoCSIbCgdSb290Um93EhAKCGVudmVsb3BlGAEgASgMIocDCgpDaGFubmVsUm93Eg0KBWZsZWV0GAEgASgJEg8KB2NoYW5uZWwYAiABKAkSIQoFZmxvb3IYAyABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBIpCgZpbnRlbnQYBCABKAsyGS5ob2xkZmFzdC5zdG9yZS52MS5JbnRlbnQSIwoHYXBwbGllZBgFIAEoCzISLmhvbGRmYXN0LnYxLlBvaW50EiUKC2FwcGxpZWRfdmlhGAYgASgOMhAuaG9sZGZhc3QudjEuVmlhEjEKEWFwcGxpZWRfZnJlc2huZXNzGAcgASgOMhYuaG9sZGZhc3QudjEuRnJlc2huZXNzEiQKCHByZXZpb3VzGAggAygLMhIuaG9sZGZhc3QudjEuUG9pbnQSJQoEaG9sZBgJIAEoCzIXLmhvbGRmYXN0LnN0b3JlLnYxLk1hcmsSEAoIZGVncmFkZWQYCiABKAkSLQoIZGVmZXJyZWQYGSABKAsyGy5ob2xkZmFzdC5zdG9yZS52MS5EZWZlcnJlZCKYAgoGSW50ZW50EgwKBGtpbmQYASABKAkSIQoFcGhhc2UYAiABKA4yEi5ob2xkZmFzdC52MS5QaGFzZRIeCgJ0bxgDIAEoCzISLmhvbGRmYXN0LnYxLlBvaW50Eh0KA3ZpYRgEIAEoDjIQLmhvbGRmYXN0LnYxLlZpYRIpCglmcmVzaG5lc3MYBSABKA4yFi5ob2xkZmFzdC52MS5GcmVzaG5lc3MSDQoFdHJpZXMYBiABKA0SFAoMYXR0ZW1wdHNfbWF4GAcgASgNEisKB2ZhaWx1cmUYCCABKAsyGi5ob2xkZmFzdC5zdG9yZS52MS5GYWlsdXJlEg0KBXJlYWNoGBQgAygJEhIKCnJlc3RhcnRpbmcYFSABKAgijgEKCERlZmVycmVkEh4KAnRvGAEgASgLMhIuaG9sZGZhc3QudjEuUG9pbnQSHQoDdmlhGAIgASgOMhAuaG9sZGZhc3QudjEuVmlhEhEKCXNwcmVhZF9tcxgDIAEoAxIPCgdsZWZ0X21zGAQgASgDEg8KB2Jvb3RfaWQYBSABKAkSDgoGZHVlX21zGAYgASgDIjwKB0ZhaWx1cmUSDAoEY29kZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgJEhIKCmRlcGxveW1lbnQYAyABKAkihQEKCFN0YXRlUm93EhQKDHN0YXRlX2RpZ2VzdBgBIAEoDBIyCgtnZW5lcmF0aW9ucxgCIAMoCzIdLmhvbGRmYXN0LnN0b3JlLnYxLkdlbmVyYXRpb24SLwoIcmVwbGFjZWQYAyADKAsyHS5ob2xkZmFzdC5zdG9yZS52MS5HZW5lcmF0aW9uItwBCgpHZW5lcmF0aW9uEgoKAmlkGAEgASgJEg4KBmRpZ2VzdBgCIAEoDBIXCg9kb2N1bWVudF9kaWdlc3QYAyABKAwSGwoTZG9jdW1lbnRfbWVkaWFfdHlwZRgEIAEoCRImCgVibG9icxgFIAMoCzIXLmhvbGRmYXN0LnN0b3JlLnYxLkJsb2ISKAoGdmFsdWVzGAYgAygLMhguaG9sZGZhc3Quc3RvcmUudjEuVmFsdWUSKgoHc2VjcmV0cxgHIAMoCzIZLmhvbGRmYXN0LnN0b3JlLnYxLlNlY3JldCJXCgRCbG9iEgwKBG5hbWUYASABKAkSDgoGZGlnZXN0GAIgASgMEgwKBHNpemUYAyABKAQSFQoNdW5wYWNrZWRfc2l6ZRgEIAEoBBIMCgR0cmVlGAUgASgIIiQKBVZhbHVlEgwKBG5hbWUYASABKAkSDQoFdmFsdWUYAiABKAkiSQoGU2VjcmV0EhEKCXBhcmFtZXRlchgBIAEoCRIRCglzdGF0ZW1lbnQYAiABKAwSDAoEbmFtZRgDIAEoCRILCgN0YWcYBCABKAkiWQoLUmVqZWN0ZWRSb3cSIQoFcG9pbnQYASABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBInCgN3aHkYAiABKAsyGi5ob2xkZmFzdC5zdG9yZS52MS5GYWlsdXJlIrwBCgpIaXN0b3J5Um93Eg4KBm51bWJlchgBIAEoBBIKCgJhdBgCIAEoAxIPCgdjaGFubmVsGAMgASgJEg8KB291dGNvbWUYBCABKAkSIQoFcG9pbnQYBSABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBIdCgN2aWEYBiABKA4yEC5ob2xkZmFzdC52MS5WaWESDAoEY29kZRgHIAEoCRIPCgdtZXNzYWdlGAggASgJEg8KB3Rvb2tfbXMYCSABKAMiJgoHU3BhblJvdxINCgVmaXJzdBgBIAEoBBIMCgRsYXN0GAIgASgEInQKD091dGJveFN0YXR1c1JvdxIMCgRib290GAEgASgEEg4KBnJlcG9ydBgCIAEoBBIXCg9wcmV2aW91c19yZXBvcnQYAyABKAwSFgoOZXZlbnRzX2Ryb3BwZWQYBCABKAQSEgoKbGFzdF9ldmVudBgFIAEoBCKPAQoNU3RhdGVtZW50RmlsZRInCghlbnZlbG9wZRgBIAEoCzIVLmhvbGRmYXN0LnYxLkVudmVsb3BlEhYKCWRvY3VtZW50cxgCIAEoDEgAiAEBEh0KA3ZpYRgDIAEoDjIQLmhvbGRmYXN0LnYxLlZpYRIQCghldmlkZW5jZRgEIAEoDEIMCgpfZG9jdW1lbnRzIlsKDFJlamVjdGVkRmlsZRINCgVmbGVldBgBIAEoCRIPCgdjaGFubmVsGAIgASgJEisKA3JvdxgDIAEoCzIeLmhvbGRmYXN0LnN0b3JlLnYxLlJlamVjdGVkUm93IqUCCgpBdWRpdEVudHJ5Eg4KBm51bWJlchgBIAEoBBIQCghwcmV2aW91cxgCIAEoDBIMCgRib290GAMgASgEEhQKDG1vbm90b25pY19tcxgEIAEoBBIKCgJhdBgFIAEoAxIlCgVncmFkZRgGIAEoDjIWLmhvbGRmYXN0LnYxLlRpbWVHcmFkZRIMCgRraW5kGAcgASgJEg0KBWFjdG9yGAggASgJEg8KB2NoYW5uZWwYCSABKAkSIQoFcG9pbnQYCiABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBIdCgN2aWEYCyABKA4yEC5ob2xkZmFzdC52MS5WaWESDAoEY29kZRgMIAEoCRIPCgdtZXNzYWdlGA0gASgJEg8KB2RldGFpbHMYDiABKAwiKAoJQXVkaXRNYXJrEg0KBWNvdW50GAEgASgEEgwKBGhhc2gYAiABKAwiaAoMQXVkaXRIZWFkUm93EiwKBmZvbGRlZBgBIAEoCzIcLmhvbGRmYXN0LnN0b3JlLnYxLkF1ZGl0TWFyaxIqCgRoZWFkGAIgASgLMhwuaG9sZGZhc3Quc3RvcmUudjEuQXVkaXRNYXJrIs4BCg1BdWRpdEV2aWRlbmNlEhEKCXN0YXRlbWVudBgBIAEoDBIMCgRyb290GAIgASgMEikKCWZyZXNobmVzcxgDIAEoDjIWLmhvbGRmYXN0LnYxLkZyZXNobmVzcxItCgZjaGVja3MYBCADKAsyHS5ob2xkZmFzdC5zdG9yZS52MS5BdWRpdENoZWNrEg0KBXN0ZXBzGAUgAygJEjMKCWRvY3VtZW50cxgGIAMoCzIgLmhvbGRmYXN0LnN0b3JlLnYxLkF1ZGl0RG9jdW1lbnQiTAoKQXVkaXRDaGVjaxIOCgZudW1iZXIYASABKA0SDAoEbmFtZRgCIAEoCRIOCgZwYXNzZWQYAyABKAgSEAoIY29tcGFyZWQYBCABKAkiKwoNQXVkaXREb2N1bWVudBIKCgJpZBgBIAEoCRIOCgZkaWdlc3QYAiABKAwi1AEKCUF1ZGl0RmlsZRIUCgxzcGVjX3ZlcnNpb24YASABKA0SDQoFZmxlZXQYAiABKAwSEQoJZGV2aWNlX2lkGAMgASgJEhIKCmRldmljZV9rZXkYBCABKAwSLAoGZm9sZGVkGAUgASgLMhwuaG9sZGZhc3Quc3RvcmUudjEuQXVkaXRNYXJrEg8KB2VudHJpZXMYBiADKAwSDAoEaGVhZBgHIAEoDBIuCgZjaGFuZ2UYCCABKAsyHi5ob2xkZmFzdC5zdG9yZS52MS5BdWRpdENoYW5nZSJmCgtBdWRpdENoYW5nZRIPCgdjaGFubmVsGAEgASgJEiEKBXBvaW50GAIgASgLMhIuaG9sZGZhc3QudjEuUG9pbnQSEQoJc3RhdGVtZW50GAMgASgMEhAKCGV2aWRlbmNlGAQgASgMYgZwcm90bzM", [file_holdfast]);
+  fileDesc("CgtzdG9yZS5wcm90bxIRaG9sZGZhc3Quc3RvcmUudjEiHAoJRm9ybWF0Um93Eg8KB3ZlcnNpb24YASABKA0iewoJRGV2aWNlUm93EgwKBGJvb3QYASABKAQSDwoHbWFjaGluZRgCIAEoCRIPCgdjcmFzaGVzGAMgASgNEicKBnBhdXNlZBgEIAEoCzIXLmhvbGRmYXN0LnN0b3JlLnYxLk1hcmsSFQoNdGltZV9mbG9vcl9tcxgFIAEoAyIiCgRNYXJrEgoKAmF0GAEgASgDEg4KBnJlYXNvbhgCIAEoCSIbCgdSb290Um93EhAKCGVudmVsb3BlGAEgASgMIs0DCgpDaGFubmVsUm93Eg0KBWZsZWV0GAEgASgJEg8KB2NoYW5uZWwYAiABKAkSIQoFZmxvb3IYAyABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBIpCgZpbnRlbnQYBCABKAsyGS5ob2xkZmFzdC5zdG9yZS52MS5JbnRlbnQSIwoHYXBwbGllZBgFIAEoCzISLmhvbGRmYXN0LnYxLlBvaW50EiUKC2FwcGxpZWRfdmlhGAYgASgOMhAuaG9sZGZhc3QudjEuVmlhEjEKEWFwcGxpZWRfZnJlc2huZXNzGAcgASgOMhYuaG9sZGZhc3QudjEuRnJlc2huZXNzEiQKCHByZXZpb3VzGAggAygLMhIuaG9sZGZhc3QudjEuUG9pbnQSJQoEaG9sZBgJIAEoCzIXLmhvbGRmYXN0LnN0b3JlLnYxLk1hcmsSEAoIZGVncmFkZWQYCiABKAkSJwoGcGF1c2VkGBQgASgLMhcuaG9sZGZhc3Quc3RvcmUudjEuTWFyaxIMCgRsZWZ0GBUgASgIEg0KBXRha2VuGBYgASgIEi0KCGRlZmVycmVkGBkgASgLMhsuaG9sZGZhc3Quc3RvcmUudjEuRGVmZXJyZWQimAIKBkludGVudBIMCgRraW5kGAEgASgJEiEKBXBoYXNlGAIgASgOMhIuaG9sZGZhc3QudjEuUGhhc2USHgoCdG8YAyABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBIdCgN2aWEYBCABKA4yEC5ob2xkZmFzdC52MS5WaWESKQoJZnJlc2huZXNzGAUgASgOMhYuaG9sZGZhc3QudjEuRnJlc2huZXNzEg0KBXRyaWVzGAYgASgNEhQKDGF0dGVtcHRzX21heBgHIAEoDRIrCgdmYWlsdXJlGAggASgLMhouaG9sZGZhc3Quc3RvcmUudjEuRmFpbHVyZRINCgVyZWFjaBgUIAMoCRISCgpyZXN0YXJ0aW5nGBUgASgIIo4BCghEZWZlcnJlZBIeCgJ0bxgBIAEoCzISLmhvbGRmYXN0LnYxLlBvaW50Eh0KA3ZpYRgCIAEoDjIQLmhvbGRmYXN0LnYxLlZpYRIRCglzcHJlYWRfbXMYAyABKAMSDwoHbGVmdF9tcxgEIAEoAxIPCgdib290X2lkGAUgASgJEg4KBmR1ZV9tcxgGIAEoAyI8CgdGYWlsdXJlEgwKBGNvZGUYASABKAkSDwoHbWVzc2FnZRgCIAEoCRISCgpkZXBsb3ltZW50GAMgASgJIpcBCghTdGF0ZVJvdxIUCgxzdGF0ZV9kaWdlc3QYASABKAwSMgoLZ2VuZXJhdGlvbnMYAiADKAsyHS5ob2xkZmFzdC5zdG9yZS52MS5HZW5lcmF0aW9uEi8KCHJlcGxhY2VkGAMgAygLMh0uaG9sZGZhc3Quc3RvcmUudjEuR2VuZXJhdGlvbhIQCghyZXBsYWNlcxgUIAEoCCLcAQoKR2VuZXJhdGlvbhIKCgJpZBgBIAEoCRIOCgZkaWdlc3QYAiABKAwSFwoPZG9jdW1lbnRfZGlnZXN0GAMgASgMEhsKE2RvY3VtZW50X21lZGlhX3R5cGUYBCABKAkSJgoFYmxvYnMYBSADKAsyFy5ob2xkZmFzdC5zdG9yZS52MS5CbG9iEigKBnZhbHVlcxgGIAMoCzIYLmhvbGRmYXN0LnN0b3JlLnYxLlZhbHVlEioKB3NlY3JldHMYByADKAsyGS5ob2xkZmFzdC5zdG9yZS52MS5TZWNyZXQiVwoEQmxvYhIMCgRuYW1lGAEgASgJEg4KBmRpZ2VzdBgCIAEoDBIMCgRzaXplGAMgASgEEhUKDXVucGFja2VkX3NpemUYBCABKAQSDAoEdHJlZRgFIAEoCCIkCgVWYWx1ZRIMCgRuYW1lGAEgASgJEg0KBXZhbHVlGAIgASgJIkkKBlNlY3JldBIRCglwYXJhbWV0ZXIYASABKAkSEQoJc3RhdGVtZW50GAIgASgMEgwKBG5hbWUYAyABKAkSCwoDdGFnGAQgASgJIlkKC1JlamVjdGVkUm93EiEKBXBvaW50GAEgASgLMhIuaG9sZGZhc3QudjEuUG9pbnQSJwoDd2h5GAIgASgLMhouaG9sZGZhc3Quc3RvcmUudjEuRmFpbHVyZSK8AQoKSGlzdG9yeVJvdxIOCgZudW1iZXIYASABKAQSCgoCYXQYAiABKAMSDwoHY2hhbm5lbBgDIAEoCRIPCgdvdXRjb21lGAQgASgJEiEKBXBvaW50GAUgASgLMhIuaG9sZGZhc3QudjEuUG9pbnQSHQoDdmlhGAYgASgOMhAuaG9sZGZhc3QudjEuVmlhEgwKBGNvZGUYByABKAkSDwoHbWVzc2FnZRgIIAEoCRIPCgd0b29rX21zGAkgASgDIiYKB1NwYW5Sb3cSDQoFZmlyc3QYASABKAQSDAoEbGFzdBgCIAEoBCJ0Cg9PdXRib3hTdGF0dXNSb3cSDAoEYm9vdBgBIAEoBBIOCgZyZXBvcnQYAiABKAQSFwoPcHJldmlvdXNfcmVwb3J0GAMgASgMEhYKDmV2ZW50c19kcm9wcGVkGAQgASgEEhIKCmxhc3RfZXZlbnQYBSABKAQijwEKDVN0YXRlbWVudEZpbGUSJwoIZW52ZWxvcGUYASABKAsyFS5ob2xkZmFzdC52MS5FbnZlbG9wZRIWCglkb2N1bWVudHMYAiABKAxIAIgBARIdCgN2aWEYAyABKA4yEC5ob2xkZmFzdC52MS5WaWESEAoIZXZpZGVuY2UYBCABKAxCDAoKX2RvY3VtZW50cyJbCgxSZWplY3RlZEZpbGUSDQoFZmxlZXQYASABKAkSDwoHY2hhbm5lbBgCIAEoCRIrCgNyb3cYAyABKAsyHi5ob2xkZmFzdC5zdG9yZS52MS5SZWplY3RlZFJvdyKlAgoKQXVkaXRFbnRyeRIOCgZudW1iZXIYASABKAQSEAoIcHJldmlvdXMYAiABKAwSDAoEYm9vdBgDIAEoBBIUCgxtb25vdG9uaWNfbXMYBCABKAQSCgoCYXQYBSABKAMSJQoFZ3JhZGUYBiABKA4yFi5ob2xkZmFzdC52MS5UaW1lR3JhZGUSDAoEa2luZBgHIAEoCRINCgVhY3RvchgIIAEoCRIPCgdjaGFubmVsGAkgASgJEiEKBXBvaW50GAogASgLMhIuaG9sZGZhc3QudjEuUG9pbnQSHQoDdmlhGAsgASgOMhAuaG9sZGZhc3QudjEuVmlhEgwKBGNvZGUYDCABKAkSDwoHbWVzc2FnZRgNIAEoCRIPCgdkZXRhaWxzGA4gASgMIigKCUF1ZGl0TWFyaxINCgVjb3VudBgBIAEoBBIMCgRoYXNoGAIgASgMImgKDEF1ZGl0SGVhZFJvdxIsCgZmb2xkZWQYASABKAsyHC5ob2xkZmFzdC5zdG9yZS52MS5BdWRpdE1hcmsSKgoEaGVhZBgCIAEoCzIcLmhvbGRmYXN0LnN0b3JlLnYxLkF1ZGl0TWFyayLOAQoNQXVkaXRFdmlkZW5jZRIRCglzdGF0ZW1lbnQYASABKAwSDAoEcm9vdBgCIAEoDBIpCglmcmVzaG5lc3MYAyABKA4yFi5ob2xkZmFzdC52MS5GcmVzaG5lc3MSLQoGY2hlY2tzGAQgAygLMh0uaG9sZGZhc3Quc3RvcmUudjEuQXVkaXRDaGVjaxINCgVzdGVwcxgFIAMoCRIzCglkb2N1bWVudHMYBiADKAsyIC5ob2xkZmFzdC5zdG9yZS52MS5BdWRpdERvY3VtZW50IkwKCkF1ZGl0Q2hlY2sSDgoGbnVtYmVyGAEgASgNEgwKBG5hbWUYAiABKAkSDgoGcGFzc2VkGAMgASgIEhAKCGNvbXBhcmVkGAQgASgJIisKDUF1ZGl0RG9jdW1lbnQSCgoCaWQYASABKAkSDgoGZGlnZXN0GAIgASgMItQBCglBdWRpdEZpbGUSFAoMc3BlY192ZXJzaW9uGAEgASgNEg0KBWZsZWV0GAIgASgMEhEKCWRldmljZV9pZBgDIAEoCRISCgpkZXZpY2Vfa2V5GAQgASgMEiwKBmZvbGRlZBgFIAEoCzIcLmhvbGRmYXN0LnN0b3JlLnYxLkF1ZGl0TWFyaxIPCgdlbnRyaWVzGAYgAygMEgwKBGhlYWQYByABKAwSLgoGY2hhbmdlGAggASgLMh4uaG9sZGZhc3Quc3RvcmUudjEuQXVkaXRDaGFuZ2UiZgoLQXVkaXRDaGFuZ2USDwoHY2hhbm5lbBgBIAEoCRIhCgVwb2ludBgCIAEoCzISLmhvbGRmYXN0LnYxLlBvaW50EhEKCXN0YXRlbWVudBgDIAEoDBIQCghldmlkZW5jZRgEIAEoDCJBCgxNYXJnb0xpbmtSb3cSDAoEZXRhZxgBIAEoCRINCgVzdGF0ZRgCIAEoDBIUCgxjYXBhYmlsaXRpZXMYAyABKAwilQEKDk1hcmdvUmVwb3J0Um93EhIKCmRlcGxveW1lbnQYASABKAkSDAoEbmFtZRgCIAEoCRISCgpjb21wb25lbnRzGAMgAygJEg4KBmRpZ2VzdBgEIAEoDBIPCgd2ZXJzaW9uGAUgASgEEg0KBXN0YXRlGAYgASgJEgwKBGNvZGUYByABKAkSDwoHbWVzc2FnZRgIIAEoCWIGcHJvdG8z", [file_holdfast]);
 
 /**
  * @generated from message holdfast.store.v1.FormatRow
@@ -167,6 +167,27 @@ export type ChannelRow = Message<"holdfast.store.v1.ChannelRow"> & {
    * @generated from field: string degraded = 10;
    */
   degraded: string;
+
+  /**
+   * by the operator, this channel alone
+   *
+   * @generated from field: holdfast.store.v1.Mark paused = 20;
+   */
+  paused?: Mark | undefined;
+
+  /**
+   * no longer followed, and told so
+   *
+   * @generated from field: bool left = 21;
+   */
+  left: boolean;
+
+  /**
+   * other channels took over part of what is applied
+   *
+   * @generated from field: bool taken = 22;
+   */
+  taken: boolean;
 
   /**
    * @generated from field: holdfast.store.v1.Deferred deferred = 25;
@@ -337,11 +358,18 @@ export type StateRow = Message<"holdfast.store.v1.StateRow"> & {
   generations: Generation[];
 
   /**
-   * while other values are brought into force: what they replace
+   * while it is brought into force again: what that replaces
    *
    * @generated from field: repeated holdfast.store.v1.Generation replaced = 3;
    */
   replaced: Generation[];
+
+  /**
+   * … also where that is nothing
+   *
+   * @generated from field: bool replaces = 20;
+   */
+  replaces: boolean;
 };
 
 /**
@@ -1012,4 +1040,85 @@ export type AuditChange = Message<"holdfast.store.v1.AuditChange"> & {
  */
 export const AuditChangeSchema: GenMessage<AuditChange> = /*@__PURE__*/
   messageDesc(file_store, 26);
+
+/**
+ * What a Margo manager is known to have: the manifest in force, and the last status it took of each deployment.
+ *
+ * @generated from message holdfast.store.v1.MargoLinkRow
+ */
+export type MargoLinkRow = Message<"holdfast.store.v1.MargoLinkRow"> & {
+  /**
+   * @generated from field: string etag = 1;
+   */
+  etag: string;
+
+  /**
+   * @generated from field: bytes state = 2;
+   */
+  state: Uint8Array;
+
+  /**
+   * @generated from field: bytes capabilities = 3;
+   */
+  capabilities: Uint8Array;
+};
+
+/**
+ * Describes the message holdfast.store.v1.MargoLinkRow.
+ * Use `create(MargoLinkRowSchema)` to create a new message.
+ */
+export const MargoLinkRowSchema: GenMessage<MargoLinkRow> = /*@__PURE__*/
+  messageDesc(file_store, 27);
+
+/**
+ * @generated from message holdfast.store.v1.MargoReportRow
+ */
+export type MargoReportRow = Message<"holdfast.store.v1.MargoReportRow"> & {
+  /**
+   * @generated from field: string deployment = 1;
+   */
+  deployment: string;
+
+  /**
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * @generated from field: repeated string components = 3;
+   */
+  components: string[];
+
+  /**
+   * @generated from field: bytes digest = 4;
+   */
+  digest: Uint8Array;
+
+  /**
+   * @generated from field: uint64 version = 5;
+   */
+  version: bigint;
+
+  /**
+   * @generated from field: string state = 6;
+   */
+  state: string;
+
+  /**
+   * @generated from field: string code = 7;
+   */
+  code: string;
+
+  /**
+   * @generated from field: string message = 8;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message holdfast.store.v1.MargoReportRow.
+ * Use `create(MargoReportRowSchema)` to create a new message.
+ */
+export const MargoReportRowSchema: GenMessage<MargoReportRow> = /*@__PURE__*/
+  messageDesc(file_store, 28);
 

@@ -138,8 +138,8 @@ export const PLANTED: readonly PlantedBug[] = [
     'const boot = 1n;',
   ]),
   bug('drift is not repaired', 400, [
-    'agent/assemble.ts',
-    'mayRepair: () => !follower.paused() && !follower.row().hold && !run.busy,',
+    'agent/line.ts',
+    'mayRepair: () => !follower.paused() && !follower.row().hold && !common.busy(),',
     'mayRepair: () => false,',
   ]),
   bug('a rejection is not remembered', 400, [

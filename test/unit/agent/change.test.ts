@@ -75,6 +75,7 @@ function input(reserveBytes = 0) {
     device: { id: 'press-7', labels: {} },
     allow: { roots: ['/opt'], runtimes: ['files'], users: null, defaultUser: null },
     reserveBytes,
+    followed: { fleet: FLEET, channels: new Set(['stable']) },
     wallMs: () => 0,
   };
 }

@@ -33,6 +33,8 @@ metrics: { listen: "127.0.0.1:9469" }
 log: { level: info, format: json }
 `;
 
+const NINE = `[${Array.from({ length: 9 }, (_, n) => `{ name: c${n} }`).join(', ')}]`;
+
 const parse = (text: string) => parseConfig(Buffer.from(text), '/etc/holdfast/agent.yaml');
 const refusal = (text: string) => {
   const parsed = parse(text);
@@ -45,7 +47,7 @@ describe('agent.yaml', () => {
     expect(parsed.ok && parsed.value).toMatchObject({
       device: { id: 'press-7', labels: { site: 'a' } },
       trust: { root: '/etc/holdfast/root.json', clock: 'strict', allowDemo: false },
-      channel: { name: 'stable', allow: { roots: ['/opt/line', '/srv'], users: ['plc'] } },
+      channels: [{ name: 'stable', allow: { roots: ['/opt/line', '/srv'], users: ['plc'] } }],
       registries: [{ tls: { ca: '/etc/holdfast/ca.pem' }, proxy: 'http://proxy:3128' }],
       mqtt: { protocol: '3.1.1', topicRoot: 'holdfast/v1/plant' },
       schedule: { intervalMs: 300_000, jitter: 0.2, backoffMaxMs: 3_600_000 },
@@ -61,7 +63,9 @@ describe('agent.yaml', () => {
       stateDir: '/var/lib/holdfast',
       runDir: '/run/holdfast',
       trust: { root: '/etc/holdfast/root.json', clock: 'lenient' },
-      channel: { allow: { roots: ['/opt', '/srv'], runtimes: ['files', 'process'], users: null } },
+      channels: [
+        { allow: { roots: ['/opt', '/srv'], runtimes: ['files', 'process'], users: null } },
+      ],
       mqtt: null,
       schedule: { intervalMs: 300_000 },
       bundleDirectories: [],
@@ -72,7 +76,13 @@ describe('agent.yaml', () => {
     ['an unknown key', `${MINIMAL}chanels: []\n`, '5:1'],
     ['another kind', MINIMAL.replace('Agent', 'Fleet'), '2:7'],
     ['no channel', MINIMAL.replace('[{ name: stable }]', '[]'), 'one channel'],
-    ['two channels', MINIMAL.replace('stable }', 'stable }, { name: canary }'), 'one channel'],
+    [
+      'a channel twice',
+      MINIMAL.replace('stable }', 'stable }, { name: stable }'),
+      'each channel once',
+    ],
+    ['nine channels', MINIMAL.replace('[{ name: stable }]', NINE), 'at most 8 channels'],
+    ['its own channel', MINIMAL.replace('stable }', 'device.press-7 }'), 'by itself'],
     ['a number as label', `${MINIMAL}device: { labels: { line: 7 } }\n`, 'quotes'],
     ['an interval without unit', `${MINIMAL}schedule: { interval: 5 }\n`, 'duration'],
     ['credentials in a URL', `${MINIMAL}registries: [{ url: "https://a:b@c/d" }]\n`, 'credentials'],

@@ -22,15 +22,17 @@ function device(busy: boolean): { readonly assembled: Assembled; readonly ran: (
   };
   const assembled = {
     base: { store, content: {}, audit: { landed: () => undefined } },
-    follower: { row: () => row('stable') },
-    runner: {
-      busy,
-      async runOther(_: unknown, work: () => Promise<void>) {
+    busy: () => busy,
+    turns: {
+      async take() {
         ran += 1;
-        await work();
+        return () => undefined;
       },
     },
-    context: { clock: { wallMs: () => 1 } },
+    context: {
+      clock: { wallMs: () => 1 },
+      followed: { fleet, channels: new Set(['stable']) },
+    },
     delivery: null,
   };
   return { assembled: assembled as unknown as Assembled, ran: () => ran };

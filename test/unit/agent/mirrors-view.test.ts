@@ -96,13 +96,13 @@ describe('what is told of mirrors', () => {
     const [one, other] = [at(1n, 1n).digest, at(1n, 2n).digest];
     expect(
       differing([
-        { registry: 'a', head: one },
-        { registry: 'b', head: one },
+        { registry: 'a', channel: 'stable', head: one },
+        { registry: 'b', channel: 'stable', head: one },
       ]),
     ).toEqual([]);
     const [told] = differing([
-      { registry: 'a', head: one },
-      { registry: 'b', head: other },
+      { registry: 'a', channel: 'stable', head: one },
+      { registry: 'b', channel: 'stable', head: other },
     ]);
     expect(told?.message).toContain(`b shows ${other}`);
   });

@@ -169,7 +169,7 @@ describe('what is collected', () => {
     const previous = [{ ...point(1), stateDigest: old }];
     const row = { ...emptyRow(FLEET, 'device.press-7'), floor: applied, applied, previous };
     value(world.store.transaction((tx) => tx.putChannel(row)));
-    value(await collect(context(), world.row()));
+    value(await collect(context(), [world.row()]));
     expect([V2, floor, old, lost].map((digest) => kept().has(digest))).toEqual([
       ...[true, true, true, false],
     ]);

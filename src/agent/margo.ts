@@ -1,0 +1,214 @@
+/**
+ * The Margo side of an agent, where agent.yaml has the section `margo`: identity, link, the finder of the
+ * channel `margo`, what the machine can do, and the status of its deployments. `beside` puts the ETag
+ * into the commit that accepts the manifest it came with (MARGO.md section 2, step 6).
+ */
+import { emptyRow } from '#apply/journal.ts';
+import type { Moment } from '#apply/transaction.ts';
+import { ok, type Result } from '#errors/fault.ts';
+import { httpLink } from '#link/http.ts';
+import { type MargoLink, margoLink } from '#link/margo.ts';
+import type { Allow } from '#plan/allow.ts';
+import type { Platform } from '#platform/platform.ts';
+import type { ChannelRow } from '#state/channel-row.ts';
+import { type Digest, sha256 } from '#state/digest.ts';
+import { LIMITS } from '#state/limits.ts';
+import type { MargoCapabilities, MargoLinkRow } from '#state/margo.ts';
+import type { Policy } from '#state/policy.ts';
+import type { StoreWriter } from '#store/store.ts';
+import { writeMargoCapabilities } from '#wire/margo-capabilities.ts';
+import type { Base } from './base.ts';
+import type { AgentConfig } from './config.ts';
+import type { MargoConfig } from './margo-config.ts';
+import { type MargoFinder, margoFinder } from './margo-finder.ts';
+import { type MargoIdentity, openMargoIdentity } from './margo-identity.ts';
+import { margoCapabilities } from './margo-machine.ts';
+import { type MargoFacts, type MargoReports, openMargoReports } from './margo-reports.ts';
+import {
+  keptMargoState,
+  MARGO_CHANNEL,
+  type MargoDeployment,
+  type MargoSelf,
+} from './margo-state.ts';
+import type { Links } from './sources.ts';
+
+export interface Margo {
+  readonly finder: MargoFinder;
+  /** Within the commit of an acceptance. */
+  beside(tx: StoreWriter, moment: Moment): void;
+  /** After each durable transition, and at the start. */
+  note(): void;
+  close(): void;
+}
+
+export interface MargoInput {
+  readonly platform: Platform;
+  readonly base: Base;
+  readonly config: MargoConfig;
+  readonly allow: Allow;
+  readonly runDir: string;
+  row(): ChannelRow;
+}
+
+/** Where a manager is configured, it is put into `wires`, and closed with the links. */
+export function withMargo(
+  {
+    platform,
+    base,
+    config,
+  }: Pick<MargoInput, 'platform' | 'base'> & { readonly config: AgentConfig },
+  wires: { margo?: Margo; readonly followers: ReadonlyMap<string, { row(): ChannelRow }> },
+  links: Links,
+): Result<Links> {
+  const { margo: settings, runDir, channels } = config;
+  const own = channels.find(({ name }) => name === MARGO_CHANNEL);
+  if (!settings || !own) return ok(links);
+  const row = () =>
+    wires.followers.get(MARGO_CHANNEL)?.row() ?? emptyRow(base.root.fleet, MARGO_CHANNEL);
+  const { allow } = own;
+  const margo = openMargo({ platform, base, config: settings, allow, runDir, row });
+  if (!margo.ok) return margo;
+  wires.margo = margo.value;
+  const close = async (): Promise<void> => {
+    margo.value.close();
+    await links.close();
+  };
+  return ok({ ...links, close });
+}
+
+/** What a manifest says nothing of: each change is tried as our own are. */
+const POLICY: Policy = {
+  urgent: false,
+  windows: [],
+  spreadMs: 0,
+  atomicity: 'state',
+  healthWindowMs: 0,
+  attemptsMax: LIMITS.attemptsMaxDefault,
+  allowRemoval: 0n,
+  unattestedMaxMs: 0,
+  commit: 'healthy',
+};
+const NO_ROW: MargoLinkRow = { etag: '', state: null, capabilities: null };
+
+export function openMargo(input: MargoInput): Result<Margo> {
+  const { platform, base, config } = input;
+  const { time, store, content } = base;
+  const identity = openMargoIdentity({ platform, config, time });
+  if (!identity.ok) return identity;
+  const link = openLink(input, identity.value);
+  if (!link.ok) return link;
+  const { fleet } = base.root;
+  const capabilities = capabilitiesOf(input, identity.value);
+  const self = (): MargoSelf => ({
+    ...{ fleet, capabilities: capabilities(), device: base.device, allow: input.allow },
+    policy: POLICY,
+  });
+  const { clock, random, log } = platform;
+  const reports = openMargoReports({
+    ...{ link: link.value, store, clock, random, log, fleet },
+    facts: factsOf(input, self),
+  });
+  if (!reports.ok) return reports;
+  const finder = margoFinder({
+    ...{ link: link.value, inflate: platform.inflate, clock, store, content },
+    ...{ name: new URL(config.url).host, row: () => input.row(), self },
+    introduce: introduction(input, link.value, { reports: reports.value, capabilities }),
+    reached: () => reports.value.reached(),
+    alsoFound(warnings) {
+      for (const message of warnings) log.write('warn', 'margo.manifest', { message });
+    },
+  });
+  return ok({
+    finder,
+    beside(tx, moment) {
+      if (moment.kind !== 'accepted') return;
+      const state = moment.row.floor?.stateDigest ?? null;
+      const before = tx.margoLink(fleet);
+      const row = (before.ok && before.value) || NO_ROW;
+      if (state) tx.putMargoLink(fleet, { ...row, state, etag: finder.etagOf(state) });
+    },
+    note: () => reports.value.note(),
+    close() {
+      reports.value.stop();
+      link.value.close();
+    },
+  });
+}
+
+function openLink({ platform, base, config, runDir }: MargoInput, { judge }: MargoIdentity) {
+  const http = httpLink(platform, {
+    deadClock: { directory: `${runDir}/margo`, time: () => base.time.view(), judge },
+  });
+  const { cert, key } = config.identity;
+  const access = { insecure: false, tls: { cert, key }, proxy: config.proxy };
+  return margoLink(http, { url: config.url, access });
+}
+
+function capabilitiesOf(
+  { platform, base, config }: MargoInput,
+  { name }: MargoIdentity,
+): () => MargoCapabilities {
+  const machine = {
+    files: platform.files,
+    freeBytes() {
+      const free = base.content.freeBytes();
+      return free.ok ? free.value : null;
+    },
+  };
+  return () => margoCapabilities(machine, config, config.deviceId ?? name.client);
+}
+
+/** M14: at every start, and again whenever something of it has changed. */
+function introduction(
+  { base }: MargoInput,
+  link: Pick<MargoLink, 'putCapabilities'>,
+  {
+    reports,
+    capabilities,
+  }: { readonly reports: MargoReports; readonly capabilities: () => MargoCapabilities },
+): () => Promise<Result<void>> {
+  const { store } = base;
+  const { fleet } = base.root;
+  let told: Digest | null = null;
+  return async () => {
+    const said = capabilities();
+    const body = writeMargoCapabilities(said);
+    const digest = sha256(body);
+    if (told === digest) return ok();
+    const put = await link.putCapabilities(said.properties.id, body);
+    if (!put.ok) return put;
+    told = digest;
+    reports.reached();
+    const before = store.margoLink(fleet);
+    const row = (before.ok && before.value) || NO_ROW;
+    if (row.capabilities === digest) return ok();
+    return store.transaction((tx) => tx.putMargoLink(fleet, { ...row, capabilities: digest }));
+  };
+}
+
+/** The states that the row names, read from disk once each. */
+function factsOf({ base, row }: MargoInput, self: () => MargoSelf): () => MargoFacts | null {
+  const known = new Map<Digest, readonly MargoDeployment[]>();
+  const deployments = (digest: Digest | undefined): readonly MargoDeployment[] | null => {
+    if (digest === undefined) return [];
+    const before = known.get(digest);
+    if (before) return before;
+    const kept = base.content.readStatement(digest);
+    const made = kept.ok ? keptMargoState(kept.value, self()) : kept;
+    if (!made.ok) return null;
+    if (known.size >= 4) known.clear();
+    known.set(digest, made.value.deployments);
+    return made.value.deployments;
+  };
+  return () => {
+    const of = row();
+    const accepted = deployments(of.floor?.stateDigest);
+    const applied = deployments(of.applied?.stateDigest);
+    if (!accepted || !applied) return null;
+    const rejected = base.store.rejected(of.fleet, of.channel);
+    const found = (rejected.ok ? rejected.value : []).find(
+      ({ point }) => point.stateDigest === of.floor?.stateDigest,
+    );
+    return { row: of, accepted, applied, rejected: found ?? null };
+  };
+}
