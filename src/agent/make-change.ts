@@ -13,6 +13,7 @@ import type { Clock } from '#platform/clock.ts';
 import type { Log } from '#platform/log.ts';
 import type { ChannelRow } from '#state/channel-row.ts';
 import type { Generation } from '#state/generation.ts';
+import { touchesConfiguration } from '#state/own-configuration.ts';
 import type { StatusPoint } from '#state/status.ts';
 import { readDesiredState } from '#wire/desired-state.ts';
 import { type ChangeInput, changeOf, planCandidate } from './change.ts';
@@ -61,6 +62,7 @@ export async function makeChange(
 
 /** What changes nothing here cuts nobody off. */
 function isGuarded({ state }: Candidate, { steps }: Change): boolean {
+  if (touchesConfiguration(steps)) return true;
   return state.policy.commit === 'reachable' && steps.length > 0;
 }
 

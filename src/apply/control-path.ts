@@ -7,6 +7,7 @@
  * After a cut the window begins again, in a bounded number of tries (check 20).
  */
 import { ok, type Result } from '#errors/fault.ts';
+import type { Step } from '#plan/step.ts';
 import type { Generation } from '#state/generation.ts';
 import { pointText } from '#state/point.ts';
 import type { StatusPoint } from '#state/status.ts';
@@ -36,6 +37,21 @@ export interface Proof {
   readonly reach?: readonly string[];
   readonly healthWindowMs: number;
   readonly to: StatusPoint;
+}
+
+/** Whether anything has to be watched before the commit. */
+export function needsProof(change: Pick<Proof, 'healthWindowMs' | 'reach'> & Steps): boolean {
+  if (change.steps.length > 0 && change.healthWindowMs > 0) return true;
+  if (change.reach && change.reach.length > 0) return true;
+  return change.steps.some(
+    (step) =>
+      step.kind === 'activate' &&
+      (step.next.deployment.health.length > 0 || step.next.deployment.profile.kind === 'process'),
+  );
+}
+
+interface Steps {
+  readonly steps: readonly Step[];
 }
 
 interface Proving {

@@ -14,6 +14,31 @@ export const applyFaults = {
     remedy:
       'Correct the network, the addresses or the certificates in it and publish again; what ran before is back. If the other side was down: publish it anew.',
   },
+  'apply.config-key': {
+    retry: 'never',
+    says: (d: { deployment: string; key: string }) =>
+      `${d.deployment}: "${d.key}" of the agent's configuration is for the owner of the device alone`,
+    remedy:
+      'Take the key out; states may set device.labels, time, registries, mqtt, schedule, nudges, bundles, metrics, keep and log. The rest stands in agent.yaml.',
+  },
+  'apply.config-path': {
+    retry: 'never',
+    says: (d: { deployment: string; key: string; path: string }) =>
+      `${d.deployment}: ${d.key} names ${d.path}, outside the roots of this channel and not in agent.yaml`,
+    remedy: 'Publish the file below a root of the channel, or name one that agent.yaml names.',
+  },
+  'apply.config-invalid': {
+    retry: 'never',
+    says: (d: { deployment: string; reason: string }) =>
+      `${d.deployment} is no configuration that this agent could start with: ${d.reason}`,
+    remedy: 'Correct the sections and publish again; nothing was changed here.',
+  },
+  'apply.reconfigured': {
+    retry: 'later',
+    says: (d: { point: string }) =>
+      `${d.point} changed the configuration of the agent, which starts anew with it to prove it`,
+    remedy: 'Nothing to do: it goes on by itself in a moment.',
+  },
   'apply.superseded': {
     retry: 'never',
     says: (d: { point: string }) => `${d.point} was superseded by a newer state`,

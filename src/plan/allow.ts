@@ -5,6 +5,7 @@
 import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { DataDirectory, FilesComponent, Owner, ProcessComponent } from '#state/deployment.ts';
 import type { Generation } from '#state/generation.ts';
+import { AGENT_PROFILE } from '#state/own-configuration.ts';
 
 export interface Allow {
   /** absolute, normalised */
@@ -34,7 +35,8 @@ function checkOne(
   const { profile } = deployment;
   const type = profile.kind === 'other' ? profile.type : profile.kind;
   if (!allow.runtimes.includes(type)) {
-    if (profile.kind === 'other') return refuse('plan.runtime-unknown', { deployment: id, type });
+    const known = profile.kind !== 'other' || type === AGENT_PROFILE;
+    if (!known) return refuse('plan.runtime-unknown', { deployment: id, type });
     const allowed = allow.runtimes.join(', ');
     return refuse('plan.runtime-not-allowed', { deployment: id, type, allowed });
   }
@@ -42,6 +44,7 @@ function checkOne(
     const inside = checkPath(id, directory, allow);
     if (!inside.ok) return inside;
   }
+  if (type === AGENT_PROFILE) return checkAlone(id, owners);
   if (profile.kind === 'other') return ok();
   for (const component of profile.components) {
     const checked =
@@ -50,6 +53,15 @@ function checkOne(
         : checkUser(id, (component as ProcessComponent).user ?? allow.defaultUser, allow);
     if (!checked.ok) return checked;
   }
+  return ok();
+}
+
+/** One deployment configures the agent: two would undo each other. */
+function checkAlone(id: string, owners: Map<string, string>): Result<undefined> {
+  const target = 'the configuration of the agent';
+  const other = owners.get(target);
+  if (other !== undefined) return refuse('plan.conflict', { target, one: other, other: id });
+  owners.set(target, id);
   return ok();
 }
 
