@@ -8,72 +8,44 @@ import type { ApplyContext, Moment } from '#apply/transaction.ts';
 import { ok, type Result } from '#errors/fault.ts';
 import type { MqttLinkEvent } from '#link/mqtt.ts';
 import type { Platform } from '#platform/platform.ts';
-import type { Delivery, News, Snapshot } from '#report/deliver.ts';
-import type { Generation } from '#state/generation.ts';
-import type { StoreWriter } from '#store/store.ts';
+import type { Delivery, Snapshot } from '#report/deliver.ts';
 import { TRIGGERS } from '#triggers/catalogue.ts';
 import type { Command } from '#triggers/command.ts';
-import { type Base, followedBy, openBase, type ProgramVersion } from './base.ts';
+import { type Base, followedBy, openBase } from './base.ts';
 import { type BesideParts, beside } from './beside.ts';
 import type { BundleShelf } from './bundles.ts';
-import { collect } from './collect.ts';
 import type { AgentConfig } from './config.ts';
 import { targetRoots } from './config-channels.ts';
 import { currentTrust } from './current-trust.ts';
-import { type DeviceAgent, deviceAgent } from './device-agent.ts';
 import { type DeviceChannel, openDeviceChannel } from './device-channel.ts';
 import { secretsOf } from './device-values.ts';
-import type { Finder } from './find.ts';
 import { type DevicePause, type Follower, follower, tellMoment } from './follow.ts';
-import { type Common, type Line, openLine } from './line.ts';
-import { type Margo, withMargo } from './margo.ts';
+import { type Lines, openLines } from './lines.ts';
+import { withMargo } from './margo.ts';
 import { MARGO_CHANNEL } from './margo-state.ts';
 import { openBundles } from './open-bundles.ts';
-import { type BundleReader, withOtherBundles, withoutForeign } from './own-bundles.ts';
-import { type Progress, progressOf } from './progress.ts';
-import { quiet } from './quiet.ts';
 import { type AgentRuntimes, openRuntimes } from './runtimes.ts';
 import { type Links, openLinks } from './sources.ts';
 import { CRASHES_MAX, QUIET_MS } from './start-count.ts';
 import { deliveryOf, recordLink, snapshotOf } from './telling.ts';
 import { type Timekeeping, timekeeping } from './timekeeping.ts';
-import { type Turns, turns } from './turns.ts';
-import { connect, type LineTriggers, lineTriggers } from './waking.ts';
-
-/** The program that runs this agent. */
-export interface Program extends ProgramVersion {
-  /** absolute: no state may replace it */
-  readonly executable: string;
-  /** Ends this run when nothing is under way, and starts anew; absent: it cannot. */
-  readonly reload?: () => void;
-  /** Recovery is done and the last proven state runs. */
-  ready(): void;
-}
+import { connect, lineTriggers } from './waking.ts';
+import type { Given, Program, Wires } from './wires.ts';
 
 /** Everything, for the command `agent` and the control handlers. */
-export interface Assembled {
-  readonly agent: DeviceAgent;
+export interface Assembled extends Lines {
   readonly base: Base;
   readonly config: AgentConfig;
-  /** the channels, in the order of agent.yaml; at least one */
-  readonly lines: readonly Line[];
-  readonly turns: Turns;
   readonly command: Command;
   readonly context: ApplyContext;
   readonly runtimes: AgentRuntimes;
   readonly links: Links;
   readonly delivery: Delivery | null;
-  readonly progress: Progress;
   readonly timekeeping: Timekeeping;
   readonly device: DeviceChannel;
   readonly bundles: BundleShelf;
   /** the operator paused the device as a whole */
   readonly pause: DevicePause;
-  /** a change is under way */
-  busy(): boolean;
-  /** Until nothing is under way any more. */
-  idle(): Promise<void>;
-  isReady(): boolean;
   snapshot(): Result<Snapshot>;
   /** Triggers, links and delivery; after `agent.start`. The returned function stops them. */
   connect(): () => Promise<void>;
@@ -122,28 +94,6 @@ function assembleOn(
   return partsOf({ base, platform, config, program, wires, ...made });
 }
 
-interface Given {
-  readonly base: Base;
-  readonly platform: Platform;
-  readonly config: AgentConfig;
-  readonly program: Program;
-  readonly links: Links;
-  readonly runtimes: AgentRuntimes;
-  readonly wires: Wires;
-}
-
-/** What the parts below tell each other; filled in while they are made. */
-interface Wires {
-  changed: (what: News) => void;
-  settle: (tx: StoreWriter) => void;
-  rootReplaced: () => void;
-  valuesChanged: () => void;
-  readonly followers: Map<string, Follower>;
-  readonly lines: Map<string, Line>;
-  margo?: Margo;
-  device: DeviceChannel | null;
-}
-
 function partsOf(given: Given): Result<Assembled> {
   const { base, platform, config, links, runtimes, wires } = given;
   const context = contextOf(given);
@@ -171,7 +121,7 @@ function partsOf(given: Given): Result<Assembled> {
   if (!device.ok) return device;
   wires.device = device.value;
   const own = { device: device.value, timekeeping: kept.value };
-  const whole = linesOf(given, { context, waking, ...own });
+  const whole = openLines(given, { context, waking, ...own });
   const { lines, agent } = whole;
   const snapshot = (): Result<Snapshot> =>
     snapshotOf({
@@ -234,120 +184,6 @@ function followersOf(
     wires.followers.set(channel, following.value);
   }
   return ok([...wires.followers.values()]);
-}
-
-interface LinesInput {
-  readonly context: ApplyContext;
-  readonly waking: ReadonlyMap<Follower, LineTriggers>;
-  readonly timekeeping: Timekeeping;
-  readonly device: DeviceChannel;
-}
-
-type WholeNames = 'agent' | 'lines' | 'turns' | 'progress' | 'isReady' | 'busy' | 'idle';
-
-function linesOf(given: Given, input: LinesInput): Pick<Assembled, WholeNames> {
-  const { base, platform, config, links, program, wires } = given;
-  const { context, waking, timekeeping, device } = input;
-  const { lines } = wires;
-  const every = (): readonly Line[] => [...lines.values()];
-  const taking = turns();
-  const progress = progressOf();
-  const busy = (): boolean => taking.holder() !== null || every().some(({ runner }) => runner.busy);
-  const stir = quiet(platform.clock, platform.memory, busy);
-  wires.rootReplaced = () => {
-    wires.changed('phase');
-    links.rootReplaced((wake) => every().map(({ gate }) => gate.wake(wake)));
-    timekeeping.rootReplaced();
-    device.takes({ kind: 'reconnect' });
-  };
-  const common: Common = {
-    ...{ base, platform, config, links, context, timekeeping, device, turns: taking, busy },
-    program,
-    changed: (what) => wires.changed(what),
-    progress: progress.tell,
-    rootReplaced: () => wires.rootReplaced(),
-    collect: () => collectNow(context, every()),
-    watchHealth: watching(given),
-    looked(channel, end) {
-      timekeeping.looked(channel, end);
-      if (end.kind === 'applied' || end.kind === 'refused') stir();
-      if (end.kind === 'applied') lookAgain(every(), channel);
-    },
-    margo: () => wires.margo?.finder ?? null,
-    aroundBundles: (channel, finder) => aroundBundles(given, device, { channel, finder }),
-  };
-  for (const settings of config.channels) {
-    const following = wires.followers.get(settings.name);
-    const triggers = following && waking.get(following);
-    if (!following || !triggers) continue;
-    lines.set(settings.name, openLine(common, { settings, follower: following, triggers }));
-  }
-  let ready = false;
-  const agent = deviceAgent({
-    context,
-    channels: every(),
-    ready() {
-      ready = true;
-      program.ready();
-      stir();
-    },
-    changed: () => wires.changed('phase'),
-  });
-  const idle = async (): Promise<void> => {
-    for (const { runner } of every()) await runner.idle();
-  };
-  const isReady = (): boolean => ready;
-  return { agent, lines: every(), turns: taking, progress, isReady, busy, idle };
-}
-
-/** What another channel refused because this one had it may be free now. */
-function lookAgain(lines: readonly Line[], applied: string): void {
-  for (const { channel, follower: following, finder, gate } of lines) {
-    if (channel === applied || following.refusal()?.code !== 'plan.conflict') continue;
-    finder.forget();
-    gate.wake({ kind: 'schedule' });
-  }
-}
-
-/** One monitor for all programs: it is told what is in force of every channel. */
-function watching({ runtimes }: Given): Common['watchHealth'] {
-  const inForce = new Map<string, readonly Generation[]>();
-  return (channel, current) => {
-    inForce.set(channel, current);
-    runtimes.monitor.watch([...inForce.values()].flat());
-  };
-}
-
-/** The first channel looks through a bundle after all others (own-bundles.ts). */
-function aroundBundles(
-  { config, wires }: Given,
-  device: DeviceChannel,
-  { channel, finder }: { readonly channel: string; readonly finder: Finder },
-): Finder {
-  const [first, ...others] = config.channels;
-  if (channel !== first?.name) return withoutForeign(finder);
-  const readers = others.map(
-    ({ name }): BundleReader => ({
-      async look(path) {
-        const glance = wires.lines.get(name)?.agent.glance({ kind: 'bundle', path });
-        const found = (await glance?.found) ?? null;
-        return found !== null && found.kind !== 'nothing';
-      },
-    }),
-  );
-  const own: BundleReader = {
-    look: async (path, signal) =>
-      (await device.look({ kind: 'bundle', path }, signal)).kind !== 'nothing',
-  };
-  return withOtherBundles(finder, [own, ...readers]);
-}
-
-async function collectNow(context: ApplyContext, lines: readonly Line[]): Promise<void> {
-  const done = await collect(
-    context,
-    lines.map(({ follower: following }) => following.row()),
-  );
-  if (!done.ok) context.log.write('warn', 'collect.failed', { code: done.fault.code });
 }
 
 function contextOf(given: Given): ApplyContext {
