@@ -8,11 +8,13 @@
 import { emptyRow } from '#apply/journal.ts';
 import { ok, type Result } from '#errors/fault.ts';
 import type { ChannelRow } from '#state/channel-row.ts';
+import type { Envelope } from '#state/envelope.ts';
 import { comparePoints, type Point } from '#state/point.ts';
 import type { StatusPoint } from '#state/status.ts';
 import type { ContentStore } from '#store/content.ts';
 import type { Store } from '#store/store.ts';
 import { readDesiredState } from '#wire/desired-state.ts';
+import { isMargo, MARGO_CHANNEL, margoPoint } from './margo-state.ts';
 
 export interface RebuildInput {
   readonly store: Store;
@@ -30,9 +32,8 @@ export function rebuild(input: RebuildInput): Result<Point | null> {
   for (const digest of digests.value) {
     const file = content.readStatement(digest);
     if (!file.ok) continue;
-    const state = readDesiredState(file.value.envelope.payload);
-    if (!state.ok || state.value.fleet !== fleet || state.value.channel !== channel) continue;
-    const { point } = state.value;
+    const point = pointOf(file.value.envelope, { fleet, channel });
+    if (!point) continue;
     if (!highest || comparePoints(point, highest) > 0) highest = point;
   }
   const marks = content.rejectedMarks();
@@ -48,6 +49,18 @@ export function rebuild(input: RebuildInput): Result<Point | null> {
     if (row.floor) tx.putChannel(row);
   });
   return done.ok ? ok(highest) : done;
+}
+
+/** Null: of another channel, or unreadable. */
+function pointOf(
+  envelope: Envelope,
+  { fleet, channel }: Pick<RebuildInput, 'fleet' | 'channel'>,
+): Point | null {
+  // Of a Margo manager: it names no fleet, there is one for each device.
+  if (isMargo(envelope)) return channel === MARGO_CHANNEL ? margoPoint(envelope) : null;
+  const state = readDesiredState(envelope.payload);
+  const ours = state.ok && state.value.fleet === fleet && state.value.channel === channel;
+  return ours ? state.value.point : null;
 }
 
 /** A rejection is a floor too: nothing below it was ever to be accepted again. */

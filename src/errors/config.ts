@@ -51,6 +51,14 @@ export const configFaults = {
     says: (d: { file: string; reason: string }) => `${d.file} cannot be read: ${d.reason}`,
     remedy: 'Check that the file is there and that this user may read it.',
   },
+  'config.margo': {
+    retry: 'operator',
+    says: (d: { file: string; named: boolean }) =>
+      d.named
+        ? `${d.file} follows the channel margo and names no Margo manager`
+        : `${d.file} names a Margo manager and does not follow its channel`,
+    remedy: 'Write the section `margo` and the channel `margo` together: docs/margo.md has both.',
+  },
   'config.plain-transport': {
     retry: 'operator',
     says: (d: { file: string; url: string }) =>

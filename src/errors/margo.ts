@@ -11,6 +11,29 @@ export const margoFaults = {
     says: (d: { reason: string }) => `the bundle of the Margo manager: ${d.reason}`,
     remedy: 'Have the manager make the bundle again; the documents are asked for one by one.',
   },
+  'margo.not-served': {
+    retry: 'later',
+    says: (d: { what: string }) => `the Margo manager names ${d.what} and does not serve it`,
+    remedy: 'Nothing is removed for that; it is asked for again at the next poll.',
+  },
+  'margo.answer': {
+    retry: 'later',
+    says: (d: { what: string; status: number; title: string }) =>
+      `the Margo manager answered ${d.status} to ${d.what}: ${d.title}`,
+    remedy: 'Look at the log of the manager; it is asked again later, and what runs stays.',
+  },
+  'margo.not-authorized': {
+    retry: 'operator',
+    says: (d: { what: string; title: string }) =>
+      `the Margo manager does not let this client ${d.what}: ${d.title}`,
+    remedy: 'Have the manager accept the SPIFFE ID of margo.cert, or give the device another one.',
+  },
+  'margo.media-type': {
+    retry: 'later',
+    says: (d: { what: string; found: string; expected: string }) =>
+      `the Margo manager sent ${d.what} as ${d.found}, not as ${d.expected}`,
+    remedy: 'Check that margo.url is the base URL of a Margo manager of the configured dialect.',
+  },
   'margo.identity': {
     retry: 'operator',
     says: (d: { who: string; reason: string }) => `${d.who} is no usable X.509-SVID: ${d.reason}`,
@@ -22,5 +45,24 @@ export const margoFaults = {
     says: (d: { file: string; reason: string }) =>
       `${d.file} is no usable trust bundle: ${d.reason}`,
     remedy: 'Take the trust bundle of your trust domain again, over a way that you trust.',
+  },
+  'margo.unsupported': {
+    retry: 'operator',
+    says: (d: { deployment: string; type: string }) =>
+      `deployment ${d.deployment} is of type ${d.type}, which this device does not offer`,
+    remedy:
+      'Deploy it to a device that offers the type; here: custom, with x-holdfast-extensions for files or process.',
+  },
+  'margo.not-eligible': {
+    retry: 'operator',
+    says: (d: { deployment: string; reason: string }) =>
+      `deployment ${d.deployment} is not for this device: ${d.reason}`,
+    remedy: 'Compare its deviceConstraints with what `holdfast status` and the manager show of it.',
+  },
+  'margo.not-this-device': {
+    retry: 'operator',
+    says: (d: { deployment: string; device: string }) =>
+      `deployment ${d.deployment} is for device ${d.device}, which is not this one`,
+    remedy: 'Set metadata.deviceId to the id of this device, or correct margo.deviceId.',
   },
 } as const;

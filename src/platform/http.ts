@@ -40,4 +40,6 @@ export interface TlsOptions {
   readonly cert?: string;
   readonly key?: string;
   readonly serverName?: string;
+  /** of connections that link/ judges itself. Default: TLSv1.2 */
+  readonly minVersion?: 'TLSv1.2' | 'TLSv1.3';
 }

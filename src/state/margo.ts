@@ -117,3 +117,29 @@ export interface MargoExpression {
   /** of ContainsAll and ContainsAny: about an element of the list */
   readonly items: readonly MargoExpression[];
 }
+
+/** The manifest whose ETag the manager is shown: that of the accepted state, so that a 304 hides nothing. */
+export interface MargoLinkRow {
+  /** verbatim; empty: none */
+  readonly etag: string;
+  /** state digest of the accepted manifest that it came with */
+  readonly state: Digest | null;
+  /** of the capabilities that the manager took last */
+  readonly capabilities: Digest | null;
+}
+
+/** The last status of one deployment that the manager took. */
+export interface MargoReportRow {
+  readonly deployment: string;
+  /** `metadata.name` */
+  readonly name: string;
+  readonly components: readonly string[];
+  /** of the document */
+  readonly digest: Digest;
+  /** adopted manifestVersion */
+  readonly version: bigint;
+  readonly state: MargoState;
+  /** empty: no error */
+  readonly code: string;
+  readonly message: string;
+}

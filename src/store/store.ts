@@ -14,6 +14,7 @@ import type {
   StateRow,
 } from '#state/channel-row.ts';
 import type { Digest } from '#state/digest.ts';
+import type { MargoLinkRow, MargoReportRow } from '#state/margo.ts';
 import type { Fleet } from '#state/names.ts';
 import type { StatusEvent } from '#state/status.ts';
 
@@ -32,6 +33,9 @@ export interface StoreReader {
   outboxStatus(): Result<OutboxStatus | null>;
   /** events waiting for a status to carry them, oldest first */
   outboxEvents(): Result<readonly StatusEvent[]>;
+  /** what a Margo manager is known to have; null: it was never asked */
+  margoLink(fleet: Fleet): Result<MargoLinkRow | null>;
+  margoReports(fleet: Fleet): Result<readonly MargoReportRow[]>;
   /** the newest entry of the audit journal: what the signed status names */
   auditHead(): Result<AuditMark>;
   /**
@@ -64,6 +68,9 @@ export interface StoreWriter extends StoreReader {
   removeRejected(fleet: Fleet, channel: string, digest: Digest): void;
   /** assigns the number; drops the oldest past LIMITS.historyMax */
   addHistory(row: Omit<HistoryRow, 'number'>): void;
+  putMargoLink(fleet: Fleet, row: MargoLinkRow): void;
+  putMargoReport(fleet: Fleet, row: MargoReportRow): void;
+  removeMargoReport(fleet: Fleet, deployment: string): void;
   putOutboxStatus(row: OutboxStatus): void;
   /** assigns the number; drops the oldest past LIMITS.eventsMax and counts them in OutboxStatus.eventsDropped */
   addEvent(event: Omit<StatusEvent, 'number'>): void;

@@ -14,6 +14,8 @@
  * | `history/NUMBER`, `history-span` | HistoryRow; numbers in use |
  * | `event/NUMBER`, `event-span` | StatusEvent in the outbox; numbers in use |
  * | `outbox` | OutboxStatus |
+ * | `margo/FLEET` | MargoLinkRow |
+ * | `margoreport/FLEET/HEX` | MargoReportRow, by the SHA-256 of the deployment's id |
  * | `audit/NUMBER` | an AuditEntry, exact bytes |
  * | `audithead` | AuditSpan; sorts right behind the newest entry, on the same page |
  */
@@ -43,6 +45,9 @@ export const KEYS = {
   history: (number: bigint) => `history/${digits(number)}`,
   events: 'event/',
   event: (number: bigint) => `event/${digits(number)}`,
+  margo: (fleet: Fleet) => `margo/${part(fleet)}`,
+  margoReports: (fleet: Fleet) => `margoreport/${part(fleet)}/`,
+  margoReport: (fleet: Fleet, id: Digest) => `margoreport/${part(fleet)}/${hexOf(id)}`,
   auditHead: 'audithead',
   audits: 'audit/',
   audit: (number: bigint) => `audit/${digits(number)}`,

@@ -4,9 +4,11 @@
  */
 import { assert, type Fault, ok, type Result, refuse, refused } from '#errors/fault.ts';
 import { type AuditMark, EMPTY_MARK, type Journal } from '#state/audit.ts';
+import { type Digest, sha256 } from '#state/digest.ts';
 import { LIMITS } from '#state/limits.ts';
 import { auditHash, writeAuditEntry } from '#wire/audit.ts';
 import { auditEntryRecord, auditSpanRecord } from '#wire/audit-file.ts';
+import { margoLinkRecord, margoReportRecord } from '#wire/margo-record.ts';
 import {
   channelRecord,
   deviceRecord,
@@ -115,6 +117,8 @@ function reader(rows: Rows): StoreReader {
       const last = span.value?.last ?? 0n;
       return ok({ ...status.value, lastEvent: last > lastEvent ? last : lastEvent });
     },
+    margoLink: (fleet) => row(rows, KEYS.margo(fleet), margoLinkRecord),
+    margoReports: (fleet) => all(rows, KEYS.margoReports(fleet), margoReportRecord),
     outboxEvents: () => all(rows, KEYS.events, eventRecord),
     auditHead() {
       const span = row(rows, KEYS.auditHead, auditSpanRecord);
@@ -214,6 +218,10 @@ function writer(overlay: Overlay & Rows): StoreWriter {
       const kept = dropOldest(overlay, KEYS.history, { first, last: number }, LIMITS.historyMax);
       put(KEYS.historySpan, spanRecord, kept);
     },
+    putMargoLink: (fleet, link) => put(KEYS.margo(fleet), margoLinkRecord, link),
+    putMargoReport: (fleet, report) =>
+      put(KEYS.margoReport(fleet, idOf(report.deployment)), margoReportRecord, report),
+    removeMargoReport: (fleet, id) => overlay.remove(KEYS.margoReport(fleet, idOf(id))),
     putOutboxStatus: (status) => put(KEYS.outbox, outboxRecord, status),
     addEvent(event) {
       const { first, last } = span(KEYS.eventSpan);
@@ -241,6 +249,11 @@ function writer(overlay: Overlay & Rows): StoreWriter {
       put(KEYS.auditHead, auditSpanRecord, { folded: foldOldest(overlay, folded, head), head });
     },
   };
+}
+
+/** Ids of Margo may be longer than a key's part, and hold other letters. */
+function idOf(deployment: string): Digest {
+  return sha256(Buffer.from(deployment));
 }
 
 const EMPTY_OUTBOX: OutboxRow = {

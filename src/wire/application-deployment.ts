@@ -96,7 +96,8 @@ const schema = v.looseObject({
 });
 
 /** Our profile inside Margo's: the vocabulary of the own dialect, beside it what Margo lacks. */
-const beside = { dependsOn, drift, health, data };
+/** `blobs` is for managers that know nothing of ours (margo-document.ts reads it). */
+const beside = { dependsOn, drift, health, data, blobs: v.optional(v.unknown()) };
 const extension = v.variant(
   'type',
   [

@@ -3,7 +3,12 @@
  * judges its form): for which device it is, which components status names, whom it fits.
  */
 import { ok, type Result } from '#errors/fault.ts';
+import type { BlobRef } from '#state/desired-state.ts';
+import { parseDigest } from '#state/digest.ts';
+import { LIMITS } from '#state/limits.ts';
 import type { MargoExpression, MargoRule } from '#state/margo.ts';
+import { MEDIA } from '#state/media-types.ts';
+import { treePath } from './tar-path.ts';
 import { openYaml, type YamlDocument } from './yaml-document.ts';
 
 export interface MargoDocumentFacts {
@@ -16,8 +21,11 @@ export interface MargoDocumentFacts {
   readonly components: readonly string[];
   /** one that matches suffices; none at all: it fits every device */
   readonly rules: readonly MargoRule[];
+  /** `x-holdfast-extensions.blobs`: content by digest, for managers whose manifests carry none */
+  readonly blobs: readonly BlobRef[];
 }
 
+const OURS = 'x-holdfast-extensions';
 const OPERATORS = [
   'In',
   'NotIn',
@@ -42,6 +50,8 @@ export function readMargoFacts(bytes: Uint8Array, file: string): Result<MargoDoc
   const { type, components } = profile;
   const rules = readRules(document.value, mapping(profile.deviceConstraints).eligibilityRules);
   if (!rules.ok) return rules;
+  const blobs = readBlobs(document.value, mapping(profile[OURS]).blobs);
+  if (!blobs.ok) return blobs;
   const names = list(components).map((component) => `${mapping(component).name ?? ''}`);
   return ok({
     name: typeof name === 'string' ? name : '',
@@ -49,7 +59,33 @@ export function readMargoFacts(bytes: Uint8Array, file: string): Result<MargoDoc
     type: `${type ?? ''}`.replace(/\.v[0-9]$/, ''),
     components: names,
     rules: rules.value,
+    blobs: blobs.value,
   });
+}
+
+/** By name: `{ digest, size }` of a file, with `unpackedSize` of a tree. */
+function readBlobs(document: YamlDocument, value: unknown): Result<readonly BlobRef[]> {
+  const blobs: BlobRef[] = [];
+  for (const [name, blob] of Object.entries(mapping(value))) {
+    const { digest: text, size, unpackedSize } = mapping(blob);
+    const digest = typeof text === 'string' ? parseDigest(text) : null;
+    const tree = unpackedSize !== undefined;
+    const sizes = tree ? [size, unpackedSize] : [size];
+    if (digest === null || 'reason' in treePath(name) || !sizes.every(isSize)) {
+      const path = ['spec', 'deploymentProfile', OURS, 'blobs', name];
+      return document.refuse(path, 'expected a relative name, digest: sha256:…, and size in bytes');
+    }
+    const mediaType = tree ? MEDIA.tree : MEDIA.file;
+    blobs.push({
+      ...{ name, digest, mediaType },
+      ...{ size: Number(size), unpackedSize: Number(tree ? unpackedSize : size) },
+    });
+  }
+  return ok(blobs);
+}
+
+function isSize(value: unknown): boolean {
+  return Number.isSafeInteger(value) && Number(value) >= 0 && Number(value) <= LIMITS.blobBytes;
 }
 
 const AT = ['spec', 'deploymentProfile', 'deviceConstraints', 'eligibilityRules'];

@@ -9,6 +9,7 @@ import type { Result } from '#errors/fault.ts';
 import { type Hub, startHub } from '#hub/hub.ts';
 import { startMargo } from '#hub/margo.ts';
 import type { Listening } from '#platform/listener.ts';
+import { sha256 } from '#state/digest.ts';
 import { type CertificateFiles, makeCa, makeLeaf } from './certificates.ts';
 import { type Desk, openDesk } from './desk.ts';
 import { freePort } from './free-port.ts';
@@ -125,7 +126,29 @@ export function granted<T>(result: Result<T>): T {
 }
 
 /** A Margo document of our own `files` profile, for one device. */
-export function margoFiles(id: string, deviceId: string, target: string, blob = 'files/a'): string {
+export interface FilesDocument {
+  readonly id: string;
+  readonly deviceId: string;
+  /** absolute */
+  readonly target: string;
+  /** its name; default files/a */
+  readonly blob?: string;
+  /** its content, named in the document itself: for managers that know nothing of ours */
+  readonly content?: string;
+  /** more keys of the profile */
+  readonly profile?: Readonly<Record<string, unknown>>;
+}
+
+export function margoFiles(id: string, deviceId: string, target: string): string {
+  return filesDocument({ id, deviceId, target });
+}
+
+export function filesDocument(of: FilesDocument): string {
+  const { id, deviceId, target, blob = 'files/a', content } = of;
+  const named =
+    content === undefined
+      ? {}
+      : { blobs: { [blob]: { digest: sha256(Buffer.from(content)), size: content.length } } };
   return stringify({
     id,
     metadata: { name: 'line', namespace: 'plant-a', deviceId },
@@ -136,9 +159,11 @@ export function margoFiles(id: string, deviceId: string, target: string, blob = 
         components: [
           { name: 'conf', properties: { repository: 'oci://r.example/line', revision: '1.0.0' } },
         ],
+        ...of.profile,
         'x-holdfast-extensions': {
           type: 'files',
           components: [{ name: 'conf', properties: { blob, target } }],
+          ...named,
         },
       },
     },

@@ -84,7 +84,7 @@ function secure(
 }
 
 function tlsOptions(socket: Duplex, options: Options, system: boolean): ConnectionOptions {
-  const { serverName, cert, key } = options;
+  const { serverName, cert, key, minVersion = 'TLSv1.2' } = options;
   const ca = anchorsFor(options);
   return {
     socket,
@@ -93,7 +93,7 @@ function tlsOptions(socket: Duplex, options: Options, system: boolean): Connecti
     servername: isIP(serverName) === 0 ? serverName : '',
     // Never left to the environment (N08). False only where `verify` decides instead.
     rejectUnauthorized: system,
-    minVersion: 'TLSv1.2',
+    minVersion,
     ...(ca === undefined ? {} : { ca }),
     ...(cert === undefined ? {} : { cert }),
     ...(key === undefined ? {} : { key }),

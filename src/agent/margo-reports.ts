@@ -1,0 +1,254 @@
+/**
+ * The status of each deployment, told to the Margo manager (MARGO.md section 7; M58–M60, M64, M67). What
+ * is true is read from the channel's row, never from intent; what the manager has taken is in the store,
+ * so nothing is lost by a cut or a week without a link: the difference is told again. In order for each
+ * deployment; of a long time offline the newest stay.
+ */
+import { type Fault, ok, type Result } from '#errors/fault.ts';
+import { type Backoff, backoff } from '#link/backoff.ts';
+import type { MargoLink } from '#link/margo.ts';
+import type { Clock } from '#platform/clock.ts';
+import type { Log } from '#platform/log.ts';
+import type { Random } from '#platform/random.ts';
+import { statusText } from '#report/text.ts';
+import type { ChannelRow } from '#state/channel-row.ts';
+import type { MargoError, MargoReportRow, MargoState } from '#state/margo.ts';
+import type { Fleet } from '#state/names.ts';
+import type { Store } from '#store/store.ts';
+import { writeMargoStatus } from '#wire/margo-status.ts';
+import type { MargoDeployment } from './margo-state.ts';
+
+export interface MargoReports {
+  /** Something may have changed: what is news is queued now, and sent when there is a link. */
+  note(): void;
+  /** The manager was reached: what waited for a link, or was parked, is tried at once. */
+  reached(): void;
+  stop(): void;
+}
+
+export interface MargoReportsInput {
+  readonly link: Pick<MargoLink, 'postStatus'>;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly fleet: Fleet;
+  /** what is true now; null: it cannot be read */
+  facts(): MargoFacts | null;
+}
+
+export interface MargoFacts {
+  readonly row: ChannelRow;
+  /** of the accepted manifest */
+  readonly accepted: readonly MargoDeployment[];
+  /** of the applied one */
+  readonly applied: readonly MargoDeployment[];
+  /** why the accepted one is not tried again; null: it is, or it is applied */
+  readonly rejected: Pick<Fault, 'code' | 'message'> | null;
+}
+
+/** reports of one deployment that wait */
+const QUEUE_MAX = 8;
+/** bytes */
+const MESSAGE_MAX = 1_000;
+const RETRY_BASE_MS = 1_000;
+const RETRY_CAP_MS = 15 * 60_000;
+
+interface Task {
+  readonly input: MargoReportsInput;
+  readonly taken: Map<string, MargoReportRow>;
+  readonly queues: Map<string, MargoReportRow[]>;
+  /** will not be taken as they are */
+  readonly parked: Map<string, MargoReportRow>;
+  readonly retries: Backoff;
+  sending: boolean;
+  stopped: boolean;
+  cancel: () => void;
+}
+
+export function openMargoReports(input: MargoReportsInput): Result<MargoReports> {
+  const rows = input.store.margoReports(input.fleet);
+  if (!rows.ok) return rows;
+  const { random } = input;
+  const task: Task = {
+    ...{ input, queues: new Map(), parked: new Map(), sending: false, stopped: false },
+    taken: new Map(rows.value.map((row) => [row.deployment, row])),
+    retries: backoff({ baseMs: RETRY_BASE_MS, capMs: RETRY_CAP_MS, random }),
+    cancel: () => {},
+  };
+  return ok({
+    note() {
+      note(task);
+      soon(task);
+    },
+    reached() {
+      task.parked.clear();
+      note(task);
+      soon(task);
+    },
+    stop() {
+      task.stopped = true;
+      task.cancel();
+    },
+  });
+}
+
+function note(task: Task): void {
+  const facts = task.input.facts();
+  if (!facts) return;
+  for (const report of margoReportRows(facts, [...task.taken.values()])) {
+    const id = report.deployment;
+    const queue = task.queues.get(id) ?? [];
+    const last = queue.at(-1) ?? task.parked.get(id) ?? task.taken.get(id);
+    if (last && same(last, report)) continue;
+    queue.push(report);
+    if (queue.length > QUEUE_MAX) queue.shift();
+    task.queues.set(id, queue);
+  }
+}
+
+/** Not within the caller's work: what a change has to do next comes first. */
+function soon(task: Task): void {
+  if (task.sending || task.stopped) return;
+  task.cancel();
+  task.cancel = task.input.clock.after(0, () => void send(task));
+}
+
+async function send(task: Task): Promise<void> {
+  if (task.sending || task.stopped) return;
+  task.sending = true;
+  const failed = await sendAll(task);
+  task.sending = false;
+  if (task.stopped) return;
+  if (failed) {
+    const wait = task.retries.next(failed.retryAfterMs);
+    task.cancel = task.input.clock.after(wait, () => void send(task));
+    return;
+  }
+  task.retries.reset();
+  if (task.queues.size > 0) soon(task);
+}
+
+/** The fault that ends it; null: everything was told. */
+async function sendAll(task: Task): Promise<Fault | null> {
+  const { link, log } = task.input;
+  for (const [id, queue] of task.queues) {
+    for (let report = queue[0]; report; report = queue[0]) {
+      const answer = await link.postStatus(id, bodyOf(report));
+      if (task.stopped) return null;
+      if (!answer.ok) {
+        log.write('info', 'margo.report-failed', { code: answer.fault.code });
+        return answer.fault;
+      }
+      if (answer.value) {
+        const { message } = answer.value;
+        log.write('warn', 'margo.report-parked', { deployment: id, message });
+        task.parked.set(id, report);
+      } else {
+        taken(task, report, queue.length === 1);
+      }
+      queue.shift();
+    }
+    task.queues.delete(id);
+  }
+  return null;
+}
+
+/** Only the newest is kept: of those before it nobody asks again. */
+function taken(task: Task, report: MargoReportRow, newest: boolean): void {
+  const { store, fleet, log } = task.input;
+  const gone = report.state === 'removed';
+  task.parked.delete(report.deployment);
+  if (gone) task.taken.delete(report.deployment);
+  else task.taken.set(report.deployment, report);
+  if (!newest) return;
+  const done = store.transaction((tx) => {
+    if (gone) tx.removeMargoReport(fleet, report.deployment);
+    else tx.putMargoReport(fleet, report);
+  });
+  // It is told once more after the next start: harmless.
+  if (!done.ok) log.write('warn', 'margo.report-unrecorded', { code: done.fault.code });
+}
+
+function bodyOf(report: MargoReportRow): Uint8Array {
+  const { deployment, name, state, code, message, version, components } = report;
+  const error: MargoError | null = code === '' ? null : { code, source: name, message };
+  const each = components.map((component) => ({ name: component, state, error: null }));
+  return writeMargoStatus(
+    {
+      ...{ deploymentId: deployment, deviceId: null, adoptedVersion: version, state, error },
+      components: each,
+    },
+    'rc3',
+  );
+}
+
+/** What the manager is to know of every deployment: the accepted ones, and those on their way out. */
+export function margoReportRows(
+  { row, accepted, applied, rejected }: MargoFacts,
+  taken: readonly MargoReportRow[],
+): readonly MargoReportRow[] {
+  const { floor } = row;
+  if (!floor) return [];
+  const settled = row.applied?.stateDigest === floor.stateDigest;
+  const known = new Map(taken.map((report) => [report.deployment, report]));
+  const inForce = new Map(applied.map((one) => [one.id, one]));
+  const change = settled ? { state: 'installed' as const, why: null } : changeOf(row, rejected);
+  const listed = accepted.map((one): MargoReportRow => {
+    const before = inForce.get(one.id);
+    const unchanged = before?.digest === one.digest && before.refused === null;
+    const end = one.refused
+      ? { state: 'failed' as const, why: one.refused }
+      : unchanged
+        ? { state: 'installed' as const, why: null }
+        : change;
+    const told = known.get(one.id);
+    return {
+      ...{ deployment: one.id, name: one.facts.name, components: one.facts.components },
+      digest: one.digest,
+      // M60: of the revision that this device began to apply, also when it failed.
+      version: told?.digest === one.digest ? told.version : floor.sequence,
+      ...stated(end.state, end.why),
+    };
+  });
+  const ids = new Set(accepted.map(({ id }) => id));
+  const leaving = change.state === 'installed' ? 'removed' : 'removing';
+  const gone = taken
+    .filter(({ deployment }) => !ids.has(deployment))
+    .map((report): MargoReportRow => {
+      const state = change.state === 'failed' ? 'failed' : leaving;
+      return { ...report, version: floor.sequence, ...stated(state, change.why) };
+    });
+  return [...listed, ...gone];
+}
+
+type Why = Pick<Fault, 'code' | 'message'> | null;
+
+function changeOf({ intent }: ChannelRow, rejected: Why): { state: MargoState; why: Why } {
+  if (!intent)
+    return rejected ? { state: 'failed', why: rejected } : { state: 'pending', why: null };
+  switch (intent.phase) {
+    case 'waiting':
+      return { state: 'pending', why: null };
+    case 'activating':
+    case 'proving':
+      return { state: 'installing', why: null };
+    case 'undoing':
+    case 'stuck':
+      return { state: 'failed', why: intent.failure };
+  }
+}
+
+function stated(state: MargoState, why: Why): Pick<MargoReportRow, 'state' | 'code' | 'message'> {
+  return { state, code: why?.code ?? '', message: statusText(why?.message ?? '', MESSAGE_MAX) };
+}
+
+function same(a: MargoReportRow, b: MargoReportRow): boolean {
+  return (
+    a.state === b.state &&
+    a.digest === b.digest &&
+    a.version === b.version &&
+    a.code === b.code &&
+    a.message === b.message
+  );
+}

@@ -1,0 +1,75 @@
+/** A device that follows a Margo manager: the agent from source as a process of its own. */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { CertificateFiles } from './certificates.ts';
+import { ROOT } from './parts.ts';
+
+export interface MargoDevice {
+  readonly folder: string;
+  /** the one target root */
+  readonly opt: string;
+  readonly stateDir: string;
+  read(name: string): string | null;
+  log(): string;
+  start(): void;
+  stop(signal?: NodeJS.Signals): Promise<void>;
+}
+
+export interface MargoDeviceOptions {
+  readonly folder: string;
+  readonly root: string;
+  readonly url: string;
+  readonly svid: CertificateFiles;
+  readonly trustBundle: string;
+  readonly registry?: string;
+  readonly id?: string;
+  readonly margo?: Readonly<Record<string, unknown>>;
+}
+
+export function margoDevice(options: MargoDeviceOptions): MargoDevice {
+  const { folder, id = 'press-42', svid } = options;
+  const opt = join(folder, 'opt');
+  const stateDir = join(folder, 'state');
+  mkdirSync(opt, { recursive: true });
+  const identity = { cert: svid.cert, key: svid.key, trustBundle: options.trustBundle };
+  const config = {
+    ...{ apiVersion: 'holdfast/v1', kind: 'Agent', device: { id } },
+    ...{ stateDir, runDir: join(folder, 'run') },
+    trust: { root: options.root, allowDemo: true },
+    channels: [{ name: 'margo', allow: { roots: [opt] } }],
+    registries: options.registry === undefined ? [] : [{ url: options.registry }],
+    schedule: { interval: '300ms', backoffMax: '300ms', jitter: 0 },
+    log: { level: 'debug', format: 'human' },
+    margo: { url: options.url, authority: 'tls', identity, ...options.margo },
+  };
+  const file = join(folder, 'agent.yaml');
+  writeFileSync(file, JSON.stringify(config));
+  let child: Bun.Subprocess | null = null;
+  let log = '';
+  const collect = async (stream: ReadableStream<Uint8Array>): Promise<void> => {
+    for await (const chunk of stream) log += Buffer.from(chunk).toString();
+  };
+  return {
+    ...{ folder, opt, stateDir },
+    read(name) {
+      try {
+        return readFileSync(join(opt, name), 'utf8');
+      } catch {
+        return null;
+      }
+    },
+    log: () => log,
+    start() {
+      const command = [process.execPath, `${ROOT}/src/main.ts`, 'agent', '--config', file];
+      const started = Bun.spawn(command, { stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' });
+      void collect(started.stdout);
+      void collect(started.stderr);
+      child = started;
+    },
+    async stop(signal = 'SIGTERM') {
+      child?.kill(signal);
+      await child?.exited;
+      child = null;
+    },
+  };
+}

@@ -1,0 +1,60 @@
+/** The section `margo` of agent.yaml, and what a machine says of itself. */
+import { describe, expect, test } from 'bun:test';
+import { parseConfig } from '#agent/config.ts';
+import { margoCapabilities } from '#agent/margo-machine.ts';
+import { systemFiles } from '#platform/node/files.ts';
+import { readMargoCapabilities, writeMargoCapabilities } from '#wire/margo-capabilities.ts';
+import { bytesOf, codeOf, granted, messageOf } from '../../support/wire-samples.ts';
+
+const AGENT = `apiVersion: holdfast/v1
+kind: Agent
+trust: { root: root.json }
+channels: [{ name: margo }]
+`;
+const MARGO = `margo:
+  url: https://wfm.example/base
+  authority: tls
+  identity: { cert: svid.pem, key: svid.key, trustBundle: /etc/bundle.json }
+`;
+const read = (text: string) => parseConfig(bytesOf(text), '/etc/holdfast/agent.yaml');
+
+describe('agent.yaml', () => {
+  test('names the manager, its dialect and the identity beside the file', () => {
+    const { margo } = granted(read(AGENT + MARGO));
+    expect(margo).toMatchObject({
+      url: 'https://wfm.example/base',
+      dialect: 'rc3',
+      deviceId: null,
+    });
+    expect(margo?.identity.cert).toBe('/etc/holdfast/svid.pem');
+    expect(margo?.identity.trustBundle).toBe('/etc/bundle.json');
+  });
+
+  test('config.margo: the section and the channel stand there together', () => {
+    expect(codeOf(read(AGENT))).toBe('config.margo');
+    expect(codeOf(read(AGENT.replace('margo', 'stable') + MARGO))).toBe('config.margo');
+    expect(codeOf(read(AGENT.replace('margo', 'stable')))).toBe('ok');
+  });
+
+  test('an older dialect, another authority and plain http are not taken', () => {
+    for (const [from, to] of [
+      ['authority: tls', 'authority: signature'],
+      ['authority: tls', 'authority: tls\n  dialect: pr1'],
+      ['https://wfm', 'http://wfm'],
+    ] as const) {
+      const text = AGENT + MARGO.replace(from, to);
+      expect(messageOf(read(text))).toContain('/etc/holdfast/agent.yaml');
+      expect(codeOf(read(text))).toBe('config.invalid');
+    }
+  });
+});
+
+test('what this machine says of itself is what a manager takes; the owner has the last word', () => {
+  const machine = { files: systemFiles(), freeBytes: () => 5 * 1024 ** 3 };
+  const owner = { properties: { vendor: 'Works', memory: '1Gi' }, labels: { line: '7' } };
+  const said = margoCapabilities(machine, owner, 'press-42');
+  expect(said.properties).toMatchObject({ vendor: 'Works', memory: '1Gi', storage: '5Gi' });
+  expect(said.properties.cpus?.[0]?.cores).toBeGreaterThan(0);
+  expect(said.labels).toMatchObject({ line: '7', 'holdfast.files': true });
+  expect(readMargoCapabilities(writeMargoCapabilities(said), 'press-42').kind).toBe('read');
+});

@@ -1,0 +1,100 @@
+/** What a Margo manager is told, from the channel's row; in order, coalesced, parked, durable. */
+import { describe, expect, test } from 'bun:test';
+import { type MargoFacts, margoReportRows } from '#agent/margo-reports.ts';
+import type { MargoDeployment } from '#agent/margo-state.ts';
+import { emptyRow } from '#apply/journal.ts';
+import { fault } from '#errors/fault.ts';
+import type { Intent } from '#state/channel-row.ts';
+import { sha256 } from '#state/digest.ts';
+import type { MargoReportRow } from '#state/margo.ts';
+import type { StatusPoint } from '#state/status.ts';
+
+const digest = (text: string) => sha256(new TextEncoder().encode(text));
+const point = (version: bigint): StatusPoint => ({
+  ...{ epoch: 1n, sequence: version, at: 0 },
+  stateDigest: digest(`${version}`),
+});
+const deployment = (id: string, text: string, refused: MargoDeployment['refused'] = null) => ({
+  ...{ id, digest: digest(text), refused },
+  facts: {
+    name: `n-${id}`,
+    deviceId: null,
+    type: 'custom',
+    components: ['c'],
+    rules: [],
+    blobs: [],
+  },
+});
+const row = emptyRow('f'.repeat(32), 'margo');
+const intent = (phase: Intent['phase'], failure: Intent['failure'] = null): Intent => ({
+  ...{ kind: 'apply', phase, to: point(2n), via: 'margo', freshness: 'unknown' },
+  ...{ tries: 1, attemptsMax: 3, failure },
+});
+const told = (
+  facts: Partial<MargoFacts>,
+  taken: readonly MargoReportRow[] = [],
+): readonly (readonly [string, string, bigint])[] => {
+  const all = { row, accepted: [], applied: [], rejected: null, ...facts };
+  return margoReportRows(all, taken).map((one) => [one.deployment, one.state, one.version]);
+};
+const A1 = deployment('a', 'a1');
+const A2 = deployment('a', 'a2');
+const B = deployment('b', 'b');
+const under = { ...row, floor: point(2n), applied: point(1n) };
+const before: MargoReportRow = {
+  ...{ deployment: 'b', name: 'n-b', components: ['c'], digest: B.digest, version: 1n },
+  ...{ state: 'installed', code: '', message: '' },
+};
+
+describe('the state of each deployment', () => {
+  test('nothing accepted: nothing to tell', () => expect(told({})).toEqual([]));
+
+  for (const [phase, state] of [
+    ['waiting', 'pending'],
+    ['activating', 'installing'],
+    ['proving', 'installing'],
+    ['undoing', 'failed'],
+    ['stuck', 'failed'],
+  ] as const) {
+    test(`${phase}: what changes is ${state}, what does not is installed as before`, () => {
+      const facts = {
+        row: { ...under, intent: intent(phase) },
+        accepted: [A2, B],
+        applied: [A1, B],
+      };
+      expect(told(facts, [before])).toEqual([
+        ['a', state, 2n],
+        ['b', 'installed', 1n],
+      ]);
+    });
+  }
+
+  test('applied: installed at the version; what left is removed', () => {
+    const facts = { row: { ...under, applied: point(2n) }, accepted: [A2], applied: [A2] };
+    expect(told(facts, [before])).toEqual([
+      ['a', 'installed', 2n],
+      ['b', 'removed', 2n],
+    ]);
+  });
+
+  test('rejected: failed with the new version, for its code', () => {
+    const rejected = { code: 'apply.health-failed', message: 'it ended' } as const;
+    const rows = margoReportRows({ row: under, accepted: [A2], applied: [A1], rejected }, []);
+    expect(rows[0]).toMatchObject({ state: 'failed', code: rejected.code, version: 2n });
+  });
+
+  test('one that this device does not offer fails alone', () => {
+    const why = fault('margo.unsupported', { deployment: 'b', type: 'helm' });
+    const accepted = [A2, deployment('b', 'b', why)];
+    const facts = { row: { ...under, applied: point(2n) }, accepted, applied: accepted };
+    expect(told(facts)).toEqual([
+      ['a', 'installed', 2n],
+      ['b', 'failed', 2n],
+    ]);
+  });
+
+  test('while its removal is under way: removing', () => {
+    const facts = { row: { ...under, intent: intent('activating') }, accepted: [], applied: [B] };
+    expect(told(facts, [before])).toEqual([['b', 'removing', 2n]]);
+  });
+});
