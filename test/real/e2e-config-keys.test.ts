@@ -19,6 +19,8 @@ const TIME_HTTP = 'time: at 1970, over HTTP alone, and with a link to nobody it 
 const TIME_TLS =
   'time: over HTTPS through a proxy, by the right CA; by another one nobody is asked';
 
+const MARGO = 'margo-ways: every key of the section margo, through a proxy';
+
 /** Key → `file: part of the title` of the test. */
 const USED: Readonly<Record<string, string>> = {
   apiVersion: CHANGE,
@@ -76,6 +78,26 @@ const USED: Readonly<Record<string, string>> = {
   'metrics.listen': 'e2e-config: metrics are served where the owner wants',
   'apply.now':
     'e2e-deferral: a closed window holds a state back that is here; a signed urgent one passes',
+  'margo.url': MARGO,
+  'margo.dialect': MARGO,
+  'margo.authority': MARGO,
+  'margo.deviceId': MARGO,
+  'margo.identity.cert': MARGO,
+  'margo.identity.key': MARGO,
+  'margo.identity.trustBundle': MARGO,
+  'margo.proxy': MARGO,
+  'margo.properties.vendor': MARGO,
+  'margo.properties.modelNumber': MARGO,
+  'margo.properties.serialNumber': MARGO,
+  'margo.properties.memory': MARGO,
+  'margo.properties.storage': MARGO,
+  'margo.properties.cpus.cores': MARGO,
+  'margo.properties.cpus.architecture': MARGO,
+  'margo.properties.interfaces.type': MARGO,
+  'margo.properties.peripherals.type': MARGO,
+  'margo.properties.peripherals.manufacturer': MARGO,
+  'margo.properties.peripherals.model': MARGO,
+  'margo.labels': MARGO,
   'log.level': 'e2e-config: the log has the level and the format that the owner wants',
   'log.format': 'e2e-config: the log has the level and the format that the owner wants',
 };

@@ -1,11 +1,10 @@
 /**
  * The agent as a Margo device of 1.0.0-rc.3, a process of its own, against a little manager that shares
- * no code with the hub and lies where a test says so; then against the hub itself.
+ * no code with the hub and lies where a test says so.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { sha256 } from '#state/digest.ts';
 import type { CertificateFiles } from '../support/certificates.ts';
 import { makeCa } from '../support/certificates.ts';
 import { eventually } from '../support/eventually.ts';
@@ -16,7 +15,6 @@ import {
   filesDocument,
   type MargoWorld,
   makeSvid,
-  margoFiles,
   margoWorld,
   WFM,
   writeTrustBundle,
@@ -327,26 +325,4 @@ describe('whom it takes for its manager (rules 3, 4, 6)', () => {
       await other.close();
     }
   });
-});
-
-test('the hub as manager: one publish, the same document digests as in the registry', async () => {
-  const folder = join(world.desk.folder, 'with-hub');
-  const follower = margoDevice({
-    ...{ folder, root: world.root, url: world.url, svid: world.svid('press-7') },
-    ...{ trustBundle: world.bundle, registry: world.registry, id: 'press-7' },
-  });
-  const document = margoFiles(A, 'press-7', join(follower.opt, 'a'));
-  world.write(`${A}.yaml`, document);
-  world.write('files/a', 'from the hub');
-  await world.publish();
-  try {
-    follower.start();
-    await eventually('installed', () => follower.read('a') === 'from the hub');
-    const told = () =>
-      [...new Bun.Glob('margo/clients/*/status.*.json').scanSync({ cwd: world.data })].length > 0;
-    await eventually('the hub was told', told);
-    expect(sha256(Buffer.from(document))).toStartWith('sha256:');
-  } finally {
-    await follower.stop();
-  }
 });

@@ -1,6 +1,7 @@
 /** A device that follows a Margo manager: the agent from source as a process of its own. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { StatusView } from '#control/api.ts';
 import type { CertificateFiles } from './certificates.ts';
 import { ROOT } from './parts.ts';
 
@@ -11,6 +12,8 @@ export interface MargoDevice {
   readonly stateDir: string;
   read(name: string): string | null;
   log(): string;
+  /** over its status socket */
+  status(): Promise<StatusView>;
   start(): void;
   stop(signal?: NodeJS.Signals): Promise<void>;
 }
@@ -24,6 +27,8 @@ export interface MargoDeviceOptions {
   readonly registry?: string;
   readonly id?: string;
   readonly margo?: Readonly<Record<string, unknown>>;
+  /** keys of agent.yaml in place of those of a Margo device; undefined takes one out */
+  readonly settings?: Readonly<Record<string, unknown>>;
 }
 
 export function margoDevice(options: MargoDeviceOptions): MargoDevice {
@@ -41,6 +46,7 @@ export function margoDevice(options: MargoDeviceOptions): MargoDevice {
     schedule: { interval: '300ms', backoffMax: '300ms', jitter: 0 },
     log: { level: 'debug', format: 'human' },
     margo: { url: options.url, authority: 'tls', identity, ...options.margo },
+    ...options.settings,
   };
   const file = join(folder, 'agent.yaml');
   writeFileSync(file, JSON.stringify(config));
@@ -59,6 +65,11 @@ export function margoDevice(options: MargoDeviceOptions): MargoDevice {
       }
     },
     log: () => log,
+    async status() {
+      const unix = join(folder, 'run/status.sock');
+      const response = await fetch('http://agent/v1/status', { unix } as RequestInit);
+      return (await response.json()) as StatusView;
+    },
     start() {
       const command = [process.execPath, `${ROOT}/src/main.ts`, 'agent', '--config', file];
       const started = Bun.spawn(command, { stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' });

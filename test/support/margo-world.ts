@@ -45,6 +45,7 @@ export interface MargoWorld {
   readonly data: string;
   /** of the fleet folder's repository in the hub's registry */
   readonly registry: string;
+  readonly mqtt: string;
   readonly root: string;
   readonly ca: CertificateFiles;
   readonly bundle: string;
@@ -54,7 +55,8 @@ export interface MargoWorld {
   svid(name: string, uri?: string): CertificateFiles;
   /** channels/stable/ID.yaml and the files it names */
   write(path: string, text: string): void;
-  publish(): Promise<{ readonly stateDigest: string }>;
+  /** @param how  default: nobody is nudged */
+  publish(how?: readonly string[]): Promise<{ readonly stateDigest: string }>;
   restart(): Promise<void>;
   remove(): Promise<void>;
 }
@@ -68,9 +70,13 @@ export async function margoWorld(clients: string | null = null): Promise<MargoWo
   const manager = makeSvid(pki, 'wfm', ca, WFM);
   const bundle = join(pki, 'bundle.json');
   writeTrustBundle(bundle, [ca.cert]);
-  const [registryPort, margoPort] = [await freePort(), await freePort()];
+  const [registryPort, margoPort, mqttPort] = [
+    await freePort(),
+    await freePort(),
+    await freePort(),
+  ];
   const registry = `http://127.0.0.1:${registryPort}/plant/state`;
-  const mqtt = 'mqtt://127.0.0.1:1';
+  const mqtt = `mqtt://127.0.0.1:${mqttPort}`;
   const flags = ['--demo', '--no-passphrase', '--no-examples', '--channel', 'stable'];
   await desk.json(['init', 'plant', ...flags, '--registry', registry, '--mqtt', mqtt]);
   const fleet = join(folder, 'plant');
@@ -79,7 +85,7 @@ export async function margoWorld(clients: string | null = null): Promise<MargoWo
   const start = async (): Promise<{ readonly hub: Hub; readonly margo: Listening }> => {
     const hub = granted(
       await startHub(platform, {
-        ...{ folder: data, host: '127.0.0.1', registryPort, mqttPort: 0, insecure: false },
+        ...{ folder: data, host: '127.0.0.1', registryPort, mqttPort, insecure: false },
       }),
     );
     const parts = { platform, disk: hub.content, folder: data, host: '127.0.0.1' };
@@ -97,7 +103,17 @@ export async function margoWorld(clients: string | null = null): Promise<MargoWo
     await running.hub.close();
   };
   return {
-    ...{ desk, fleet, data, registry, root, ca, bundle, url: `https://127.0.0.1:${margoPort}` },
+    ...{
+      desk,
+      fleet,
+      data,
+      registry,
+      mqtt,
+      root,
+      ca,
+      bundle,
+      url: `https://127.0.0.1:${margoPort}`,
+    },
     get hub() {
       return running.hub;
     },
@@ -107,8 +123,8 @@ export async function margoWorld(clients: string | null = null): Promise<MargoWo
       mkdirSync(join(file, '..'), { recursive: true });
       writeFileSync(file, text);
     },
-    publish: () =>
-      desk.json(['publish', 'stable', '--fleet', fleet, '-y', '--allow-removal', '--no-nudge']),
+    publish: (how = ['--no-nudge']) =>
+      desk.json(['publish', 'stable', '--fleet', fleet, '-y', '--allow-removal', ...how]),
     async restart() {
       await stop();
       running = await start();
