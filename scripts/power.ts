@@ -13,10 +13,12 @@ import { run } from './run.ts';
 import { hostTarget, ROOT } from './targets.ts';
 import { provide } from './test-parts.ts';
 
-/** Ctrl-C: the parts end after what is under way and tell their counts; no new one is begun. */
+/** Ctrl-C: the part ends after what is under way and tells its counts; no new one is begun. */
 let stopped = false;
+let running: Bun.Subprocess | null = null;
 process.on('SIGINT', () => {
   stopped = true;
+  running?.kill('SIGTERM');
 });
 
 /** how often each control has to be caught, and the cuts that it may take each time */
@@ -62,7 +64,10 @@ async function part<T>(name: string, args: readonly string[], env: Record<string
     stdout: 'pipe',
     stderr: 'HOLDFAST_POWER_CONTROL' in env ? 'ignore' : 'inherit',
     env: { ...process.env, ...env },
+    // Ctrl-C reaches a whole group: disks and agents in it would end at once.
+    detached: true,
   });
+  running = child;
   const text = await new Response(child.stdout).text();
   await child.exited;
   const last = text.trim().split('\n').at(-1) ?? '';
