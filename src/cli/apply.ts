@@ -7,7 +7,7 @@ import type { Code } from '#errors/fault.ts';
 import { LIMITS } from '#state/limits.ts';
 import type { CliContext } from './context.ts';
 import { EXIT, exitCodeOf } from './exit.ts';
-import { type LocalOptions, local } from './local.ts';
+import { type ChannelOptions, channelAsked, type LocalOptions, local, ofChannel } from './local.ts';
 import { resolvePath } from './paths.ts';
 import { progressBar } from './progress.ts';
 import { complain, painter, structured } from './render.ts';
@@ -37,7 +37,9 @@ export function registerApply(program: Command, context: CliContext): void {
 
 /** `rollout undo` is the same command under another name. */
 export function rollbackCommand(command: Command, context: CliContext): void {
-  command.action((options: LocalOptions) => act(context, options, 'rollback', {}));
+  ofChannel(command, 'which; needed where this device follows several').action(
+    (options: ChannelOptions) => act(context, options, 'rollback', channelAsked(options)),
+  );
 }
 
 /** False: it does not count, and the command has ended. */
@@ -100,13 +102,21 @@ function finish(context: CliContext, { output }: LocalOptions, end: End | null):
     return;
   }
   if (output === 'json' || output === 'yaml') terminal.out(structured(output, end));
-  else terminal.out(endText(end, context));
+  else terminal.out(endsText(end, context));
   if (end.fault && output !== 'json' && output !== 'yaml')
     complain(terminal, { ...end.fault, code: end.fault.code as Code });
   context.exit(end.fault ? exitCodeOf(end.fault.code as Code) : EXIT.done);
 }
 
-function endText(end: End, { terminal }: CliContext): string {
+type Ending = Pick<End, 'result' | 'offered' | 'tookMs' | 'fault'>;
+
+/** A line for each channel where there are several. */
+function endsText(end: End, context: CliContext): string {
+  if (!end.channels) return endText(end, context);
+  return end.channels.map((one) => `${one.channel}: ${endText(one, context)}`).join('');
+}
+
+function endText(end: Ending, { terminal }: CliContext): string {
   const paint = painter(terminal);
   const took = end.tookMs === null ? '' : ` in ${end.tookMs} ms`;
   const offered = end.offered ? ` ${end.offered}` : '';

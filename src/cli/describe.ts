@@ -99,11 +99,17 @@ async function find(
   const { channels } = status.value;
   const channel = name === null ? onlyOf(channels) : channels.find((one) => one.channel === name);
   if (!channel) return lost();
-  const explain = await ask<ExplainView>(platform.http, runDir, 'explain', {});
+  // Of what is no longer followed, and of the device's own channel, the status has it all.
+  const query = followed(channel) ? { channel: channel.channel } : {};
+  const explain = await ask<ExplainView>(platform.http, runDir, 'explain', { query });
   if (!explain.ok) return explain;
   const own = events.filter((event) => event.channel === channel.channel).slice(-EVENTS);
   const beside = { status: status.value, explain: explain.value, events: own };
   return ok({ kind: 'channel', channel, ...beside });
+}
+
+function followed({ channel, waitingFor }: ChannelView): boolean {
+  return !channel.startsWith('device.') && waitingFor?.code !== 'agent.orphaned';
 }
 
 function onlyOf<T>(list: readonly T[]): T | undefined {

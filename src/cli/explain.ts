@@ -4,23 +4,29 @@ import { readConfig } from '#agent/config.ts';
 import { readStartFailure } from '#agent/start-failure.ts';
 import type { ExplainView } from '#control/api.ts';
 import type { CliContext } from './context.ts';
-import { type LocalOptions, local, show } from './local.ts';
+import { type ChannelOptions, channelAsked, local, ofChannel, show } from './local.ts';
 import { resolvePath } from './paths.ts';
 import { ago, columns, complain, type Painter, painter, pairs } from './render.ts';
 
 const CONFIG = '/etc/holdfast/agent.yaml';
 
-interface ExplainOptions extends LocalOptions {
+interface ExplainOptions extends ChannelOptions {
   readonly config: string;
 }
 
 export function registerExplain(program: Command, context: CliContext): void {
-  local(program, 'explain', 'why the agent acts or does not act now, check by check')
+  const command = local(
+    program,
+    'explain',
+    'why the agent acts or does not act now, check by check',
+  );
+  ofChannel(command, 'of this one; default: the first that has something to tell')
     .option('-c, --config <file>', 'agent.yaml', context.env.HOLDFAST_CONFIG ?? CONFIG)
     .action(async (options: ExplainOptions) => {
       const paint = painter(context.terminal);
       const now = context.platform.clock.wallMs();
       const told = await show<ExplainView>(context, options, 'explain', {
+        asked: { query: channelAsked(options) },
         text: (view) => explainText(view, paint, now),
         name: (view) => `${view.verdict}\n`,
       });

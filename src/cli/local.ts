@@ -28,6 +28,20 @@ export function local(program: Command, name: string, description: string): Comm
     );
 }
 
+/** `--channel`: which one, where a device follows several. */
+export function ofChannel(command: Command, description: string): Command {
+  return command.option('--channel <name>', description);
+}
+
+export interface ChannelOptions extends LocalOptions {
+  readonly channel?: string;
+}
+
+/** As a question or a body carries it: left out where none was named. */
+export function channelAsked({ channel }: ChannelOptions): { readonly channel?: string } {
+  return channel === undefined ? {} : { channel };
+}
+
 /** Asks, prints, and ends with the exit code of the answer. */
 export async function show<T>(
   context: CliContext,

@@ -1,7 +1,14 @@
 /** `holdfast pause`, `resume`, `stop`: what an operator decides on the device. */
 import type { Command } from 'commander';
 import type { CliContext } from './context.ts';
-import { type LocalOptions, local, show } from './local.ts';
+import {
+  type ChannelOptions,
+  channelAsked,
+  type LocalOptions,
+  local,
+  ofChannel,
+  show,
+} from './local.ts';
 
 export function registerOperator(program: Command, context: CliContext): void {
   pauseCommand(
@@ -21,10 +28,10 @@ export function registerOperator(program: Command, context: CliContext): void {
 
 /** `rollout pause` is the same command under another one. */
 export function pauseCommand(command: Command, context: CliContext): void {
-  command
+  ofChannel(command, 'this one alone; without it the whole device')
     .option('--reason <text>', 'shown in status', '')
-    .action(async (options: LocalOptions & { readonly reason: string }) => {
-      const asked = { body: { reason: options.reason } };
+    .action(async (options: ChannelOptions & { readonly reason: string }) => {
+      const asked = { body: { reason: options.reason, ...channelAsked(options) } };
       await show(context, options, 'pause', {
         asked,
         text: () => 'paused\n',
@@ -34,7 +41,11 @@ export function pauseCommand(command: Command, context: CliContext): void {
 }
 
 export function resumeCommand(command: Command, context: CliContext): void {
-  command.action(async (options: LocalOptions) => {
-    await show(context, options, 'resume', { text: () => 'resumed\n', name: () => 'resumed\n' });
-  });
+  ofChannel(command, 'this one alone; without it everything').action(
+    async (options: ChannelOptions) => {
+      const asked = { body: channelAsked(options) };
+      const told = () => 'resumed\n';
+      await show(context, options, 'resume', { asked, text: told, name: told });
+    },
+  );
 }

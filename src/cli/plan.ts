@@ -3,20 +3,22 @@ import type { Command } from 'commander';
 import type { PlanView } from '#control/api.ts';
 import type { CliContext } from './context.ts';
 import { EXIT } from './exit.ts';
-import { type LocalOptions, local, show } from './local.ts';
+import { type ChannelOptions, channelAsked, local, ofChannel, show } from './local.ts';
 import { bytesText, columns, type Painter, painter } from './render.ts';
 
 export function registerPlan(program: Command, context: CliContext): void {
-  local(program, 'plan', 'what the next state would change here; changes nothing').action(
-    async (options: LocalOptions) => {
-      const paint = painter(context.terminal);
-      const plan = await show<PlanView>(context, options, 'plan', {
-        text: (view) => planText(view, paint),
-        name: (view) => view.steps.map((step) => `${step.action}/${step.deployment}\n`).join(''),
-      });
-      if (plan && plan.steps.length > 0) context.exit(EXIT.differs);
-    },
-  );
+  ofChannel(
+    local(program, 'plan', 'what the next state would change here; changes nothing'),
+    'which; needed where this device follows several',
+  ).action(async (options: ChannelOptions) => {
+    const paint = painter(context.terminal);
+    const plan = await show<PlanView>(context, options, 'plan', {
+      asked: { query: channelAsked(options) },
+      text: (view) => planText(view, paint),
+      name: (view) => view.steps.map((step) => `${step.action}/${step.deployment}\n`).join(''),
+    });
+    if (plan && plan.steps.length > 0) context.exit(EXIT.differs);
+  });
 }
 
 export function planText(view: PlanView, paint: Painter): string {

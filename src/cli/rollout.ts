@@ -1,6 +1,7 @@
 /**
  * `holdfast rollout status|undo|pause|resume`: kubectl's words for what `wait`, `rollback`, `pause`
- * and `resume` do. A device has one rollout: its channel's.
+ * and `resume` do. Where a device follows several
+ * channels, --channel says whose.
  */
 import type { Command } from 'commander';
 import { rollbackCommand } from './apply.ts';

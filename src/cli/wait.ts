@@ -35,6 +35,7 @@ interface Options extends LocalOptions {
   readonly recovered?: true;
   readonly timeout: number;
   readonly quiet?: true;
+  readonly channel?: string;
 }
 
 export function registerWait(program: Command, context: CliContext): void {
@@ -43,6 +44,7 @@ export function registerWait(program: Command, context: CliContext): void {
     .option('--recovered', 'the same as --for recovered')
     .option('--timeout <duration>', '0s: look once', timeoutOf, parseDuration(TIMEOUT) ?? 0)
     .option('-q, --quiet', 'print nothing when it holds')
+    .option('--channel <name>', 'only this one; default: all that are followed')
     .action((options: Options, command: Command) => {
       const wanted = options.for ?? (options.recovered ? ({ kind: 'recovered' } as const) : null);
       if (!wanted) return command.error("error: name what to wait for: '--for idle'");
@@ -74,7 +76,7 @@ export async function showRollout(
 
 async function until(
   { platform }: CliContext,
-  { runDir, timeout }: Options,
+  { runDir, timeout, channel }: Options,
   { wanted, signal }: { readonly wanted: Wanted; readonly signal: AbortSignal },
 ): Promise<Fault | null> {
   const startedAt = platform.clock.monotonicMs();
@@ -84,7 +86,7 @@ async function until(
     // An agent that still recovers has no sockets yet: as good as one that is not ready.
     if (!answer.ok && answer.fault.code !== 'control.no-agent') return answer.fault;
     const held: Held = answer.ok
-      ? holds(answer.value, wanted)
+      ? holds(answer.value, wanted, channel)
       : { kind: 'not-yet', reason: answer.fault.message };
     if (held.kind === 'yes') return null;
     if (held.kind === 'never') return fault('control.wait-hopeless', { what, ...held });
@@ -98,10 +100,13 @@ async function until(
 }
 
 /** Pure: what the status says about what is waited for. */
-export function holds(status: StatusView, wanted: Wanted): Held {
-  const { agent, channels } = status;
+export function holds(status: StatusView, wanted: Wanted, only?: string): Held {
+  const { agent } = status;
+  const channels = status.channels.filter(({ channel }) => only === undefined || channel === only);
   if (!agent.ready) return notYet('the agent recovers');
   if (wanted.kind === 'recovered') return { kind: 'yes' };
+  if (only !== undefined && channels.length === 0)
+    return notYet(`this device has no channel ${only}`);
   for (const channel of judgedOf(channels, wanted)) {
     const held = holdsOf(channel, wanted);
     if (held.kind !== 'yes') return held;

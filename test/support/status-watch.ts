@@ -19,7 +19,7 @@ import { eventually } from './eventually.ts';
 
 const PAYLOAD_TYPE = 'application/vnd.holdfast.status.v1+protobuf';
 
-/** A verified status of one channel, in words. */
+/** A verified status of the first channel, in words. */
 export interface Report {
   readonly device: string;
   readonly order: readonly [boot: bigint, report: bigint];
@@ -37,6 +37,8 @@ export interface Report {
   /** digest; `sha256:` alone when it has none */
   readonly auditHead: string;
   readonly refused: { readonly code: string; readonly attack: boolean } | null;
+  /** of all that are told */
+  readonly channels: readonly string[];
   readonly health: Readonly<Record<string, string>>;
   readonly labels: Readonly<Record<string, string>>;
   /** codes, oldest first */
@@ -153,6 +155,7 @@ function reportOf(status: Status): Report {
     refused: channel?.refused
       ? { code: channel.refused.code, attack: channel.refused.attack }
       : null,
+    channels: status.channels.map(({ channel: name }) => name),
     health: Object.fromEntries((channel?.deployments ?? []).map(({ id, health }) => [id, health])),
     labels: status.labels,
     events: status.events.map(({ code }) => code),
