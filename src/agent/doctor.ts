@@ -2,7 +2,7 @@
  * `holdfast doctor`: config, clock, disk, link, trust, weaknesses: what to do. Works without
  * an agent and changes nothing; with a running agent the lock and the sockets say so.
  */
-import type { Result } from '#errors/fault.ts';
+import type { Fault, Result } from '#errors/fault.ts';
 import { type HttpLink, httpLink } from '#link/http.ts';
 import { openBroker } from '#link/mqtt-broker.ts';
 import { registry } from '#link/registry.ts';
@@ -15,6 +15,7 @@ import { targetRoots } from './config-channels.ts';
 import { credentialFindings } from './credential-findings.ts';
 import { agentSays } from './doctor-agent.ts';
 import { overlappingChannels } from './doctor-channels.ts';
+import { configurationFindings } from './doctor-configuration.ts';
 import { identityFindings } from './doctor-identity.ts';
 import { differing, type Shown } from './doctor-mirrors.ts';
 import { timeFindings } from './doctor-time.ts';
@@ -27,6 +28,8 @@ export interface DoctorInput extends WeaknessInput {
   readonly platform: Platform;
   /** Unix ms */
   readonly buildTime: number;
+  /** why sections that a state brought count for nothing */
+  readonly ignored?: Fault | null;
 }
 
 const CONNECT_S = 30;
@@ -41,7 +44,7 @@ export async function doctor(input: DoctorInput): Promise<readonly Finding[]> {
     rootAnchors: () => tls,
   });
   const findings = [
-    good('configuration', `${config.file} is valid`),
+    ...configurationFindings(config, input.ignored ?? null),
     ...clock(time),
     ...trust,
     ...(await timeFindings(platform, config, root)),

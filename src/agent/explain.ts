@@ -25,6 +25,8 @@ export interface ExplainInput {
   readonly safeMode: boolean;
   readonly timekeeping: Omit<TimekeepingView, 'alarm'> & { readonly alarm: Alarm | null };
   readonly also: readonly AlsoView[];
+  /** sections of the configuration that a state brought */
+  readonly fromState?: readonly string[];
 }
 
 export function explain(input: ExplainInput): ExplainView {
@@ -149,6 +151,9 @@ function facts(input: ExplainInput): ExplainView['facts'] {
     { name: 'time attested', value: attestedText(input.timekeeping) },
     { name: 'next scheduled look', value: next },
     { name: 'mqtt', value: mqtt },
+    ...(input.fromState && input.fromState.length > 0
+      ? [{ name: 'configuration from a state', value: input.fromState.join(', ') }]
+      : []),
   ];
 }
 

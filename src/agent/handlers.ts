@@ -183,7 +183,7 @@ function reasonFor(assembled: Assembled, line: Line): Reason {
 }
 
 function explained(
-  { base, links, timekeeping }: Assembled,
+  { base, links, timekeeping, config }: Assembled,
   { channel, follower, finder, schedule }: Line,
 ): Omit<ExplainInput, 'also'> {
   const mqtt = links.mqtt?.state();
@@ -197,6 +197,7 @@ function explained(
     nextLookInMs: schedule.nextInMs(),
     mqtt: mqtt ? `${mqtt.kind}, MQTT ${mqtt.protocol}${fault}` : 'not configured',
     safeMode: follower.safeMode(),
+    fromState: config.fromState ?? [],
     timekeeping: { ...view, alarm: view.alarm(channel) },
   };
 }

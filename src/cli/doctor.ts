@@ -1,8 +1,8 @@
 /** `holdfast doctor`: config, clock, disk, link, trust. Works without an agent; changes nothing. */
 import { type Command, Option } from 'commander';
-import { readConfig } from '#agent/config.ts';
 import { doctor } from '#agent/doctor.ts';
 import { type Finding, type Severity, wrong } from '#agent/finding.ts';
+import { readEffective } from '#agent/own-configuration.ts';
 import type { CliContext } from './context.ts';
 import { writeSupport } from './doctor-bundle.ts';
 import { EXIT } from './exit.ts';
@@ -37,16 +37,16 @@ export function registerDoctor(program: Command, context: CliContext): void {
 async function run(context: CliContext, options: Options): Promise<void> {
   const { platform, terminal, version } = context;
   const file = resolvePath(context, options.config);
-  const config = readConfig(platform.files, file);
+  const config = readEffective(platform.files, file);
   const findings = config.ok
     ? await doctor({
-        ...{ platform, config: config.value, buildTime: version.buildTime },
+        ...{ platform, ...config.value, buildTime: version.buildTime },
         ...{ env: context.env, executable: context.executable },
       })
     : [wrong('configuration', config.fault)];
   if (options.bundle !== undefined) {
     const { bundle, output } = options;
-    const read = config.ok ? config.value : null;
+    const read = config.ok ? config.value.config : null;
     return writeSupport(context, { bundle, output, file, config: read, findings });
   }
   terminal.out(

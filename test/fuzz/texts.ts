@@ -1,5 +1,6 @@
 /** Targets: YAML in both dialects and the two configurations, headers of HTTP. */
 import { parseConfig } from '#agent/config.ts';
+import { mergeSections } from '#agent/own-configuration.ts';
 import { readChallenges } from '#link/challenge.ts';
 import { registry } from '#link/registry.ts';
 import { RETRY_AFTER_MAX_MS, readRetryAfter } from '#link/retry-after.ts';
@@ -55,6 +56,12 @@ mqtt: { url: "mqtts://broker:8883", topicRoot: holdfast/v1/plant, protocol: "3.1
 schedule: { interval: 5m, jitter: 0.2, backoffMax: 1h }
 keep: { generations: 3, reserve: 64Mi }
 `;
+const SECTIONS = `apiVersion: holdfast/v1
+kind: Agent
+device: { labels: { site: b } }
+registries: [ { url: "https://two.example/plant", auth: { tokenFile: /opt/line/token } } ]
+mqtt: { url: "mqtts://two.example:8883" }
+`;
 const FLEET = `apiVersion: holdfast/v1
 kind: Fleet
 name: plant
@@ -77,17 +84,34 @@ const YAML_WORDS = [
   '%YAML 1.1\n',
   'no',
   '0777',
+  '/etc/shadow',
+  'trust: { root: /x }',
 ];
 
 const where = { id: 'line', file: 'line.yaml' };
 const deployment = (mediaType: string, id: string) => (input: Uint8Array) =>
   answerOf(readDeployment(input, mediaType, { ...where, id }));
 
+/** Whatever a state brings, what is the owner's stays as he wrote it. */
+function sections(input: Uint8Array): string {
+  const file = '/etc/holdfast/agent.yaml';
+  const merged = mergeSections(bytesOf(AGENT), input, { file, deployment: 'agent' });
+  if (merged.ok) {
+    const { device, trust, stateDir, channels, registries } = merged.value;
+    promise(device.id === 'press-7' && trust.clock === 'strict', 'whose it is, whom it trusts');
+    promise(stateDir === '/var/lib/holdfast' && channels.length === 1, 'where it lies');
+    const tokens = registries.map(({ auth }) => auth && 'tokenFile' in auth && auth.tokenFile);
+    promise(!tokens.includes('/etc/shadow'), 'a file of the owner');
+  }
+  return answerOf(merged);
+}
+
 const YAMLS: readonly Target[] = [
   ['YAML', [OWN, ALIASES], (input: Uint8Array) => answerOf(openYaml(input, 'x.yaml'))],
   ['deployment, own dialect', [OWN, PROCESS], deployment(MEDIA.deployment, 'line')],
   ['deployment, Margo', [MARGO, OWN], deployment(MEDIA.margoDeployment, ID)],
   ['agent.yaml', [AGENT], (input: Uint8Array) => answerOf(parseConfig(input, '/etc/agent.yaml'))],
+  ['sections of a state', [SECTIONS], sections],
   ['fleet.yaml', [FLEET], (input: Uint8Array) => answerOf(readFleetConfig(input, '/fleet'))],
 ].map(([name, seeds, run]) => ({
   name: name as string,

@@ -34,7 +34,7 @@ export interface OwnConfiguration {
 
 export interface AgentConfigOptions {
   readonly files: Files;
-  readonly content: Pick<ContentStore, 'readBlob'>;
+  readonly content: Pick<ContentStore, 'readBlob' | 'dropBlob'>;
   readonly stateDir: string;
   /** absent: this agent takes no configuration from states */
   readonly ownConfiguration?: OwnConfiguration;
@@ -81,7 +81,10 @@ function sectionsOf(
   const blob = blobs.get(component.blob);
   if (!blob || blob.tree) return invalid('its blob is a directory, not a YAML file');
   if (blob.size > OVERLAY_BYTES) return invalid(`its blob has more than ${OVERLAY_BYTES} bytes`);
-  return content.readBlob(blob.digest, OVERLAY_BYTES);
+  const sections = content.readBlob(blob.digest, OVERLAY_BYTES);
+  // Check 18: dropped, so that the next try fetches it.
+  if (!sections.ok && sections.fault.code === 'store.blob-damaged') content.dropBlob(blob.digest);
+  return sections;
 }
 
 /** The sections, after a line that says whose they are. */
