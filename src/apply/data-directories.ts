@@ -53,7 +53,8 @@ function ensure(
   if (!chowned.ok) return chowned;
   const moded = found.value?.mode === mode ? ok(undefined) : parent.chmod(name, mode);
   if (!moded.ok) return moded;
-  return found.value ? ok(undefined) : parent.sync();
+  // Also of one that is there: its maker may have been killed before this.
+  return parent.sync();
 }
 
 /** What is declared and not there. */

@@ -24,7 +24,9 @@ export interface Places {
   drop(id: string, kind: PlaceKind, path: string): Result<void>;
   /** in no order */
   list(id: string): Result<readonly Place[]>;
-  /** deployments that have any, by the name of their folder (folder-name.ts) */
+  /** of every deployment, with the name of its folder (folder-name.ts) */
+  all(): Result<readonly (Place & { readonly folder: string })[]>;
+  /** deployments that have any, by the name of their folder */
   owners(): Result<readonly string[]>;
 }
 
@@ -58,13 +60,29 @@ export function durablePlaces(files: Files, stateDir: string): Places {
       known.delete(name);
       return inFolder((folder) => forget(folder, name));
     },
-    list: (id) => inFolder((folder) => read(folder, id)),
+    list(id) {
+      const found = inFolder(read);
+      if (!found.ok) return found;
+      const own = found.value.filter(({ folder }) => folder === folderOf(id));
+      return ok(own.map(({ kind, path }) => ({ kind, path })));
+    },
+    all() {
+      const folder = files.open(`${stateDir}/${FOLDER}`, { follow: true });
+      if (!folder.ok) return folder.fault.code === 'platform.missing' ? ok([]) : folder;
+      const found = read(folder.value);
+      folder.value.close();
+      return found;
+    },
     owners: () => inFolder(ownersIn),
   };
 }
 
 function nameOf(id: string, kind: PlaceKind, path: string): string {
-  return `${folderOf(id)}.${kind}-${shortHash(path)}`;
+  return `${folderOf(id)}${suffixOf(kind, path)}`;
+}
+
+function suffixOf(kind: PlaceKind, path: string): string {
+  return `.${kind}-${shortHash(path)}`;
 }
 
 function record(folder: Directory, name: string, path: string): Result<void> {
@@ -89,18 +107,18 @@ function ownersIn(folder: Directory): Result<readonly string[]> {
   return ok([...new Set(owners)]);
 }
 
-function read(folder: Directory, id: string): Result<readonly Place[]> {
+function read(folder: Directory): Result<readonly (Place & { readonly folder: string })[]> {
   const names = folder.list();
   if (!names.ok) return names;
-  const places: Place[] = [];
+  const places: (Place & { readonly folder: string })[] = [];
   for (const name of names.value) {
     const [, owner, kind] = FORM.exec(name) ?? [];
-    if (owner !== folderOf(id)) continue;
+    if (owner === undefined) continue;
     const content = folder.read(name, PATH_BYTES);
     if (!content.ok) continue;
     const path = Buffer.from(content.value).toString();
-    if (nameOf(id, kind as PlaceKind, path) === name)
-      places.push({ kind: kind as PlaceKind, path });
+    if (`${owner}${suffixOf(kind as PlaceKind, path)}` !== name) continue;
+    places.push({ kind: kind as PlaceKind, path, folder: owner });
   }
   return ok(places);
 }

@@ -82,7 +82,28 @@ function step(
 
 function makeRoot({ files, places }: TargetRules, id: string, root: string): Result<Directory> {
   const noted = places.add(id, 'made', root);
-  return noted.ok ? files.open(root, { follow: true, create: PARENT_MODE }) : noted;
+  if (!noted.ok) return noted;
+  const made = files.open(root, { follow: true, create: PARENT_MODE });
+  if (!made.ok) return made;
+  // Several may have been made, each a name in the one above.
+  for (const path of pathsAbove(root)) {
+    const above = files.open(path, { follow: true });
+    const synced = above.ok ? above.value.sync() : above;
+    if (above.ok) above.value.close();
+    if (synced.ok) continue;
+    made.value.close();
+    return synced;
+  }
+  return made;
+}
+
+/** The directories that lead to an absolute path, nearest first. */
+export function pathsAbove(path: string): readonly string[] {
+  const found: string[] = [];
+  for (let at = path.lastIndexOf('/'); at > 0; at = path.lastIndexOf('/', at - 1)) {
+    found.push(path.slice(0, at));
+  }
+  return [...found, '/'];
 }
 
 /** The root that holds the target and the names below it. */

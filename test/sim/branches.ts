@@ -5,10 +5,10 @@
  * agent starts, recovers, maybe is cut again while it does, and is judged by what the model knew at that
  * moment. The run itself goes on as if nothing had been. A cut counts when it has struck.
  */
-import { freeDisk, healNetwork, perform } from './actors.ts';
+import { freeDisk } from './actors.ts';
 import type { Violation } from './model/model.ts';
 import {
-  isThere,
+  heal,
   type Known,
   type Ran,
   type RunOptions,
@@ -35,11 +35,12 @@ export interface Branch {
   readonly again: readonly number[];
   /** also has to come to the newest acceptable state */
   readonly heals: boolean;
+  /** and the moment it is there the power is cut, with all lost that was not synced */
+  readonly later: boolean;
 }
 
 /** ms that a recovery may take: stop timeouts and windows of health, many times */
 const RECOVERS_MS = 600_000;
-const HEALED_MS = 2 * 3_600_000;
 /** moments of one run */
 const MOMENTS_MAX = 40;
 /** one act's */
@@ -98,7 +99,7 @@ function withBranches(all: Ran, { seed }: Schedule, taken: Taken, keep: boolean)
   let sum = all;
   for (const branch of branchesOf(taken, seed)) {
     if (sum.violations.length > 0) break;
-    const ran = goOn(taken, `${seed}/${branch.name}`, branch, keep);
+    const ran = goOn(taken, `${seed}/${branch.name}`, branch, { keep });
     const before = all.lines.slice(0, taken.lines);
     sum = added(sum, { ...ran, lines: [...before, ...ran.lines] });
   }
@@ -126,7 +127,7 @@ function branchesOf({ step, moment }: Taken, seed: number | string): readonly Br
   };
   const of = (kind: CutKind, loss: Loss): Branch => ({
     name: `${kind} before step ${step}, ${loss} lost`,
-    ...{ kind, loss, again: again(), heals: choose.oneIn(4) },
+    ...{ kind, loss, again: again(), heals: choose.oneIn(4), later: choose.oneIn(2) },
   });
   return [
     of('power', 'all'),
@@ -135,8 +136,19 @@ function branchesOf({ step, moment }: Taken, seed: number | string): readonly Br
   ];
 }
 
+export interface GoingOn {
+  readonly keep: boolean;
+  /** is told of each step, from 1, until the agent is ready, or a branch that heals is there */
+  readonly recovering?: (count: number, stage: Watching) => void;
+}
+
 /** From a moment on: cut, started, judged. */
-export function goOn(known: Known, seed: string, branch: Branch, keep: boolean): Ran {
+export function goOn(
+  known: Known,
+  seed: string,
+  branch: Branch,
+  { keep, recovering }: GoingOn,
+): Ran {
   const trace = tracing(keep);
   const stage = stageOf(seed, trace.line, known);
   const { world, model: told } = stage;
@@ -145,6 +157,7 @@ export function goOn(known: Known, seed: string, branch: Branch, keep: boolean):
   world.loss = branch.loss;
   fall(world, branch.kind);
   world.loss = null;
+  if (recovering) world.steps.watch = (count) => recovering(count, stage);
   boot(world);
   const isUp = (): boolean => world.running?.ready === true;
   const free = world.disk.capacity;
@@ -155,31 +168,45 @@ export function goOn(known: Known, seed: string, branch: Branch, keep: boolean):
   }
   watchReports(stage);
   if (!isUp()) told.broke(`no agent is ready (a disk of ${free} bytes)`);
-  else if (branch.heals && told.violations.length === 0) heal(stage);
+  const reached = isUp() && branch.heals && told.violations.length === 0 ? healed(stage) : null;
   for (const { invariant, says } of told.violations) trace.line(`VIOLATION ${invariant}: ${says}`);
-  const { cuts, boots, steps } = world;
+  const { boots, steps } = world;
+  const cuts = world.cuts - known.moment.cuts;
   const violations: readonly Violation[] = told.violations;
-  return { violations, cuts, boots, steps: steps.count, hash: trace.hash(), lines: trace.lines };
+  const ran = {
+    violations,
+    cuts,
+    boots,
+    steps: steps.count,
+    hash: trace.hash(),
+    lines: trace.lines,
+  };
+  if (!reached || !branch.later || violations.length > 0) return ran;
+  const later = goOn(reached, `${seed} later`, LATER, { keep });
+  return added(ran, { ...later, lines: [...ran.lines, ...later.lines] });
 }
 
-/** Faults end, and the newest acceptable state has to be reached (I9). */
-function heal(stage: Watching): void {
+/**
+ * Faults end, and the newest acceptable state has to be reached (I9).
+ * @returns the world at the moment when it was
+ */
+function healed(stage: Watching): Known {
   const { world, model: told } = stage;
   world.steps.cancelCut();
   stage.cutsAfterStart.length = 0;
-  freeDisk(world);
-  healNetwork(world);
-  world.wallOffsetMs = Math.max(world.wallOffsetMs, Date.UTC(2026, 10, 24)) % Date.UTC(2039, 1, 1);
-  const choose = world.dice.split('end');
-  const free = (): boolean => world.running?.ready === true && !world.running.assembled.runner.busy;
-  pass(world, { ms: RECOVERS_MS, holds: free });
-  perform(stage, 'resume', choose);
-  if (stage.head === null) perform(stage, 'publish', choose);
-  else world.publisher.turnBack(stage.head);
-  pass(world, { ms: HEALED_MS, holds: () => isThere(stage) });
+  heal(stage, world.dice.split('end'), false);
+  world.steps.watch = null;
+  const reached = knownOf(stage);
   pass(world, { ms: 3_000 });
   watchReports(stage);
   const said = toldNow(world);
   if (said) told.end(seenNow(world), said, stage.head);
   else told.broke('no agent answers');
+  return reached;
 }
+
+/** What a kill had left unsynced, and somebody has taken for durable since, is gone now. */
+const LATER: Branch = {
+  ...{ name: 'power when it is applied, all lost', kind: 'power', loss: 'all' },
+  ...{ again: [], heals: false, later: false },
+};

@@ -1,11 +1,14 @@
 /**
- * Exhaustive in small scope: an install, an update, a rollback, a change that another supersedes, a
- * rotation of the root and a self-heal, each cut before every one of its steps, by power and by kill,
- * and again at every second step of the recovery. What has to hold is what holds in every run.
+ * Exhaustive in small scope: an install, an update, a removal, a rollback, a change that another
+ * supersedes, an undo, a rotation of the root and a self-heal, each cut before every one of its steps,
+ * by power and by kill, and again at every second step of the recovery; and after each kill, when all
+ * is calm again, the power. The operation is carried out once: each cut goes on from a copy of the
+ * world (branches.ts). What has to hold is what holds in every run.
  */
 import { perform, type Stage } from './actors.ts';
+import { added, type Branch, goOn, knownOf } from './branches.ts';
 import type { Violation } from './model/model.ts';
-import { isThere, type Ran, run } from './run.ts';
+import { isThere, type Known, NOTHING_RAN, type Ran, run, type Watching } from './run.ts';
 import type { CutKind } from './world/crash.ts';
 import type { Choice } from './world/states.ts';
 import { pass } from './world/world.ts';
@@ -116,11 +119,12 @@ export interface Point {
   readonly kind: CutKind;
   /** the step before which it is cut, from 1 */
   readonly step: number;
-  /** the step after the start at which it is cut again; 0: it is not */
+  /** the step of the recovery before which it is cut again; 0: it is not */
   readonly again: number;
+  readonly kindAgain: CutKind;
   /** when all is calm again, the power is cut once more: what was acknowledged has to be there */
   readonly later: boolean;
-  /** of what the power cut leaves */
+  /** of what the power cut leaves; 0: nothing that was not synced */
   readonly variant: number;
 }
 
@@ -130,51 +134,76 @@ export interface Tried {
   readonly struck: boolean;
 }
 
-export function tryPoint(point: Point, keep = false): Tried {
-  const { operation, kind, step, again, variant } = point;
-  let struck = false;
-  const seed = `exhaustive ${operation.name} ${variant}`;
-  const plan = ({ world, cutsAfterStart }: Stage): void => {
-    if (again > 0) cutsAfterStart.push(again);
-    world.steps.cutAt(world.steps.count + step, kind);
+/** The worlds before each step of an operation that `wanted` names, in order. */
+function stepsOf(
+  operation: Operation,
+  wanted: (step: number) => boolean,
+): ReadonlyMap<number, Known> {
+  const found = new Map<number, Known>();
+  let over = false;
+  const watch = (stage: Watching): void => {
+    const { steps } = stage.world;
+    const before = steps.count;
+    steps.watch = (count) => {
+      const step = count - before;
+      if (!over && wanted(step)) found.set(step, knownOf(stage));
+    };
   };
-  const script = (stage: Stage): void => {
-    const { world } = stage;
-    operation.before?.(stage);
-    const cuts = operation.before ? world.cuts : 0;
-    if (operation.before) plan(stage);
-    operation.begin(stage);
-    pass(world, { ms: operation.lastsMs });
-    struck = world.cuts > cuts;
-    if (point.later) cutLater(stage);
-  };
-  const early = operation.before ? {} : { early: plan };
-  const ran = run({ seed, acts: [] }, { script, keep, light: true, ...early });
-  return { ran, struck };
-}
-
-function cutLater(stage: Stage): void {
-  const { world } = stage;
-  pass(world, { ms: 600_000, holds: () => isThere(stage) });
-  pass(world, { ms: 45_000 });
-  world.steps.cutAt(world.steps.count + 1, 'power');
-  publish(stage, { ...NEXT, conf: 4, web: 4, plc: 4 });
-  pass(world, { ms: 8_000 });
-}
-
-/** Steps of the operation, without a cut. */
-export function stepsOf(operation: Operation): number {
-  let steps = 0;
+  let watched: Watching | null = null;
   const script = (stage: Stage): void => {
     operation.before?.(stage);
-    const before = operation.before ? stage.world.steps.count : 0;
+    if (operation.before && watched) watch(watched);
     operation.begin(stage);
     pass(stage.world, { ms: operation.lastsMs });
-    steps = stage.world.steps.count - before;
+    over = true;
   };
-  run({ seed: `exhaustive ${operation.name} 0`, acts: [] }, { script, light: true });
-  return steps;
+  const begun = (stage: Watching): void => {
+    watched = stage;
+    if (!operation.before) watch(stage);
+  };
+  run({ seed: `exhaustive ${operation.name}`, acts: [] }, { script, begun, light: true });
+  return found;
 }
+
+function branchOf({ kind, step, variant, again, later }: Point): Branch {
+  const name = `${kind} before step ${step}, ${variant === 0 ? 'all' : 'any'} lost (${variant})`;
+  const loss = variant === 0 ? 'all' : 'any';
+  // What is cut again is judged there; before it nothing may differ.
+  return { name, kind, loss, again: [], heals: again === 0, later };
+}
+
+function seedOf({ operation, kind, step, variant }: Point): string {
+  return `exhaustive ${operation.name} ${kind} ${step} ${variant}`;
+}
+
+/** One point by itself, as `exhaust` meets it. */
+export function tryPoint(point: Point, keep = false): Tried {
+  const known = stepsOf(point.operation, (step) => step === point.step).get(point.step);
+  if (!known) return { ran: NOTHING_RAN, struck: false };
+  if (point.again === 0) {
+    return { ran: goOn(known, seedOf(point), branchOf(point), { keep }), struck: true };
+  }
+  const cuts: Known[] = [];
+  const recovering = (count: number, stage: Watching): void => {
+    if (count === point.again) cuts.push(knownOf(stage));
+  };
+  const first = goOn(known, seedOf(point), branchOf(point), { keep, recovering });
+  const [next] = cuts;
+  return next
+    ? { ran: added(first, tryAgain(next, point, keep)), struck: true }
+    : { ran: first, struck: false };
+}
+
+function tryAgain(known: Known, point: Point, keep = false): Ran {
+  const { again, kindAgain } = point;
+  const name = `${kindAgain} again before step ${again} of the recovery, all lost`;
+  const heals = again % HEALS_EVERY === 1;
+  const branch: Branch = { name, kind: kindAgain, loss: 'all', again: [], heals, later: false };
+  return goOn(known, `${seedOf(point)} ${again} ${kindAgain}`, branch, { keep });
+}
+
+/** of the second cuts, so many go on to the newest state */
+const HEALS_EVERY = 8;
 
 export interface Scope {
   readonly kinds: readonly CutKind[];
@@ -190,36 +219,49 @@ export interface Found {
   readonly violation: Violation;
 }
 
-/** @param apart  runs one simulation off the microtask queue */
-export async function exhaust(
-  operation: Operation,
-  { kinds, every, variants, again }: Scope,
-  apart: <T>(work: () => T) => Promise<T>,
-): Promise<{ readonly points: number; readonly cuts: number; readonly found: readonly Found[] }> {
-  const steps = await apart(() => stepsOf(operation));
+export interface Exhausted {
+  readonly points: number;
+  readonly cuts: number;
+  readonly found: readonly Found[];
+}
+
+export function exhaust(operation: Operation, scope: Scope): Exhausted {
   const found: Found[] = [];
   const sum = { points: 0, cuts: 0 };
-  const once = async (point: Point): Promise<Tried> => {
-    const tried = await apart(() => tryPoint(point));
+  const judge = (point: Point, { cuts, violations }: Ran): void => {
     sum.points += 1;
-    sum.cuts += tried.ran.cuts;
-    const [violation] = tried.ran.violations;
+    sum.cuts += cuts;
+    const [violation] = violations;
     if (violation) found.push({ point, violation });
-    return tried;
   };
-  for (let step = 1; step <= steps + 1; step += every) {
-    for (const kind of kinds) {
-      for (let variant = 0; variant < (kind === 'kill' ? 1 : variants); variant += 1) {
-        const point = { operation, kind, step, variant, again: 0, later: false };
-        const { struck } = await once(point);
-        if (kind === 'kill') await once({ ...point, later: true });
-        for (let next = 1; struck && next <= again; next += 2) {
-          const { ran } = await once({ ...point, again: next });
-          // Past the end of the recovery there is nothing to cut.
-          if (ran.cuts < 2) break;
+  for (const [step, known] of stepsOf(operation, (at) => at % scope.every === 1 % scope.every)) {
+    for (const point of pointsOf(operation, step, scope)) {
+      const cuts: { readonly step: number; readonly known: Known }[] = [];
+      const recovering = (count: number, stage: Watching): void => {
+        if (count % 2 === 0 || count > scope.again) return;
+        cuts.push({ step: count, known: knownOf(stage) });
+      };
+      judge(point, goOn(known, seedOf(point), branchOf(point), { keep: false, recovering }));
+      for (const cut of cuts) {
+        for (const kindAgain of scope.kinds) {
+          const again = { ...point, again: cut.step, kindAgain };
+          judge(again, tryAgain(cut.known, again));
         }
       }
     }
   }
   return { ...sum, found };
+}
+
+function pointsOf(
+  operation: Operation,
+  step: number,
+  { kinds, variants }: Scope,
+): readonly Point[] {
+  return kinds.flatMap((kind) =>
+    Array.from({ length: kind === 'kill' ? 1 : variants }, (_, variant) => ({
+      ...{ operation, kind, step, variant, again: 0, kindAgain: kind },
+      later: kind === 'kill',
+    })),
+  );
 }

@@ -92,7 +92,7 @@ async function exhaustAll(first: number, every: number): Promise<number> {
   let points = 0;
   for (const [index, operation] of OPERATIONS.entries()) {
     if (scope === undefined || index % every !== first % every) continue;
-    const done = await exhaust(operation, scope, inWorld);
+    const done = await inWorld(() => exhaust(operation, scope));
     points += done.points;
     cuts += done.cuts;
     bad += done.found.length;
@@ -100,8 +100,9 @@ async function exhaustAll(first: number, every: number): Promise<number> {
     for (const { point, violation } of done.found.slice(0, SHOWN_MAX)) {
       const { ran } = await inWorld(() => tryPoint(point, true));
       console.log(ran.lines.slice(-80).join('\n'));
-      const { kind, step, again, variant } = point;
-      console.log(`${operation.name}, ${kind} at step ${step}, again at ${again}, ${variant}:`);
+      const { kind, step, again, kindAgain, variant } = point;
+      const next = again > 0 ? `, ${kindAgain} again at ${again}` : '';
+      console.log(`${operation.name}, ${kind} at step ${step}${next}, ${variant}:`);
       console.log(`${violation.invariant}: ${violation.says}`);
     }
   }

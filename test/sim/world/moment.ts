@@ -22,11 +22,13 @@ export interface Moment {
   readonly weather: World['network']['weather'];
   readonly bootedAt: number;
   readonly wallOffsetMs: number;
+  /** that have struck before */
+  readonly cuts: number;
 }
 
 export function momentOf(world: World): Moment {
   const { time, disk, processes, broker, registry, publisher, network } = world;
-  const { bootedAt, wallOffsetMs } = world;
+  const { bootedAt, wallOffsetMs, cuts } = world;
   return {
     now: time.now,
     disk: disk.copy(),
@@ -37,5 +39,6 @@ export function momentOf(world: World): Moment {
     weather: { ...network.weather },
     bootedAt,
     wallOffsetMs,
+    cuts,
   };
 }

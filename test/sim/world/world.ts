@@ -88,7 +88,7 @@ export function makeWorld(seed: number | string, observer: Observer, from?: Mome
     loss: null,
     bootedAt: from?.bootedAt ?? 0,
     wallOffsetMs: from?.wallOffsetMs ?? EPOCH_START_MS,
-    cuts: 0,
+    cuts: from?.cuts ?? 0,
     boots: 0,
     troublesBefore: 0,
     threw: (life, error) => threw(world, life, error),
