@@ -14,6 +14,8 @@ export interface RegistryOptions {
   readonly users?: Readonly<Record<string, string>>;
   /** the token service that it sends everyone to */
   readonly token?: { readonly realm: string; readonly certBundle: string };
+  /** the address of the registry that this one caches (pull through) */
+  readonly upstream?: string;
   /** paths of PEM files */
   readonly tls?: { readonly cert: string; readonly key: string; readonly clientCa?: string };
 }
@@ -79,7 +81,11 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Real
 }
 
 /** YAML reads JSON. */
-function configOf({ users, token, tls }: RegistryOptions, folder: string, port: number): unknown {
+function configOf(
+  { users, token, tls, upstream }: RegistryOptions,
+  folder: string,
+  port: number,
+): unknown {
   const htpasswd = join(folder, 'htpasswd');
   if (users !== undefined) {
     const lines = Object.entries(users).map(
@@ -115,6 +121,7 @@ function configOf({ users, token, tls }: RegistryOptions, folder: string, port: 
     log: { level: 'info' },
     storage: { filesystem: { rootdirectory: join(folder, 'data') }, delete: { enabled: true } },
     ...(users === undefined && token === undefined ? {} : { auth: { ...basic, ...bearer } }),
+    ...(upstream === undefined ? {} : { proxy: { remoteurl: upstream } }),
     http: { addr: `127.0.0.1:${port}`, secret: 'of this test', ...secure },
   };
 }
