@@ -120,6 +120,26 @@ export const TRUST_FAULTS: readonly Fault[] = [
     },
   },
   {
+    name: 'two channels want one target',
+    cause: /plan\.conflict: conf \(channel canary\) and mine \(channel stable\) both want/,
+    cure: /free when a state of it without it is applied/,
+    async plant(world) {
+      const plant = await world.plant();
+      const device = plant.device('press-two', { settings: { mqtt: undefined } });
+      const allow = { roots: [device.opt] };
+      device.configure({ channels: ['canary', 'stable'].map((name) => ({ name, allow })) });
+      const target = join(device.opt, 'conf');
+      publishFile(plant, target, 'one');
+      await plant.publish('canary');
+      await looked(device);
+      plant.write('stable', 'mine', 'two\n');
+      plant.deploy('stable', 'mine', filesSpec({ conf: { blob: 'mine', target } }));
+      await plant.publish('stable');
+      await device.command(['apply']);
+      return device;
+    },
+  },
+  {
     name: 'program would run as root',
     cause: /apply\.root-denied: run: main would run as root/,
     cure: /runtimes\.process\.allowRoot/,
