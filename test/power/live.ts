@@ -77,7 +77,8 @@ const DISK_MIB = 24;
 /** of the big file; the disk keeps a few generations of it */
 const BULK_BYTES = [5_000, 600_000] as const;
 const CUT_WITHIN_MS = 1_200;
-const CUT_WRITES = 160;
+/** an apply is some 60 writes */
+const CUT_WRITES = 70;
 const SETTLES_WITHIN = 6;
 /** the agent is held still meanwhile: only what it had started already can come */
 const EXEC_MS = 5_000;
@@ -212,7 +213,7 @@ async function cut(lane: PowerLane, tally: LiveTally) {
   const to = join(lane.plant.folder, 'after.img');
   const seed = Math.floor(random() * 2 ** 31);
   const byClock = random() < 0.3;
-  const delay = random() * (byClock ? CUT_WITHIN_MS : CUT_WITHIN_MS / 3);
+  const delay = random() * (byClock ? CUT_WITHIN_MS : CUT_WITHIN_MS / 6);
   await new Promise((resolve) => setTimeout(resolve, delay));
   const writes = byClock ? 0 : 1 + Math.floor(random() * random() * CUT_WRITES);
   const count = await lane.disk?.cut(seed, to, writes);
