@@ -145,12 +145,20 @@ describe('keys of agent.yaml', () => {
   });
 
   real(title('registry and broker are reached through a proxy that knows CONNECT'), async () => {
-    const relay = await startConnectProxy();
-    const url = `http://127.0.0.1:${relay.port}`;
+    const relay = await startConnectProxy('plc-7:p:a/ss%');
+    const [usernameFile, passwordFile] = ['proxy-user', 'proxy-password'].map((name) =>
+      join(plant.folder, name),
+    );
+    writeFileSync(usernameFile ?? '', 'plc-7\n');
+    writeFileSync(passwordFile ?? '', 'p:a/ss%\n');
+    const through = {
+      proxy: `http://127.0.0.1:${relay.port}`,
+      proxyAuth: { usernameFile, passwordFile },
+    };
     const device = plant.device('proxied', {
       settings: {
-        registries: [{ url: plant.registry, proxy: url }],
-        mqtt: { url: plant.mqtt, proxy: url },
+        registries: [{ url: plant.registry, ...through }],
+        mqtt: { url: plant.mqtt, ...through },
       },
     });
     const point = await publish(device, 'proxied');

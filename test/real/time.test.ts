@@ -182,7 +182,11 @@ describe('L17: the way to the authority is TLS, also at 1970', () => {
         cert: file('time-client.pem', client.cert),
         key: file('time-client.key', client.key),
       };
-      const proxy = await startConnectProxy();
+      const proxy = await startConnectProxy('plc-7:100%');
+      const proxyAuth = {
+        usernameFile: file('proxy-user', 'plc-7\n'),
+        passwordFile: file('proxy-password', '100%\n'),
+      };
       const serving = await serve(plant, [
         ...['--tls-cert', file('time-server.pem', server.cert)],
         ...['--tls-key', file('time-server.key', server.key)],
@@ -190,7 +194,7 @@ describe('L17: the way to the authority is TLS, also at 1970', () => {
       const settings = {
         mqtt: undefined,
         registries: [],
-        time: { url: serving.url, tls, proxy: `http://127.0.0.1:${proxy.port}` },
+        time: { url: serving.url, tls, proxy: `http://127.0.0.1:${proxy.port}`, proxyAuth },
       };
       const device = plant.device('press-tls', { wrap: AT_1970, settings });
       await device.start();

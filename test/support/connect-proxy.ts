@@ -9,10 +9,16 @@ export interface ConnectProxy {
   close(): void;
 }
 
-export async function startConnectProxy(): Promise<ConnectProxy> {
+/** @param login  USER:PASSWORD that a client must give; default: nobody is asked */
+export async function startConnectProxy(login: string | null = null): Promise<ConnectProxy> {
+  const wanted = login === null ? null : `Basic ${Buffer.from(login).toString('base64')}`;
   const asked: string[] = [];
   const server = createServer((from, answer) => {
     const { method = '', url = '', headers } = from;
+    if (wanted !== null && headers['proxy-authorization'] !== wanted) {
+      answer.writeHead(407, { 'proxy-authenticate': 'Basic realm="plant"' }).end();
+      return;
+    }
     asked.push(`${method} ${url}`);
     const further = request(url, { method, headers }, (got) => {
       answer.writeHead(got.statusCode ?? 502, got.rawHeaders);
@@ -22,6 +28,10 @@ export async function startConnectProxy(): Promise<ConnectProxy> {
     from.pipe(further);
   });
   server.on('connect', (from, client, head) => {
+    if (wanted !== null && from.headers['proxy-authorization'] !== wanted) {
+      client.end('HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n');
+      return;
+    }
     asked.push(`CONNECT ${from.url}`);
     const [host = '', port = ''] = (from.url ?? '').split(':');
     const further = connect(Number(port), host, () => {
