@@ -12,6 +12,7 @@ const SOME = [
   'wrong CA',
   'proxy wants a login (407)',
   'lagging mirror',
+  'two channels want one target',
   'wrong channel',
   'revoked key',
   'read-only mount',
