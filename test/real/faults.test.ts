@@ -19,6 +19,8 @@ const SOME = [
   'wrong clock: weeks ahead',
   'port of the metrics is in use',
   'mistake in agent.yaml',
+  'waits for a maintenance window',
+  'a change cut it off',
 ];
 
 let parts: Parts;
