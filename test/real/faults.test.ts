@@ -12,6 +12,8 @@ const SOME = [
   'wrong CA',
   'proxy wants a login (407)',
   'lagging mirror',
+  'lagging mirror beside another',
+  'proxy is down',
   'two channels want one target',
   'wrong channel',
   'revoked key',

@@ -153,7 +153,7 @@ export const LINK_FAULTS: readonly Fault[] = [
   {
     name: 'proxy wants a login (407)',
     cause: /proxy.*407/,
-    cure: /http:\/\/USER:PASSWORD@|credentials of the proxy|proxy credentials/i,
+    cure: /proxyAuth, or http:\/\/USER:PASSWORD@/,
     async plant(world) {
       const port = await answering(
         world,
@@ -265,7 +265,7 @@ async function mqttFault(
 }
 
 /** What a pull-through cache or `skopeo copy` does: manifest and blobs under another name. */
-async function copyTag(from: string, to: string, tag: string): Promise<void> {
+export async function copyTag(from: string, to: string, tag: string): Promise<void> {
   const api = (url: string) => url.replace(/^(http:\/\/[^/]+)\/(.*)$/, '$1/v2/$2');
   const type = 'application/vnd.oci.image.manifest.v1+json';
   const manifest = await fetch(`${api(from)}/manifests/${tag}`, { headers: { accept: type } });
