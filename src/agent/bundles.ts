@@ -172,8 +172,13 @@ function inspectionOf(end: CycleEnd): Inspection {
       return { ...NOTHING, state: 'waiting', fault: fault('agent.busy', { what: end.offered }) };
     case 'refused':
     case 'waiting':
-      return { ...NOTHING, state: end.kind, point: end.offered, fault: end.fault };
+      return { ...NOTHING, state: end.kind, point: pointOf(end.offered), fault: end.fault };
     case 'unreachable':
       return { ...NOTHING, state: 'waiting', fault: end.fault };
   }
+}
+
+/** What could not be read has no number. */
+function pointOf(offered: string): string | null {
+  return /^\d/.test(offered) ? offered : null;
 }

@@ -37,7 +37,10 @@ export interface Directory {
   directory(name: string, options?: { create?: number }): Result<Directory>;
   /** lstat; null when there is nothing. */
   stat(name: string): Result<Entry | null>;
-  /** @param options.max  ends there, in any order: a directory of strangers may be endless */
+  /**
+   * @param options.max  ends there, in any order: a directory of strangers may be endless; one that
+   *                     takes more room than a KiB for each of them is `platform.too-large`, unread
+   */
   list(options?: { max?: number }): Result<readonly string[]>;
   /** Whole content of a regular file; `platform.too-large` past `cap`. */
   read(name: string, cap: number): Result<Uint8Array>;

@@ -15,6 +15,7 @@ const EVERY_MS = 5_000;
 const NAMES_MAX = 1_000;
 /** bundles, and things that cannot be ones, that are told of */
 const LYING_MAX = 64;
+const TOO_LARGE = 'platform.too-large';
 
 /** What lies in a watched directory and could be a bundle. */
 export interface Lying {
@@ -101,10 +102,11 @@ function* marksIn(directory: Directory, path: string): Generator<[string, string
   const own = layoutMark(directory);
   if (own !== null) yield [path, own];
   const names = directory.list({ max: NAMES_MAX + 1 });
-  if (!names.ok) return;
-  if (names.value.length > NAMES_MAX && own === null) {
+  const many = names.ok ? names.value.length > NAMES_MAX : names.fault.code === TOO_LARGE;
+  if (many && own === null) {
     yield [path, notRead(path, `more than ${NAMES_MAX} names stand there`)];
   }
+  if (!names.ok) return;
   for (const name of names.value.slice(0, NAMES_MAX)) {
     const mark = markOf(directory, path, name);
     if (mark !== null) yield [`${path}/${name}`, mark];

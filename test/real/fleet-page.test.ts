@@ -3,7 +3,7 @@
  * sign is not shown as true, and no text of theirs becomes part of the page.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connectAsync, type MqttClient } from 'mqtt';
@@ -12,8 +12,8 @@ import { writePresence } from '#wire/presence.ts';
 import { type Chromium, noChromium, startChromium, type Tab } from '../support/chromium.ts';
 import { eventually } from '../support/eventually.ts';
 import { type RunningHub, readUntil, run, spawnHub, startHub, stopHub } from '../support/hub.ts';
-import { ROOT } from '../support/parts.ts';
-import { channelOf, signingDevice, TOPICS } from '../support/signed-status.ts';
+import { program, ROOT } from '../support/parts.ts';
+import { channelOf, FLEET, signingDevice, TOPICS } from '../support/signed-status.ts';
 import { digestB } from '../support/wire-samples.ts';
 
 const real = noChromium === null ? test : test.skip;
@@ -234,6 +234,32 @@ const CONTRAST = `(() => {
   const texts = [...document.querySelectorAll('main *, footer *, header *')].filter((node) => node.checkVisibility() && !node.disabled && [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim() !== ''));
   return Math.min(...texts.map((node) => { const [a, b] = [light(rgb(getComputedStyle(node).color).slice(0, 3)), light(behind(node))]; return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05); }));
 })()`;
+
+describe('docs/hub.md', () => {
+  const tools = program('mosquitto_pub') !== null && program('curl') !== null;
+  const why = tools ? '' : ' (no mosquitto_pub, or no curl)';
+  const shell = tools ? test : test.skip;
+
+  shell(`its commands: a device is taken off, rows are read by a script${why}`, async () => {
+    const page = readFileSync(join(ROOT, 'docs/hub.md'), 'utf8');
+    const [start = '', clear = '', script = ''] = [...page.matchAll(/^```sh\n(.*?)^```$/gms)].map(
+      ([, block]) => block ?? '',
+    );
+    expect(start).toBe('holdfast hub --data hub\n');
+    const env = `FLEET=${FLEET} MQTT_PORT=${hub.mqtt} REGISTRY_PORT=${hub.registry}`;
+    const rows = async (text: string) => {
+      const ended = await run(['sh', '-eu', '-c', `export ${env}\n${text}`]);
+      const { rows } = JSON.parse(ended.out) as { rows: { device: string; condition: string }[] };
+      return rows.map(({ device, condition }) => `${device} ${condition}`);
+    };
+    const gone = signingDevice('press-9');
+    await retain(gone.topic, Buffer.from('nobody signed this'));
+    await eventually('it is there', async () => (await rows(script)).includes('press-9 unproven'));
+    if (program('mosquitto_pub') === null || program('curl') === null) return;
+    await run(['sh', '-eu', '-c', `export ${env}\n${clear}`]);
+    await eventually('it is gone', async () => !(await rows(script)).includes('press-9 unproven'));
+  });
+});
 
 describe('who may read', () => {
   test('without TLS: this machine, under its own names; a name of somebody else is not answered', async () => {

@@ -33,6 +33,8 @@ import { removeTree } from './remove-tree.ts';
 const { O_DIRECTORY, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
 /** Linux: names a place without opening it; node:fs has no constant for it */
 const O_PATH = 0o10000000;
+/** room that the longest name takes in a directory of any file system, on sticks too */
+const NAME_BYTES = 1024;
 
 /** An open descriptor, its path for messages, and how to name entries below it. */
 interface Place {
@@ -68,7 +70,9 @@ export function directoryOf(fd: number, path: string, untouched = false): Direct
     },
     sync: () => attempt('fsync', path, () => fsyncSync(place.fd())),
     list: (options) =>
-      attempt('list', path, () => listed(`/proc/self/fd/${place.fd()}`, options?.max)),
+      options?.max === undefined
+        ? attempt('list', path, () => readdirSync(`/proc/self/fd/${place.fd()}`).sort())
+        : listedUpTo(place, options.max),
     freeSpace: () => attempt('statfs', path, () => freeSpaceAt(place.fd())),
     device: () => attempt('stat', path, () => fstatSync(place.fd()).dev),
     ...entryCalls(place),
@@ -202,21 +206,27 @@ function placeCalls(
   };
 }
 
-/** Sorted; up to `max` of them as they come. */
-function listed(at: string, max: number | undefined): readonly string[] {
-  if (max === undefined) return readdirSync(at).sort();
-  const names: string[] = [];
-  const entries = opendirSync(at);
-  try {
-    while (names.length < max) {
-      const entry = entries.readSync();
-      if (entry === null) break;
-      names.push(entry.name);
+/** As they come, then sorted. A runtime may read the whole directory at once, so its size is a bound. */
+function listedUpTo(place: Place, max: number): Result<readonly string[]> {
+  const { path } = place;
+  const size = attempt('stat', path, () => fstatSync(place.fd()).size);
+  if (!size.ok) return size;
+  const cap = max * NAME_BYTES;
+  if (size.value > cap) return refuse('platform.too-large', { path, size: size.value, cap });
+  return attempt('list', path, () => {
+    const names: string[] = [];
+    const entries = opendirSync(`/proc/self/fd/${place.fd()}`);
+    try {
+      while (names.length < max) {
+        const entry = entries.readSync();
+        if (entry === null) break;
+        names.push(entry.name);
+      }
+    } finally {
+      entries.closeSync();
     }
-  } finally {
-    entries.closeSync();
-  }
-  return names.sort();
+    return names.sort();
+  });
 }
 
 function subdirectory(

@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync 
 import { systemFiles } from '#platform/node/files.ts';
 import { bundleDrop, type Lying } from '#triggers/bundle-drop.ts';
 import { manualClock } from '../../support/manual-clock.ts';
-import { scratch } from '../../support/store.ts';
+import { codeOf, scratch, value } from '../../support/store.ts';
 
 let place: ReturnType<typeof scratch>;
 beforeEach(() => {
@@ -116,7 +116,7 @@ describe('what a stick may hold', () => {
   });
 
   test('more than 1,000 names: said so, not read through', async () => {
-    for (let n = 0; n < 1_200; n += 1) writeFileSync(`${place.path}/n${n}`, '');
+    for (let n = 0; n < 1_010; n += 1) writeFileSync(`${place.path}/n${n}`, '');
     const { told, stop, look } = watch();
     await look(2);
     expect(told.at(-1)?.[0]).toMatchObject({
@@ -132,5 +132,14 @@ describe('what a stick may hold', () => {
     await look(3);
     expect([wakes.length, told.at(-1)?.length]).toEqual([64, 64]);
     stop();
+  });
+
+  test('a directory that is far larger than the names asked for is not listed at all', () => {
+    for (let n = 0; n < 60; n += 1) writeFileSync(`${place.path}/${'n'.repeat(200)}${n}`, '');
+    const directory = value(systemFiles().open(place.path, { follow: true, untouched: true }));
+    expect(codeOf(directory.list({ max: 1 }))).toBe('platform.too-large');
+    expect(value(directory.list({ max: 50 })).length).toBe(50);
+    expect(value(directory.list()).length).toBe(60);
+    directory.close();
   });
 });
