@@ -4,12 +4,13 @@
  * changes from one channel to another without a restart of what stays the same.
  */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ChannelView } from '#control/api.ts';
 import { run } from '../support/command.ts';
 import { type Device, holdfast, programsOf } from '../support/device.ts';
 import { eventually } from '../support/eventually.ts';
+import { ROOT } from '../support/parts.ts';
 import {
   filesSpec,
   makePlant,
@@ -179,6 +180,24 @@ real(
   },
 );
 
+real(title('the commands of docs/operate.md, as they stand there'), async () => {
+  plant.write('stable', 'more', 'more\n');
+  plant.deploy('stable', 'more', filesSpec({ conf: { blob: 'more', target: at('more.conf') } }));
+  await plant.publish('stable');
+  await applied('stable', '1.2');
+  const page = readFileSync(join(ROOT, 'docs/operate.md'), 'utf8');
+  const section = page.slice(page.indexOf('## Several channels'));
+  const lines = /```sh\n([^`]*)```/.exec(section)?.[1]?.trimEnd().split('\n') ?? [];
+  expect(lines).toHaveLength(6);
+  for (const line of lines) {
+    const words = (line.match(/'[^']*'|\S+/g) ?? []).map((word) => word.replaceAll("'", ''));
+    const ended = await device.command(words.slice(1));
+    expect({ line, code: ended.code, err: ended.err }).toMatchObject({ line, code: 0 });
+  }
+  expect((await device.command(['resume'])).code).toBe(0);
+  await applied('stable', '1.2');
+});
+
 real(title('and back: what was taken over meanwhile is brought into force whole'), async () => {
   plant.write('canary', 'mine', 'canary 4\n');
   await plant.publish('canary');
@@ -188,7 +207,8 @@ real(title('and back: what was taken over meanwhile is brought into force whole'
   await applied('canary', '1.4');
   expect(device.read('base.conf')).toBe('canary 4\n');
   expect(programsOf(device.stateDir)).toHaveLength(1);
-  expect((await device.command(['forget', '-o', 'name'])).out).toBe('');
+  // What canary does not name: it is stable's still.
+  expect((await device.command(['forget', '-o', 'name'])).out).toBe('channel/stable\n');
 });
 
 real(title('doctor says where the bounds of two channels overlap'), async () => {
