@@ -20,6 +20,7 @@ const ABOUT: Readonly<Record<string, string>> = {
   format: 'Bytes that are not what their media type says.',
   hub: 'The small control plane.',
   link: 'The network: addresses, TLS, registries, brokers.',
+  margo: 'The Margo manager, what it sent, and who it is (docs/margo.md).',
   plan: 'From a statement to steps (check 15).',
   platform: 'What the machine refused.',
   publish: 'The publisher, on the workstation.',

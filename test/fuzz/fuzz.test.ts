@@ -8,6 +8,7 @@ import { ARCHIVES } from './archives.ts';
 import { fuzz } from './engine.ts';
 import { ENROLMENT } from './enrolment.ts';
 import { KEYS } from './keys.ts';
+import { MARGO } from './margo.ts';
 import { MESSAGES } from './messages.ts';
 import { ROWS } from './rows.ts';
 import { TEXTS } from './texts.ts';
@@ -24,6 +25,7 @@ const TARGETS = [
   ...KEYS,
   ...ENROLMENT,
   ...VALUES,
+  ...MARGO,
 ].filter(({ name }) => name.includes(only));
 const total = process.env.HOLDFAST_FUZZ_TOTAL_SECONDS;
 /** for each target */

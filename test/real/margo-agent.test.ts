@@ -254,7 +254,7 @@ describe('a manager that has its bad days', () => {
     await reads('a', 'speed=3');
   });
 
-  test('rule 64: a status that could not be told is told after a restart, though killed', async () => {
+  test('rules 14, 64: a status that could not be told is told after a restart, though killed', async () => {
     const path = `${MANIFEST}/${A}/status`;
     manager.faults.set(path, { status: 503, body: '{}' });
     manager.deploy(14, { [A]: file(A, 'a', '1') });
@@ -264,6 +264,7 @@ describe('a manager that has its bad days', () => {
     manager.seen.splice(0);
     device.start();
     await said(A, 'installed', 14);
+    expect(manager.seen[0]).toMatchObject({ method: 'PUT' });
   });
 
   test('rule 32: the floor survives the loss of the store', async () => {
@@ -320,6 +321,11 @@ describe('whom it takes for its manager (rules 3, 4, 6)', () => {
       await eventually('refused', () => rotating.log().includes('link.tls-untrusted'));
       writeTrustBundle(bundle, [world.ca.cert], 2);
       await eventually('reached', () => other.seen.length > 0);
+      // Rule 7: an older one changes nothing.
+      writeTrustBundle(bundle, [next.cert], 1);
+      other.drop();
+      const before = other.seen.length;
+      await eventually('still reached', () => other.seen.length > before + 3);
     } finally {
       await rotating.stop();
       await other.close();

@@ -2,11 +2,12 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { connect as connectTls, type SecureVersion } from 'node:tls';
 import { sha256 } from '#state/digest.ts';
 import { MARGO_MEDIA } from '#state/margo.ts';
 import { readMargoManifest } from '#wire/margo-manifest.ts';
 import { type CertificateFiles, makeCa } from '../support/certificates.ts';
-import { spawnHub } from '../support/hub.ts';
+import { readUntil, spawnHub } from '../support/hub.ts';
 import {
   DOMAIN,
   granted,
@@ -80,7 +81,7 @@ describe('who may ask', () => {
     }
   });
 
-  test('the trust bundle and what leads to it are for everyone', async () => {
+  test('rule 6: the trust bundle and what leads to it are for everyone', async () => {
     const found = await ask('/.well-known/margo', { as: null });
     const { trustDomain, trustBundleUri } = (await found.json()) as Record<string, string>;
     expect(trustDomain).toBe(DOMAIN);
@@ -126,7 +127,7 @@ describe('capabilities', () => {
 });
 
 describe('desired state', () => {
-  test('is the documents for the devices of the client, whole by bundle and one by one', async () => {
+  test('rules 25, 28, 33, 53: the documents for its devices as written, by bundle and one by one', async () => {
     expect((await tell('press-42')).status).toBe(201);
     const { manifest, digest } = await manifestOf();
     expect(manifest.version).toBe(2n);
@@ -142,6 +143,12 @@ describe('desired state', () => {
     expect(sha256(new Uint8Array(await bundle.arrayBuffer()))).toBe(
       manifest.bundle ?? ('' as never),
     );
+    const immutable = { 'if-none-match': `"${manifest.bundle}"` };
+    const known = await ask(`/api/v1/bundles/${manifest.bundle}`, { headers: immutable });
+    expect([known.status, known.headers.get('cache-control')]).toEqual([
+      304,
+      'private, max-age=31536000, immutable',
+    ]);
     const headers = { 'if-none-match': `"${digest}"` };
     const same = await ask('/api/v1/deployments', { headers });
     expect([same.status, await same.text()]).toEqual([304, '']);
@@ -243,7 +250,7 @@ async function pushArtifact(envelope: string): Promise<void> {
   expect(put.status).toBe(201);
 }
 
-test('a list of accepted clients is read at each request, and lets nobody else in', async () => {
+test('rule 9: a list of accepted clients is read at each request, and lets nobody else in', async () => {
   const list = join(world.desk.folder, 'accepted');
   const own = await margoWorld(list);
   try {
@@ -269,4 +276,54 @@ test('hub.margo-options: a manager without its key is not started, and says whic
   expect(await child.exited).not.toBe(0);
   expect(said).toContain('hub.margo-options');
   expect(said).toContain('--margo-key');
+});
+
+test('the command of docs/margo.md starts a manager', async () => {
+  const page = readFileSync(join(import.meta.dir, '../../docs/margo.md'), 'utf8');
+  const [, command = ''] = /^```sh\nholdfast (hub [\s\S]*?)^```/m.exec(page) ?? [];
+  const { folder } = world.desk;
+  const manager = makeSvid(folder, 'documented', world.ca, WFM);
+  const files: Readonly<Record<string, string>> = {
+    ...{
+      hub: join(folder, 'documented'),
+      'root/1.root.json': world.root,
+      'bundle.json': world.bundle,
+    },
+    ...{ 'wfm.pem': manager.cert, 'wfm.key': manager.key, '5443': '0' },
+  };
+  const [verb = '', ...words] = command.replaceAll('\\\n', ' ').trim().split(/\s+/);
+  expect([verb, words.length]).toEqual(['hub', 14]);
+  const ports = ['--registry-port', '0', '--mqtt-port', '0'];
+  const child = spawnHub(...words.map((word) => files[word] ?? word), ...ports);
+  const said = await readUntil(child.stdout, /^margo +https:\/\/127\.0\.0\.1:\d+\n/m);
+  const [, url = ''] = /^margo +(\S+)/m.exec(said) ?? [];
+  const tls = { ca: readFileSync(world.ca.cert, 'utf8'), checkServerIdentity: () => undefined };
+  const found = await fetch(`${url}/.well-known/margo`, { tls } as RequestInit);
+  expect(await found.json()).toMatchObject({ trustDomain: DOMAIN });
+  child.kill('SIGTERM');
+  expect(await child.exited).toBe(0);
+});
+
+test('rule 2: TLS 1.3 over HTTP/1.1; an older TLS is not spoken', async () => {
+  const { port } = new URL(world.url);
+  const connect = (maxVersion: SecureVersion): Promise<string> =>
+    new Promise((resolve) => {
+      const socket = connectTls(
+        { port: Number(port), host: '127.0.0.1', rejectUnauthorized: false, maxVersion },
+        () => {
+          resolve(`${socket.getProtocol()}`);
+          socket.destroy();
+        },
+      );
+      socket.on('error', () => resolve('refused'));
+    });
+  expect(await connect('TLSv1.3')).toBe('TLSv1.3');
+  expect(await connect('TLSv1.2')).toBe('refused');
+});
+
+test('rule 11: a certificate in a header is nobody’s: there is no proxy that may send one', async () => {
+  const pem = readFileSync(press.cert, 'utf8').replace(/-----[^-]+-----|\s/g, '');
+  const headers = { 'client-cert': `:${pem}:`, 'x-forwarded-client-cert': pem };
+  const response = await ask('/api/v1/deployments', { as: null, headers });
+  expect(await problemOf(response)).toBe(`403 ${BASE}not-authorized`);
 });

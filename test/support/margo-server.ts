@@ -35,6 +35,8 @@ export interface LittleManager {
   /** a manifest of these documents, with their bundle, all kept */
   deploy(version: bigint | number, documents: Readonly<Record<string, string>>): string;
   statuses(id: string): readonly { readonly state: string; readonly version: number }[];
+  /** every connection, so that the next request makes one */
+  drop(): void;
   close(): Promise<void>;
 }
 
@@ -132,6 +134,7 @@ export async function littleManager(
           const { status, adoptedManifestVersion: version } = JSON.parse(body);
           return { state: status.state as string, version: version as number };
         }),
+    drop: () => server.closeAllConnections(),
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());

@@ -1,5 +1,7 @@
 /** The section `margo` of agent.yaml, and what a machine says of itself. */
 import { describe, expect, test } from 'bun:test';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { parseConfig } from '#agent/config.ts';
 import { margoCapabilities } from '#agent/margo-machine.ts';
 import { systemFiles } from '#platform/node/files.ts';
@@ -30,13 +32,13 @@ describe('agent.yaml', () => {
     expect(margo?.identity.trustBundle).toBe('/etc/bundle.json');
   });
 
-  test('config.margo: the section and the channel stand there together', () => {
+  test('rule 70: config.margo: the section and the channel stand there together', () => {
     expect(codeOf(read(AGENT))).toBe('config.margo');
     expect(codeOf(read(AGENT.replace('margo', 'stable') + MARGO))).toBe('config.margo');
     expect(codeOf(read(AGENT.replace('margo', 'stable')))).toBe('ok');
   });
 
-  test('an older dialect, another authority and plain http are not taken', () => {
+  test('rules 1, 8: an older dialect, another authority and plain http are not taken', () => {
     for (const [from, to] of [
       ['authority: tls', 'authority: signature'],
       ['authority: tls', 'authority: tls\n  dialect: pr1'],
@@ -57,4 +59,11 @@ test('what this machine says of itself is what a manager takes; the owner has th
   expect(said.properties.cpus?.[0]?.cores).toBeGreaterThan(0);
   expect(said.labels).toMatchObject({ line: '7', 'holdfast.files': true });
   expect(readMargoCapabilities(writeMargoCapabilities(said), 'press-42').kind).toBe('read');
+});
+
+test('the example of docs/margo.md reads', () => {
+  const page = readFileSync(join(import.meta.dir, '../../../docs/margo.md'), 'utf8');
+  const [, section = ''] = /^```\n(channels:[\s\S]*?)^```/m.exec(page) ?? [];
+  const { margo } = granted(read(AGENT.replace(/channels:.*\n/, '') + section));
+  expect(margo).toMatchObject({ deviceId: 'press-42', labels: { line: '7' } });
 });

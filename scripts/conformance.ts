@@ -1,0 +1,99 @@
+/**
+ * `npm run conformance:margo`: every rule of Margo's checklist (margo-checklist.ts) against agent and hub.
+ * An independent little manager (test/support/margo-server.ts) and plain requests play the other side. A
+ * line for each rule; the last line is the sum. The exit code is 1 when a rule fails, or has no test and
+ * is not listed as open.
+ */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { RULES, type Rule, rulesIn } from './margo-checklist.ts';
+import { ROOT } from './targets.ts';
+
+const FILES = [
+  'test/real/margo-agent.test.ts',
+  'test/real/margo-hub.test.ts',
+  'test/real/margo-ways.test.ts',
+  'test/unit/agent/margo-config.test.ts',
+  'test/unit/agent/margo-finder.test.ts',
+  'test/unit/agent/margo-reports.test.ts',
+  'test/unit/hub/margo-api.test.ts',
+  'test/unit/plan/margo-eligibility.test.ts',
+  'test/unit/platform/svid.test.ts',
+  'test/unit/sources/margo-api.test.ts',
+  'test/unit/wire/application-deployment.test.ts',
+  'test/unit/wire/margo-examples.test.ts',
+  'test/unit/wire/margo.test.ts',
+];
+const TIMEOUT_MS = '60000';
+const COLUMN = 62;
+
+export interface Case {
+  readonly title: string;
+  readonly passed: boolean;
+}
+
+/** Of the report that `bun test` writes; skipped ones are left out. */
+export function casesOf(junit: string): readonly Case[] {
+  const cases: Case[] = [];
+  for (const [, head = '', body = ''] of junit.matchAll(
+    /<testcase ([^>]*?)(?:\/>|>([\s\S]*?)<\/testcase>)/g,
+  )) {
+    const of = (name: string) => new RegExp(`\\b${name}="([^"]*)"`).exec(head)?.[1] ?? '';
+    if (body.includes('<skipped')) continue;
+    const title = plain(`${of('classname')} ${of('name')}`);
+    cases.push({ title, passed: !/<failure|<error/.test(body) });
+  }
+  return cases;
+}
+
+export type End = 'passed' | 'failed' | 'open' | 'no test';
+
+export function endOf({ number, also, open }: Rule, cases: readonly Case[]): End {
+  const of = cases.filter(
+    ({ title }) => rulesIn(title).includes(number) || (also !== undefined && title.includes(also)),
+  );
+  if (of.some(({ passed }) => !passed)) return 'failed';
+  if (open !== undefined) return 'open';
+  return of.length > 0 ? 'passed' : 'no test';
+}
+
+function plain(text: string): string {
+  return text
+    .replaceAll('&gt;', '>')
+    .replaceAll('&lt;', '<')
+    .replaceAll('&quot;', '"')
+    .replaceAll('&apos;', "'")
+    .replaceAll('&amp;', '&');
+}
+
+async function main(): Promise<number> {
+  const folder = mkdtempSync(join(tmpdir(), 'holdfast-conformance-'));
+  const report = join(folder, 'junit.xml');
+  const flags = ['--timeout', TIMEOUT_MS, '--reporter=junit', `--reporter-outfile=${report}`];
+  const child = Bun.spawn([process.execPath, 'test', ...flags, ...FILES], {
+    ...{ cwd: ROOT, stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' },
+  });
+  const [said] = await Promise.all([
+    new Response(child.stderr).text(),
+    new Response(child.stdout).text(),
+    child.exited,
+  ]);
+  const cases = casesOf(readFileSync(report, 'utf8'));
+  rmSync(folder, { recursive: true, force: true });
+  const ends = RULES.map((rule) => ({ rule, end: endOf(rule, cases) }));
+  for (const { rule, end } of ends) {
+    const name = `M${String(rule.number).padStart(2, '0')} ${rule.who.padEnd(3)}`;
+    const why = end === 'open' ? `: ${rule.open}` : '';
+    console.log(`${name} ${rule.says.padEnd(COLUMN)} ${end}${why}`);
+  }
+  const count = (...of: readonly End[]): number =>
+    ends.filter(({ end }) => of.includes(end)).length;
+  const failed = count('failed', 'no test');
+  if (failed > 0) console.error(said.slice(-20_000));
+  console.log(`\n${cases.length} tests; ${count('open')} rules are open, as docs/margo.md says`);
+  console.log(`margo: ${count('passed')} passed, ${failed} failed`);
+  return failed === 0 ? 0 : 1;
+}
+
+if (import.meta.main) process.exit(await main());

@@ -1,0 +1,108 @@
+/** Targets: what a Margo manager sends to a device, and devices to the hub. */
+import { ok } from '#errors/fault.ts';
+import { sha256 } from '#state/digest.ts';
+import { MEDIA } from '#state/media-types.ts';
+import { readMargoBundle, writeMargoBundle } from '#wire/margo-bundle.ts';
+import { readMargoCapabilities, writeMargoCapabilities } from '#wire/margo-capabilities.ts';
+import { readMargoFacts } from '#wire/margo-document.ts';
+import type { MargoBody } from '#wire/margo-json.ts';
+import { readMargoManifest, VERSION_MAX, writeMargoManifest } from '#wire/margo-manifest.ts';
+import { readProblem, writeProblem } from '#wire/margo-problem.ts';
+import { readMargoStatus, writeMargoStatus } from '#wire/margo-status.ts';
+import { readTrustBundle } from '#wire/trust-bundle.ts';
+import { bytesOf } from '../support/wire-samples.ts';
+import type { Target } from './engine.ts';
+import { answerOf, promise } from './promises.ts';
+
+const ID = '6f1c0a52-3b7e-4d0a-9a41-0d5f6c1e2b01';
+const documents = [ID, 'b'].map((id) => ({ id, bytes: bytesOf(`id: ${id}\n`) }));
+const digests = documents.map(({ bytes }) => sha256(bytes));
+const [digest = sha256(bytesOf(''))] = digests;
+const manifest = writeMargoManifest({
+  ...{ version: 2n, bundle: { digest, size: 3 }, prefix: '/api/v1/' },
+  deployments: [{ id: ID, digest, size: 1 }],
+  blobs: [{ name: 'a', mediaType: MEDIA.file, digest, size: 1, unpackedSize: 1 }],
+});
+const status = writeMargoStatus(
+  {
+    ...{ deploymentId: ID, deviceId: null, adoptedVersion: 2n, state: 'failed' },
+    error: { code: 'c', source: 's', message: 'm' },
+    components: [{ name: 'a', state: 'failed', error: null }],
+  },
+  'rc3',
+);
+const properties = { id: 'd', vendor: 'v', modelNumber: 'm', serialNumber: 's' };
+const RULES = `metadata: { name: n, deviceId: d }
+spec:
+  deploymentProfile:
+    type: custom
+    deviceConstraints: { eligibilityRules: [{ labelSelector: { matchExpressions: [{ key: a, operator: In, values: [1] }] } }] }
+    x-holdfast-extensions: { blobs: { a: { digest: "${digest}", size: 1 } } }
+`;
+const WORDS = [
+  '"manifestVersion":1e3',
+  '18446744073709551616',
+  '"bundle":null',
+  '"deployments":[]',
+  '/../',
+];
+const YAML_MAX = 4_096;
+
+function readManifest(input: Uint8Array): string {
+  const read = readMargoManifest(input);
+  if (!read.ok) return answerOf(read);
+  const { version, deployments } = read.value;
+  promise(version >= 1n && version <= VERSION_MAX, `a version of 64 bits: ${version}`);
+  const ids = deployments.map(({ id }) => id.toLowerCase());
+  promise(new Set(ids).size === ids.length, 'each id once');
+  promise(
+    ids.every((id) => !/[/\\]|^\.+$/.test(id)),
+    'ids that are one segment of a path',
+  );
+  return 'ok';
+}
+
+function bodyAnswer(body: MargoBody<unknown>): string {
+  if (body.kind === 'wrong') promise(body.errors.length > 0, 'what is wrong is named');
+  return body.kind === 'read' ? 'ok' : body.kind;
+}
+
+function readBundle(input: Uint8Array): string {
+  const read = readMargoBundle([ok(input)], new Set(digests));
+  if (read.ok) promise(read.value.size === digests.length, 'all that was wanted, nothing else');
+  return answerOf(read);
+}
+
+export const MARGO: readonly Target[] = [
+  { name: 'Margo manifest', shape: 'text', seeds: [manifest], words: WORDS, run: readManifest },
+  {
+    ...{ name: 'Margo bundle', shape: 'bytes', seeds: [writeMargoBundle(documents)] },
+    run: readBundle,
+  },
+  {
+    ...{ name: 'Margo status', shape: 'text', seeds: [status], words: WORDS },
+    run: (input) => bodyAnswer(readMargoStatus(input, ID, 'rc3')),
+  },
+  {
+    ...{ name: 'Margo capabilities', shape: 'text' },
+    seeds: [writeMargoCapabilities({ properties })],
+    run: (input) => bodyAnswer(readMargoCapabilities(input, 'd')),
+  },
+  {
+    ...{ name: 'Margo document', shape: 'text', seeds: [bytesOf(RULES)], sizeMax: YAML_MAX },
+    run: (input) => answerOf(readMargoFacts(input, 'x.yaml')),
+  },
+  {
+    ...{
+      name: 'Margo problem',
+      shape: 'text',
+      seeds: [bytesOf(writeProblem('invalid-bundle', 'x'))],
+    },
+    run: (input) => (readProblem(input).kind === null ? 'none' : 'ok'),
+  },
+  {
+    ...{ name: 'SPIFFE trust bundle', shape: 'text' },
+    seeds: [bytesOf('{"keys":[{"use":"x509-svid","x5c":["AAAA"]}]}')],
+    run: (input) => answerOf(readTrustBundle(input, 'bundle')),
+  },
+];
