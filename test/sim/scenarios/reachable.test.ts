@@ -129,6 +129,18 @@ describe('commit: reachable', () => {
     });
   }
 
+  test('cut once while it is cut off: what is demanded survives the cut', async () => {
+    const seen = await apart(() => {
+      const { world, old } = proving();
+      world.network.part(true);
+      world.steps.cutAt(world.steps.count + 1, 'power');
+      world.running?.handlers.apply(null, () => {}).catch(() => {});
+      pass(world, { ms: 5 * MINUTE });
+      return { same: content(world) === old, code: channel(world)?.refused?.code };
+    });
+    expect(seen).toEqual({ same: true, code: 'apply.cut-off' });
+  });
+
   test('cut once, with the way open: proven after the new start', async () => {
     const done = await apart(() => {
       const { world } = proving();
