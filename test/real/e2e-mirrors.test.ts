@@ -4,9 +4,10 @@
  * and a proxy that ends TLS. What is signed decides, whoever carries it.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseConfig } from '#agent/config.ts';
 import {
   type CertificateFiles,
   CLIENT,
@@ -20,6 +21,7 @@ import { eventually } from '../support/eventually.ts';
 import { publishFile } from '../support/faults/world.ts';
 import { type Descriptor, digestOf, pushBlob } from '../support/forge.ts';
 import { freePort } from '../support/free-port.ts';
+import { ROOT } from '../support/parts.ts';
 import { makePlant, missing, type Parts, type Plant, startParts } from '../support/plant.ts';
 import { noProxies, startSquid, startTinyproxy } from '../support/proxies.ts';
 import { startRegistryProxy } from '../support/registry-proxy.ts';
@@ -151,6 +153,37 @@ describe('mirrors of a plant', () => {
     const doctor = await plant.holdfast(['doctor', '--config', device.configFile]);
     expect(doctor.out).toContain('nobody listens there');
     expect(doctor.out).toContain(`${plant.registry.replace('http://', '')}:canary is sha256:`);
+  });
+
+  real(`the commands and files of docs/networks.md, as they stand there${why}`, async () => {
+    const page = readFileSync(join(ROOT, 'docs/networks.md'), 'utf8');
+    const blocks = (kind: string) =>
+      [...page.matchAll(new RegExp(`\`\`\`${kind}\n([^\`]*)\`\`\``, 'g'))].map(
+        ([, text = '']) => text,
+      );
+    const head =
+      'apiVersion: holdfast/v1\nkind: Agent\ntrust: { root: /r }\nchannels: [{ name: stable }]\n';
+    const ours = blocks('yml').filter((text) => !text.startsWith('version:'));
+    for (const text of ours) {
+      const read = parseConfig(Buffer.from(head + text), '/etc/holdfast/agent.yaml');
+      expect(read.ok ? '' : read.fault.message).toBe('');
+    }
+    expect(ours).toHaveLength(3);
+    const plant = await plantOf();
+    const device = plant.device('press-7', { settings: { mqtt: undefined } });
+    const one = await publish(plant, device, 'one');
+    await device.start();
+    await device.applied(one);
+    const lines = blocks('sh').flatMap((text) => text.trimEnd().split('\n'));
+    expect(lines).toHaveLength(3);
+    const of = ['--run-dir', device.runDir];
+    for (const line of lines) {
+      const words = line.split(' ').slice(1);
+      const where = words[0] === 'doctor' ? ['--config', device.configFile] : of;
+      const ended = await plant.holdfast([...words, ...where]);
+      expect({ line, code: ended.code, err: ended.err }).toMatchObject({ line, code: 0 });
+      if (words[0] === 'status') expect(ended.out).toMatch(/registry: +\S+ answers canary 1\.1/);
+    }
   });
 
   proxied(`HTTPS with a client certificate through two proxies in a row${whyProxied}`, async () => {
