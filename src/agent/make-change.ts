@@ -68,7 +68,7 @@ function isGuarded({ state }: Candidate, { steps }: Change): boolean {
 
 /** Null: what is in force has the values that are. */
 export async function makeValuesChange(
-  { changes, follower, clock }: Making,
+  { changes, follower, clock, deferral }: Making,
   signal: AbortSignal,
 ): Promise<Result<Change | null>> {
   const row = follower.row();
@@ -97,7 +97,10 @@ export async function makeValuesChange(
   const stateRow = stateRowOf(applied.stateDigest, desired, (id) => mediaTypes.get(id) ?? '');
   const replaced = before(held.value).generations;
   const settled = { kind: 'values', to: applied, statement: null, issuedAt: 0 } as const;
-  return ok({ ...change.value, ...settled, steps, stateRow: { ...stateRow, replaced } });
+  const made = { ...change.value, ...settled, steps, stateRow: { ...stateRow, replaced } };
+  // Other values restart programs as another state does: the windows of the one in force hold.
+  const waits = deferral.beforeActivation(candidate.value, made);
+  return waits ? refused(waits) : ok(made);
 }
 
 function namesValues({ deployment }: Generation): boolean {

@@ -4,16 +4,18 @@
  * owner lets him, and a signed `urgent` always does.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Device } from '../support/device.ts';
 import { eventually } from '../support/eventually.ts';
 import {
   filesSpec,
+  linesOf,
   makePlant,
   missing,
   type Parts,
   type Plant,
+  processSpec,
   startParts,
 } from '../support/plant.ts';
 
@@ -26,7 +28,7 @@ let plant: Plant;
 beforeAll(async () => {
   if (missing !== null) return;
   parts = await startParts();
-  plant = await makePlant(parts);
+  plant = await makePlant(parts, { channels: ['canary', 'device.*'] });
 });
 afterAll(async () => {
   await plant?.remove();
@@ -34,12 +36,11 @@ afterAll(async () => {
 });
 
 function policy(of: Readonly<Record<string, unknown>>): void {
-  const settings = {
-    ...{ apiVersion: 'holdfast/v1', kind: 'Fleet', name: 'plant' },
-    ...{ registry: { url: plant.registry }, mqtt: { url: plant.mqtt } },
-    channels: { canary: { signers: ['canary'], policy: of }, stable: { signers: ['stable'] } },
-  };
-  writeFileSync(join(plant.fleetFolder, 'fleet.yaml'), JSON.stringify(settings));
+  const file = join(plant.fleetFolder, 'fleet.yaml');
+  const fleet = Bun.YAML.parse(readFileSync(file, 'utf8')) as { channels: { canary: object } };
+  const { canary } = fleet.channels;
+  const channels = { ...fleet.channels, canary: { ...canary, policy: of } };
+  writeFileSync(file, JSON.stringify({ ...fleet, channels }));
 }
 
 async function publish(device: Device, text: string): Promise<string> {
@@ -115,6 +116,47 @@ describe('what waits for its hour', () => {
       await device.stop();
     },
   );
+
+  real(title('other values of a device wait for the window of the state in force'), async () => {
+    const device = plant.device('press-values');
+    const serial = (value: string) => {
+      const document = { apiVersion: 'holdfast/v1', kind: 'Values', id: 'plain' };
+      plant.write(
+        'device.press-values',
+        'plain.yaml',
+        JSON.stringify({ ...document, values: { serial: { value } } }),
+      );
+      return plant.publish('device.press-values');
+    };
+    const journal = join(device.folder, 'journal');
+    const program = `#!/bin/sh\necho "$SERIAL" >> ${journal}\nexec sleep 600\n`;
+    plant.write('canary', 'bin/press', program, 0o755);
+    const target = { pointer: 'SERIAL', components: ['main'] };
+    const serialOf = { valueFrom: { deviceValue: 'serial' }, targets: [target] };
+    plant.deploy(
+      'canary',
+      'press',
+      processSpec({ blob: 'bin/press' }, { parameters: { serial: serialOf } }),
+    );
+    policy({ windows: [closedWindow()], urgent: true });
+    await serial('one');
+    plant.unwrite('canary', 'file.yaml');
+    await plant.publish('canary', '--no-nudge', '--allow-removal');
+    policy({ windows: [closedWindow()] });
+    await device.start();
+    await eventually('it runs', async () => linesOf(journal).includes('one'));
+    // The same state, no longer urgent: nothing to change here, so it is in force at once.
+    const { point } = await plant.publish('canary');
+    await device.applied(point);
+    await serial('two');
+    expect(await waits(device, 'plan.window-closed')).toContain(`${point} waits`);
+    expect(linesOf(journal)).toEqual(['one']);
+    policy({ windows: [closedWindow()], urgent: true });
+    await plant.publish('canary');
+    await eventually('the values follow', async () => linesOf(journal).includes('two'));
+    await device.stop();
+    plant.unwrite('canary', 'press.yaml');
+  });
 
   real(title('a window that no device could open is not signed'), async () => {
     policy({ windows: [{ ...closedWindow(), timeZone: 'Mars/Olympus' }] });
