@@ -379,7 +379,10 @@ describe('stop', () => {
       expect(linesOf(journal()).slice(-2)).toEqual(['end second-five', 'end first-five']);
       expect(programsOf(device.stateDir)).toEqual([]);
       await device.stop();
+      const before = starts().length;
       await device.start();
+      // A program that was started has still to note that it was.
+      await eventually('both have started', () => starts().length === before + 2);
       expect(
         starts()
           .slice(-2)
