@@ -16,14 +16,20 @@ import { finder } from './find.ts';
 import { type Candidate, isForeign } from './found.ts';
 import type { Walked } from './root-keeper.ts';
 
-export interface Inspection {
-  readonly state: 'offered' | 'applied' | 'current' | 'refused' | 'waiting' | 'nothing';
+/** What one channel of this device would take. */
+export interface Offer {
   /** that its statement names; empty: not known */
   readonly channel: string;
   /** `1.57` */
   readonly point: string | null;
   readonly plan: PlanView | null;
+}
+
+export interface Inspection extends Offer {
+  readonly state: 'offered' | 'applied' | 'current' | 'refused' | 'waiting' | 'nothing';
   readonly fault: Fault | null;
+  /** for other channels of this device */
+  readonly more: readonly Offer[];
 }
 
 export interface InspectionInput {
@@ -36,7 +42,7 @@ export interface InspectionInput {
   plan(candidate: Candidate, signal: AbortSignal): Promise<Result<PlanView>>;
 }
 
-const NONE = { channel: '', point: null, plan: null, fault: null };
+const NONE = { channel: '', point: null, plan: null, fault: null, more: [] };
 
 export async function inspectBundle(
   input: InspectionInput,

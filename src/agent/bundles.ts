@@ -150,14 +150,17 @@ function isDamage({ code }: Fault): boolean {
   return DAMAGE.test(code);
 }
 
-const NOTHING: Inspection = { state: 'nothing', channel: '', point: null, plan: null, fault: null };
+const NOTHING: Inspection = {
+  ...{ state: 'nothing', channel: '', point: null, plan: null, fault: null },
+  more: [],
+};
 
 function viewOf({ path, settled, inspection, dueAt }: Entry, clock: Clock): BundleView {
   const state = inspection?.state ?? (settled ? 'reading' : 'copying');
-  const { channel = '', point = null, plan = null } = inspection ?? {};
+  const { channel = '', point = null, plan = null, more = [] } = inspection ?? {};
   const why = inspection?.fault ?? null;
   const nextReadMs = dueAt === null ? null : Math.max(0, dueAt - clock.monotonicMs());
-  return { path, state, channel, point, plan, fault: why && faultView(why), nextReadMs };
+  return { path, state, channel, point, plan, more, fault: why && faultView(why), nextReadMs };
 }
 
 function inspectionOf(end: CycleEnd): Inspection {

@@ -53,6 +53,8 @@ export interface DeviceChannel {
   rejectNow(why: Fault): void;
   /** After a commit that may have rejected them. */
   refresh(): void;
+  /** what a statement of it is judged by now */
+  trusted(): Trusted;
   /** None while the root does not name it and nothing was ever accepted. */
   status(): readonly ChannelStatus[];
 }
@@ -119,6 +121,7 @@ export function openDeviceChannel(input: DeviceChannelInput): Result<DeviceChann
     follower: self.follower,
     finder: self.finder,
     followed: () => isFollowed(self),
+    trusted: () => trusted(input, channel, self.follower),
     values: () => valuesInForce(self),
     look: (wake, signal) => look(self, wake, signal),
     takes: (wake) => takes(self, wake),

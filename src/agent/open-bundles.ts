@@ -13,7 +13,7 @@ import type { DeviceAgent } from './device-agent.ts';
 import type { DeviceChannel } from './device-channel.ts';
 import type { Line } from './line.ts';
 import { lookForAll, mostTelling } from './operating.ts';
-import { planView } from './views.ts';
+import { emptyPlan, planView } from './views.ts';
 
 export interface OpenBundlesInput {
   readonly platform: Platform;
@@ -38,7 +38,7 @@ export function openBundles(input: OpenBundlesInput): BundleShelf {
   });
 }
 
-/** The first channel for which there is something to take; else for which it holds anything. */
+/** For every channel of this device; where none would take anything, the first that it speaks of. */
 async function inspectForAll(
   input: OpenBundlesInput,
   path: string,
@@ -47,11 +47,31 @@ async function inspectForAll(
   const seen: Inspection[] = [];
   for (const line of input.lines) {
     const one = await inspectBundle(inspectionOf(input, line), path, signal);
-    if (one.state === 'offered') return one;
     seen.push(one);
   }
+  if (input.device.followed()) seen.push(await inspectBundle(valuesOf(input), path, signal));
+  const [first, ...others] = seen.filter(({ state }) => state === 'offered');
+  if (first) {
+    const more = others.map(({ channel, point, plan }) => ({ channel, point, plan }));
+    return { ...first, more };
+  }
   const known = seen.find(({ channel }) => channel !== '') ?? seen[0];
-  return known ?? { state: 'nothing', channel: '', point: null, plan: null, fault: null };
+  const nothing = { channel: '', point: null, plan: null, fault: null, more: [] };
+  return known ?? { state: 'nothing', ...nothing };
+}
+
+/** Values of this device alone: what they mean for what runs is known when they are in force. */
+function valuesOf(input: OpenBundlesInput): InspectionInput {
+  const { platform, base, device } = input;
+  const { channel, row } = device.follower;
+  return {
+    clock: platform.clock,
+    bundle: (path) => ociLayout(platform.files, path, { channel, heldRoot: base.roots.held }),
+    root: base.roots.root,
+    trusted: () => device.trusted(),
+    channel,
+    plan: async () => ok(emptyPlan('values', row().applied, null)),
+  };
 }
 
 function inspectionOf(input: OpenBundlesInput, line: Line): InspectionInput {

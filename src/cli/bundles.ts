@@ -63,8 +63,11 @@ async function consent(
 }
 
 /** Point and plan: what a person agreed to. */
-function textOf({ point, channel, plan }: BundleView): string {
-  return JSON.stringify([channel, point, plan?.steps, plan?.applied]);
+function textOf({ more, ...first }: BundleView): string {
+  const offers = [first, ...more];
+  return JSON.stringify(
+    offers.map(({ channel, point, plan }) => [channel, point, plan?.steps, plan?.applied]),
+  );
 }
 
 async function offeredOne(
@@ -107,11 +110,18 @@ const SAYS: Readonly<Record<BundleView['state'], string>> = {
 };
 
 function bundleText(bundle: BundleView, paint: Painter): string {
-  const { path, state, channel, point, fault: why, plan, nextReadMs } = bundle;
+  const { path, state, channel, point, fault: why, plan, more, nextReadMs } = bundle;
   const what = `${channel} ${point ?? ''}`.trim();
   const says = why ? paint.warn(SAYS[state]) : SAYS[state];
   const again = nextReadMs === null ? '' : ` (read again in ${Math.ceil(nextReadMs / 1000)} s)`;
   const head = `${paint.strong(path)}  ${what === '' ? '' : `${what} `}${says}${again}\n`;
   const cure = why ? `  ${why.code}: ${why.message}\n  ${paint.dim('→')} ${why.remedy}\n` : '';
-  return head + cure + (plan ? planText(plan, paint).replaceAll(/^(?=.)/gm, '  ') : '');
+  const others = more.map((one) => `  and ${one.channel} ${one.point}\n${planned(one, paint)}`);
+  return head + cure + planned({ plan }, paint) + others.join('');
+}
+
+function planned({ plan }: Pick<BundleView, 'plan'>, paint: Painter): string {
+  if (!plan) return '';
+  const text = plan.result === 'values' ? 'new values of this device\n' : planText(plan, paint);
+  return text.replaceAll(/^(?=.)/gm, '  ');
 }

@@ -123,6 +123,8 @@ export interface BundleView {
   readonly point: string | null;
   /** of an offered one */
   readonly plan: PlanView | null;
+  /** what it offers to other channels of this device: all of it is applied together */
+  readonly more: readonly Pick<BundleView, 'channel' | 'point' | 'plan'>[];
   readonly fault: FaultView | null;
   /** null: when it changes */
   readonly nextReadMs: number | null;

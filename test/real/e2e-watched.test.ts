@@ -59,8 +59,10 @@ interface World {
   readonly device: Device;
   /** what it watches */
   readonly media: string;
+  /** where its bundles are made: two desks cannot write to one place at once */
+  readonly desk: string;
   /** A state that goes to a bundle alone. @returns its point */
-  stick(name: string, speed: number): Promise<string>;
+  stick(name: string, speed: number, channel?: string): Promise<string>;
   /** Whole under another name first, as a file manager does at its best. */
   drop(name: string): string;
   /** Until the status says so of this path. */
@@ -69,26 +71,31 @@ interface World {
 
 /** A fleet of its own and a device without any network. */
 async function world(id: string, consent: 'policy' | 'ask'): Promise<World> {
-  const media = join(folder, id);
-  mkdirSync(media);
+  const [media, desk] = [join(folder, id), join(folder, `${id}-desk`)];
+  for (const path of [media, desk]) mkdirSync(path);
   const plant = await makePlant(parts);
   plants.push(plant);
   const bundles = { watch: [media, join(media, 'stick')], consent };
-  const device = plant.device(id, { settings: { bundles, registries: [], mqtt: undefined } });
+  const settings = { bundles, registries: [], mqtt: undefined };
+  const device = plant.device(id, { settings });
+  const allow = { roots: [device.opt] };
+  device.configure({ channels: ['canary', 'stable'].map((name) => ({ name, allow })) });
   await device.start();
   return {
-    ...{ device, media },
-    async stick(name, speed) {
-      plant.write('canary', 'speed.conf', `speed=${speed}\n`);
-      const target = join(device.opt, 'speed.conf');
-      plant.deploy('canary', 'conf', filesSpec({ conf: { blob: 'speed.conf', target } }));
+    ...{ device, media, desk },
+    async stick(name, speed, channel = 'canary') {
+      const file = channel === 'canary' ? 'speed.conf' : `${channel}.conf`;
+      plant.write(channel, file, `speed=${speed}\n`);
+      const id = channel === 'canary' ? 'conf' : channel;
+      const target = join(device.opt, file);
+      plant.deploy(channel, id, filesSpec({ conf: { blob: file, target } }));
       const kind = name.endsWith('.tar') ? 'oci-archive' : 'oci';
-      const to = `${kind}:${join(folder, name)}`;
-      return (await plant.publish('canary', '--to', to, '--no-nudge')).point;
+      const to = `${kind}:${join(desk, name)}`;
+      return (await plant.publish(channel, '--to', to, '--no-nudge')).point;
     },
     drop(name) {
       const path = join(media, name);
-      cpSync(join(folder, name), `${path}.part`, { recursive: true, preserveTimestamps: true });
+      cpSync(join(desk, name), `${path}.part`, { recursive: true, preserveTimestamps: true });
       renameSync(`${path}.part`, path);
       return path;
     },
@@ -109,13 +116,13 @@ describe('by policy', () => {
   onStick(
     title(`a read-only stick is applied, can be pulled at once, and no bit of it changed${why}`),
     async () => {
-      const { device, media, stick } = await world('press-1', 'policy');
+      const { device, media, desk, stick } = await world('press-1', 'policy');
       const point = await stick('on-stick', 1);
       const [image, at] = [join(folder, 'stick.img'), join(media, 'stick')];
       writeFileSync(image, '');
       truncateSync(image, 16 * 1024 * 1024);
       mkdirSync(at);
-      run('mkfs.ext4', '-q', '-d', join(folder, 'on-stick'), image);
+      run('mkfs.ext4', '-q', '-d', join(desk, 'on-stick'), image);
       const digest = () => createHash('sha256').update(readFileSync(image)).digest('hex');
       const before = digest();
       expect(run('mount', '-o', 'loop,ro,noload', image, at).stderr).toBe('');
@@ -129,16 +136,16 @@ describe('by policy', () => {
   );
 
   real(title('one that is still copied is read when it is whole; access times stay'), async () => {
-    const { device, media, stick, lies } = await world('press-2', 'policy');
+    const { device, media, desk, stick, lies } = await world('press-2', 'policy');
     const point = await stick('slow', 2);
     const path = join(media, 'slow');
     mkdirSync(join(path, 'blobs/sha256'), { recursive: true });
     for (const name of ['oci-layout', 'index.json'])
-      cpSync(join(folder, 'slow', name), join(path, name));
+      cpSync(join(desk, 'slow', name), join(path, name));
     const waits = await lies(path, 'is read too early', (one) => one.fault !== null);
     expect(waits.nextReadMs).not.toBeNull();
     expect(waits.fault?.code).toMatch(/^(source|platform)\./);
-    cpSync(join(folder, 'slow/blobs'), join(path, 'blobs'), { recursive: true });
+    cpSync(join(desk, 'slow/blobs'), join(path, 'blobs'), { recursive: true });
     const old = new Date(1_600_000_000_000);
     utimesSync(join(path, 'index.json'), old, new Date(1_700_000_000_000));
     await device.applied(point);
@@ -147,10 +154,11 @@ describe('by policy', () => {
   });
 
   real(title('damaged, foreign and linked ones are refused, each with its reason'), async () => {
-    const { device, media, stick, drop, lies } = await world('press-3', 'policy');
+    const { device, media, desk, stick, drop, lies } = await world('press-3', 'policy');
     const other = await world('press-4', 'policy');
     await Promise.all([stick('damaged', 3), other.stick('foreign.tar', 4)]);
-    const index = join(folder, 'damaged/index.json');
+    cpSync(join(other.desk, 'foreign.tar'), join(desk, 'foreign.tar'));
+    const index = join(desk, 'damaged/index.json');
     writeFileSync(index, readFileSync(index, 'utf8').replaceAll(/sha256:[0-9a-f]/g, 'sha256:0'));
     const paths = [drop('damaged'), drop('foreign.tar'), join(media, 'link.tar')] as const;
     symlinkSync('/etc/shadow', paths[2]);
@@ -194,5 +202,28 @@ describe('with consent: ask', () => {
     expect(device.read('speed.conf')).toBe('speed=7\n');
     expect((await device.command(['consent', '-y'])).err).toContain('agent.no-consent');
     expect((await device.command(['bundles', '-q'])).out).toBe('');
+  });
+
+  real(title('a bundle for two channels shows both, and consent is to both'), async () => {
+    const { device, desk, stick, drop, lies } = await world('press-6', 'ask');
+    const canary = await stick('both', 11);
+    const stable = await stick('beside', 12, 'stable');
+    const index = (name: string) => join(desk, name, 'index.json');
+    const [one, two] = ['both', 'beside'].map((name) =>
+      JSON.parse(readFileSync(index(name), 'utf8')),
+    );
+    one.manifests.push(...two.manifests);
+    writeFileSync(index('both'), JSON.stringify(one));
+    cpSync(join(desk, 'beside/blobs'), join(desk, 'both/blobs'), { recursive: true });
+    const path = drop('both');
+    const bundle = await lies(path, 'is offered', ({ state }) => state === 'offered');
+    const { channel, point, more } = bundle;
+    expect([channel, point, more.map((one) => [one.channel, one.point])]).toEqual([
+      ...['canary', canary],
+      [['stable', stable]],
+    ]);
+    expect((await device.command(['consent', '-y', path])).code).toBe(0);
+    expect(device.read('speed.conf')).toBe('speed=11\n');
+    expect(device.read('stable.conf')).toBe('speed=12\n');
   });
 });

@@ -128,7 +128,7 @@ describe('by policy', () => {
 
 describe('with consent: ask', () => {
   const offered: Inspection = {
-    ...{ state: 'offered', channel: 'stable', point: '1.2', plan: null, fault: null },
+    ...{ state: 'offered', channel: 'stable', point: '1.2', plan: null, fault: null, more: [] },
   };
 
   test('it is inspected and never looked at; a person who applied it is told', async () => {

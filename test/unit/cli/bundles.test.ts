@@ -22,12 +22,12 @@ const plan = (speed: number): BundleView['plan'] => ({
 });
 const offered = (path: string, speed: number): BundleView => ({
   ...{ path, state: 'offered', channel: 'stable', point: `1.${speed}`, plan: plan(speed) },
-  ...{ fault: null, nextReadMs: null },
+  ...{ fault: null, nextReadMs: null, more: [] },
 });
 const damaged: BundleView = {
   ...{ path: '/media/b.tar', state: 'refused', channel: '', point: null, plan: null },
   fault: { code: 'source.layout', message: 'it is no layout', remedy: 'Make it again.' },
-  nextReadMs: 9_500,
+  ...{ nextReadMs: 9_500, more: [] },
 };
 
 let close: () => Promise<void> = async () => undefined;
@@ -98,6 +98,22 @@ describe('holdfast consent', () => {
     const { code, err } = await run(['consent'], ['y']);
     expect(err).toContain('update');
     expect([code, applied]).toEqual([0, ['/media/a']]);
+  });
+
+  test('shows and binds what it offers to other channels of the device, values among them', async () => {
+    const values = { ...plan(1), result: 'values', steps: [] } as BundleView['plan'];
+    const oem = { channel: 'oem', point: '1.9', plan: plan(9) };
+    const both = {
+      ...offered('/media/a', 2),
+      more: [oem, { ...oem, channel: 'device.a', plan: values }],
+    };
+    const other = { ...both, more: [{ ...oem, point: '1.10' }] };
+    const { run, applied } = await agentWith([both], [other]);
+    const { err } = await run(['consent'], ['y']);
+    expect(err).toContain('  and oem 1.9\n');
+    expect(err).toContain('  and device.a 1.9\n  new values of this device\n');
+    expect(err).toContain('agent.bundle-changed');
+    expect(applied).toEqual([]);
   });
 
   test('control.not-confirmed: no, or nobody to ask', async () => {
