@@ -21,6 +21,7 @@ import { alsoWrong } from './explain-also.ts';
 import { forget } from './forget.ts';
 import type { Look } from './found.ts';
 import type { Line } from './line.ts';
+import { lookAgain } from './lines.ts';
 import { mirrorStates, registryViews } from './mirrors-view.ts';
 import { apply, lineNamed, onlyLine, pause, resume, rollback } from './operating.ts';
 import { ORPHANED, orphanView } from './orphan-status.ts';
@@ -78,7 +79,11 @@ export function controlHandlers(input: HandlersInput): ControlHandlers {
     },
     pause: (reason, channel) => pause(assembled, reason, channel ?? null),
     resume: (channel) => resume(assembled, channel ?? null),
-    forget: (channel) => forget(assembled, channel),
+    async forget(channel) {
+      const done = await forget(assembled, channel);
+      if (done.ok) lookAgain(assembled.lines, channel);
+      return done;
+    },
     stop() {
       assembled.base.audit.ask({ kind: 'stopped', actor: 'operator' });
       assembled.base.audit.settle();

@@ -95,7 +95,10 @@ export function openLines(given: Given, input: LinesInput): Lines {
 }
 
 /** What another channel refused because this one had it may be free now. */
-function lookAgain(lines: readonly Line[], applied: string): void {
+export function lookAgain(
+  lines: readonly Pick<Line, 'channel' | 'follower' | 'finder' | 'gate'>[],
+  applied: string,
+): void {
   for (const { channel, follower: following, finder, gate } of lines) {
     if (channel === applied || following.refusal()?.code !== 'plan.conflict') continue;
     finder.forget();

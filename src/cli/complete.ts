@@ -1,6 +1,6 @@
 /**
  * What may stand where the cursor is: commands, options and their values from the commands themselves;
- * ids from the running agent, channels from the fleet folder. A line each, `value TAB description`;
+ * ids from the running agent, channels from there or from the fleet folder. A line each, `value TAB description`;
  * `:files` asks the shell for names of files. Whatever fails offers nothing: a completion never talks.
  */
 import type { Command, Option } from 'commander';
@@ -128,6 +128,7 @@ async function positionalOf(line: Line, context: CliContext): Promise<readonly s
     case 'deployment':
       return namesOf('deployment', line, context);
     case 'channel':
+      return channelsFor(line, context);
     case 'from':
     case 'to':
       return channelsOf(line, context);
@@ -153,7 +154,7 @@ async function valuesOf(
   if (long === '--for') {
     return line.command.name() === 'wait' ? AWAITED : namesOf('deployment', line, context);
   }
-  if (long === '--channel') return channelsOf(line, context);
+  if (long === '--channel') return channelsFor(line, context);
   return /^<(file|dir|folder|bundle|path|key)/.test(/<.*>/.exec(option.flags)?.[0] ?? '')
     ? [FILES]
     : [];
@@ -181,6 +182,12 @@ function nounIn(word: string): string | null {
   } catch {
     return null;
   }
+}
+
+/** Of the device where the command is for one, else of the fleet folder. */
+async function channelsFor(line: Line, context: CliContext): Promise<readonly string[]> {
+  const local = optionOf(line.command, '--run-dir') !== null;
+  return local ? namesOf('channel', line, context) : channelsOf(line, context);
 }
 
 /** Of the fleet folder that the command would use. */

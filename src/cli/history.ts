@@ -21,11 +21,13 @@ export function registerHistory(program: Command, context: CliContext): void {
 
 export function historyText(rows: readonly HistoryView[], paint: Painter, now: number): string {
   if (rows.length === 0) return 'Nothing has happened yet.\n';
+  const several = new Set(rows.map(({ channel }) => channel)).size > 1;
   return columns(
-    ['#', 'WHEN', 'STATE', 'OUTCOME', 'VIA', 'TOOK', ''],
+    ['#', 'WHEN', ...(several ? ['CHANNEL'] : []), 'STATE', 'OUTCOME', 'VIA', 'TOOK', ''],
     rows.map((row) => [
       row.number,
       ago(now, row.at),
+      ...(several ? [row.channel] : []),
       row.point ?? '–',
       row.outcome === 'applied' ? paint.good(row.outcome) : paint.warn(row.outcome),
       row.via ?? '–',
