@@ -253,6 +253,8 @@ async function resume(loop: Loop): Promise<CycleEnd | null> {
   if (stopping.signal.aborted || parts.runner.busy || !floor || hold) return null;
   const inForce = wholeInForce(row)?.stateDigest;
   if (floor.stateDigest === inForce && !intent) return followValues(loop);
+  // Its second half comes with the start that is asked for (apply/transaction.ts).
+  if (intent?.restarting) return null;
   if (intent && intent.phase !== 'waiting') return undoAgain(loop);
   if (intent?.kind === 'values') return followValues(loop);
   const kept = parts.context.content.readStatement(floor.stateDigest);

@@ -175,4 +175,37 @@ describe('commit: reachable', () => {
     });
     expect(done).toBe(true);
   });
+
+  test('a try that waits for the agent to start anew is not taken up before that', async () => {
+    const seen = await apart(() => {
+      const world = makeWorld('reachable', quiet());
+      boot(world);
+      pass(world, { ms: 3_000 });
+      publish(world, PLAIN, {});
+      expect(pass(world, { ms: MINUTE, holds: () => applied(world) === '1.1' })).toBe(true);
+      const { lines, base } = world.running?.assembled ?? {};
+      const line = lines?.[0];
+      const row = line?.follower.row();
+      if (!line || !base || !row?.applied) throw new Error('nothing runs');
+      const of = { via: 'registry', freshness: 'unknown', failure: null } as const;
+      const intent = {
+        ...{
+          ...of,
+          kind: 'apply' as const,
+          phase: 'proving' as const,
+          to: row.applied,
+          tries: 1,
+          attemptsMax: 3,
+        },
+        restarting: true as const,
+      };
+      base.store.transaction((tx) => tx.putChannel({ ...row, intent }));
+      line.follower.saw({ ...row, intent });
+      void line.agent.resume();
+      pass(world, { ms: MINUTE });
+      const kept = base.store.channel(row.fleet, row.channel);
+      return kept.ok ? kept.value?.intent : null;
+    });
+    expect(seen).toMatchObject({ phase: 'proving', tries: 1, restarting: true });
+  });
 });
