@@ -79,7 +79,7 @@ function links({ registries, mqtt, metricsListen }: AgentConfig): readonly Findi
       findings.push(weak('link', `${url} is not encrypted`, 'Use https:// with a CA.'));
     }
   }
-  if (mqtt?.url.startsWith('mqtt:') && mqtt.insecure) {
+  if (mqtt?.insecure && /^(?:mqtt|ws):/.test(mqtt.url)) {
     findings.push(weak('link', 'MQTT is not encrypted', 'Use mqtts:// with a CA.'));
   }
   for (const { url, auth, tls } of [...registries, ...(mqtt ? [mqtt] : [])]) {

@@ -3,7 +3,7 @@
  * stream, gone on with after a cut or a restart of the agent. What lies in the part from before is
  * hashed again when it is opened (store/part.ts), so whoever supplied which byte, all are judged.
  *
- * One source after the other. At one source: after a cut it goes on as long as each try brings
+ * One source after the other, none of which may hold up the rest (paced.ts). At one source: after a cut it goes on as long as each try brings
  * PROGRESS_BYTES; tries that bring less are counted. A source that answers a range wrongly starts
  * from the first byte, once. Bytes that have the wrong digest are thrown away; when some of them were
  * there before this try, the same source gets one more, from nothing: they may not be its fault.
@@ -21,6 +21,7 @@ import type { Clock } from '#platform/clock.ts';
 import type { Digest } from '#state/digest.ts';
 import type { ContentStore } from '#store/content.ts';
 import type { Part } from '#store/part.ts';
+import { type PaceClock, paced } from './paced.ts';
 import { readSmallBlob } from './read-blob.ts';
 import type { Source } from './source.ts';
 
@@ -47,7 +48,7 @@ export interface Downloads {
 
 export interface DownloadsInput {
   readonly content: Pick<ContentStore, 'hasBlob' | 'partial'>;
-  readonly clock: Pick<Clock, 'sleep'>;
+  readonly clock: Pick<Clock, 'sleep'> & PaceClock;
   /** after each chunk: bytes of this blob that are here */
   readonly progress?: (wanted: BlobWanted, bytes: number) => void;
 }
@@ -112,11 +113,18 @@ async function fetchAll(
 /** @returns the fault most worth a later try, when no source had it whole and right */
 async function fetchBlob(wanted: BlobWanted, options: Download): Promise<Result<undefined>> {
   if (options.content.hasBlob(wanted.digest, wanted.size)) return ok();
+  const { sources, clock } = options;
+  const among = sources.length > 1;
   let worst: Fault | null = null;
-  for (const source of options.sources) {
-    const outcome = await downloadFrom(source, wanted, options);
+  // One that was only slow has another turn, at its own pace, when nobody else had it whole: the
+  // list grows while it is walked.
+  const turns = sources.map((source) => ({ source, hasty: among }));
+  for (const { source, hasty } of turns) {
+    const asked = hasty ? paced(source, clock) : source;
+    const outcome = await downloadFrom(asked, wanted, options);
     if (outcome.kind === 'done') return ok();
     if (outcome.kind === 'broken') return refused(outcome.fault);
+    if (outcome.fault.code === 'source.slow') turns.push({ source, hasty: false });
     if (worst?.retry !== 'later') worst = outcome.fault;
   }
   if (worst !== null) return refused(worst);

@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Fault, fault, ok, refuse } from '#errors/fault.ts';
+import { systemClock } from '#platform/node/clock.ts';
 import { systemFiles } from '#platform/node/files.ts';
 import { type BlobWanted, downloads, fetchSmall } from '#sources/download.ts';
 import type { BlobPart, Source } from '#sources/source.ts';
@@ -60,7 +61,10 @@ const failing = (why: Fault) => () => [why];
 
 async function run(sources: readonly Source[], store = openContent(), blobs = [wanted]) {
   const slept: number[] = [];
-  const clock = { sleep: async (ms: number) => void slept.push(ms) };
+  const clock = {
+    ...systemClock(),
+    sleep: async (ms: number) => void slept.push(ms),
+  };
   const fetched = await downloads({ content: store.content, clock }).fetchAll(
     blobs,
     sources,
@@ -269,7 +273,7 @@ test('a full disk ends the download: no mirror helps', async () => {
     },
   };
   const mirror = scripted(honest);
-  const input = { content, clock: { sleep: async () => undefined } };
+  const input = { content, clock: { ...systemClock(), sleep: async () => undefined } };
   const fetched = await downloads(input).fetchAll([wanted], [scripted(honest), mirror], signal);
   expect(!fetched.ok && fetched.fault.code).toBe('platform.no-space');
   expect(mirror.asked).toEqual([]);
@@ -278,7 +282,7 @@ test('a full disk ends the download: no mirror helps', async () => {
 test('progress is told after each chunk', async () => {
   const told: number[] = [];
   const { content } = openContent();
-  const clock = { sleep: async () => undefined };
+  const clock = { ...systemClock(), sleep: async () => undefined };
   const progress = (_: BlobWanted, count: number) => told.push(count);
   const source = scripted(cutAfter(200_000), honest);
   await downloads({ content, clock, progress }).fetchAll([wanted], [source], signal);
