@@ -12,11 +12,12 @@ import type { AuditChange, AuditEntry, AuditEvidence, AuditFile, Journal } from 
 import { type Digest, sha256 } from '#state/digest.ts';
 import { LIMITS } from '#state/limits.ts';
 import { verifyAuthorship } from '#trust/authorship.ts';
-import type { CheckTrace } from '#trust/outcome.ts';
+import { CHECKS, type CheckTrace } from '#trust/outcome.ts';
 import { type HeldRoot, openHeldRoot } from '#trust/root-chain.ts';
 import { auditHash, readJournal } from '#wire/audit.ts';
 import { readEvidence } from '#wire/audit-file.ts';
 import { readEnvelopeMessage } from '#wire/envelope-message.ts';
+import { isMargo, MARGO_CHANNEL } from './margo-state.ts';
 
 /** What the one who verifies knows from elsewhere. */
 export interface Known {
@@ -121,6 +122,13 @@ function rootOf(evidence: AuditEvidence, known: Known): Result<HeldRoot> {
   });
 }
 
+const MARGO_TRACE: CheckTrace = {
+  number: 6,
+  name: CHECKS[6],
+  passed: true,
+  compared: 'a Margo manifest, believed for the TLS identity of the manager: nobody signed it',
+};
+
 /** Checks 5–12 again, by that root; time is not judged: what was in force then may have ended. */
 function verifyStatement(
   { statement, point, channel }: AuditChange,
@@ -139,6 +147,8 @@ function verifyStatement(
     const expected = point.stateDigest;
     return refuse('trust.audit-mismatch', { what: 'the signed state', expected, found });
   }
+  // Nobody signed it: it was believed for the connection that it came over (decision 0024).
+  if (channel === MARGO_CHANNEL && isMargo(envelope.value)) return ok([MARGO_TRACE]);
   const authored = verifyAuthorship(
     { envelope: envelope.value, roots: [] },
     {

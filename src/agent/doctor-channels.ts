@@ -8,6 +8,7 @@ import { channelOf, type Root } from '#state/root.ts';
 import type { AgentConfig } from './config.ts';
 import type { ChannelSettings } from './config-channels.ts';
 import { type Finding, weak } from './finding.ts';
+import { MARGO_CHANNEL } from './margo-state.ts';
 
 /** Channels that the root does not name: nothing of theirs is ever accepted. */
 export function unknownChannels(
@@ -15,7 +16,7 @@ export function unknownChannels(
   { channels }: Pick<AgentConfig, 'channels'>,
 ): readonly Finding[] {
   return channels
-    .filter(({ name }) => !channelOf(root, name))
+    .filter(({ name }) => name !== MARGO_CHANNEL && !channelOf(root, name))
     .map(({ name }) => {
       const named = root.channels.map((channel) => channel.name).join(', ');
       return {

@@ -12,6 +12,7 @@ import { instantText, type TimeView } from '#trust/time.ts';
 import type { Follower } from './follow.ts';
 import type { Look } from './found.ts';
 import type { Alarm } from './heads-watch.ts';
+import { MARGO_CHANNEL } from './margo-state.ts';
 import type { TimekeepingView } from './timekeeping.ts';
 import { lookView } from './views.ts';
 
@@ -81,7 +82,8 @@ export function reasonOf({ follower, look, safeMode, timekeeping, root }: Explai
   if (look?.result === 'unreachable' && look.fault)
     return told(`${applied} runs; the source cannot be reached`, look.fault);
   if (!look) return { verdict: `${applied} runs; no source was asked yet`, cure: null };
-  if (!channelOf(root, follower.channel)) {
+  // A Margo manager needs no root to name its channel.
+  if (follower.channel !== MARGO_CHANNEL && !channelOf(root, follower.channel)) {
     const named = root.channels.map(({ name }) => name).join(', ');
     return {
       verdict: `the root names no channel "${follower.channel}" (it has: ${named})`,

@@ -20,6 +20,7 @@ import { type ChangeInput, changeOf, planCandidate } from './change.ts';
 import type { Deferral } from './deferral.ts';
 import type { Follower } from './follow.ts';
 import type { Candidate } from './found.ts';
+import { MARGO_CHANNEL } from './margo-state.ts';
 import { checkOvertaken } from './overtaken.ts';
 
 export interface Making {
@@ -79,6 +80,8 @@ export async function makeValuesChange(
   if (!current.value.some(namesValues)) return ok(null);
   const held = changes.store.state(row.fleet, row.channel, applied.stateDigest);
   if (!held.ok || !held.value) return held.ok ? ok(null) : held;
+  // A Margo manifest is planned anew when the next one comes (docs/margo.md).
+  if (row.channel === MARGO_CHANNEL) return ok(null);
   const candidate = candidateOf(changes, { ...row, applied }, clock.monotonicMs());
   if (!candidate.ok) return candidate;
   const planned = await planCandidate(changes, candidate.value, row, signal);

@@ -38,7 +38,8 @@ export interface MargoFinderInput {
   readonly content: ContentStore;
   readonly name: string;
   row(): ChannelRow;
-  self(): MargoSelf;
+  /** a fault: this device does not know who it is to the manager */
+  self(): Result<MargoSelf>;
   /** before anything is asked; a fault: the manager does not know this device */
   introduce(): Promise<Result<void>>;
   /** The manager answered. */
@@ -136,7 +137,9 @@ async function judge(
   const source = { link: input.link, inflate: input.inflate, known: knownDocuments(input) };
   const documents = await fetchMargoDocuments(source, manifest.value, signal);
   if (!documents.ok) return unserved(input, documents.fault, point);
-  const made = margoState(input.self(), bytes, manifest.value, documents.value);
+  const self = input.self();
+  if (!self.ok) return unserved(input, self.fault, point);
+  const made = margoState(self.value, bytes, manifest.value, documents.value);
   if (!made.ok) return refusal(input, made.fault, point, false);
   const headMs = input.clock.monotonicMs() - startedAt;
   return candidate(made.value, bytes, { startedAt, headMs });
@@ -146,7 +149,9 @@ async function judge(
 function judgeKept(input: MargoFinderInput, digest: Digest, startedAt: number): Found {
   const kept = input.content.readStatement(digest);
   if (!kept.ok) return refusal(input, kept.fault, null, false);
-  const made = keptMargoState(kept.value, input.self());
+  const self = input.self();
+  if (!self.ok) return unserved(input, self.fault);
+  const made = keptMargoState(kept.value, self.value);
   if (!made.ok) return refusal(input, made.fault, null, false);
   const { point } = made.value.state;
   const newness = sequence(input, point);

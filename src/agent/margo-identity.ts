@@ -24,10 +24,12 @@ export interface MargoIdentityInput {
 }
 
 export interface MargoIdentity {
-  /** client of a manager */
-  readonly name: MargoName & { readonly client: string };
+  /** client of a manager; a file that cannot be read is no reason not to start what runs */
+  name(): Result<ClientName>;
   readonly judge: JudgePeer;
 }
+
+export type ClientName = MargoName & { readonly client: string };
 
 interface Anchors {
   readonly certificates: readonly PeerCertificate[];
@@ -36,9 +38,7 @@ interface Anchors {
 
 const PEM_MAX = 64 * 1024;
 
-export function openMargoIdentity(input: MargoIdentityInput): Result<MargoIdentity> {
-  const first = ownName(input);
-  if (!first.ok) return first;
+export function margoIdentity(input: MargoIdentityInput): MargoIdentity {
   let held: Anchors | null = null;
   const anchors = (): Result<Anchors> => {
     const read = readAnchors(input);
@@ -47,10 +47,8 @@ export function openMargoIdentity(input: MargoIdentityInput): Result<MargoIdenti
     else if (!read.ok) input.platform.log.write('warn', 'margo.bundle', { code: read.fault.code });
     return held ? ok(held) : read;
   };
-  const begun = anchors();
-  if (!begun.ok) return begun;
-  return ok({
-    name: first.value,
+  return {
+    name: () => ownName(input),
     judge(chain) {
       const name = ownName(input);
       if (!name.ok) return name;
@@ -63,11 +61,11 @@ export function openMargoIdentity(input: MargoIdentityInput): Result<MargoIdenti
         wallMs: input.platform.clock.wallMs(),
       });
     },
-  });
+  };
 }
 
 /** The name of the manager is derived from it, and from nothing else. */
-function ownName({ platform, config }: MargoIdentityInput): Result<MargoIdentity['name']> {
+function ownName({ platform, config }: MargoIdentityInput): Result<ClientName> {
   const { cert } = config.identity;
   const bytes = platform.files.readFile(cert, PEM_MAX);
   if (!bytes.ok) return refuse('margo.identity', { who: cert, reason: bytes.fault.message });

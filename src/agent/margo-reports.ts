@@ -4,14 +4,15 @@
  * so nothing is lost by a cut or a week without a link: the difference is told again. In order for each
  * deployment; of a long time offline the newest stay.
  */
-import { type Fault, ok, type Result } from '#errors/fault.ts';
+import { mayTryAgain } from '#apply/journal.ts';
+import { FAULTS, type Fault, ok, type Result } from '#errors/fault.ts';
 import { type Backoff, backoff } from '#link/backoff.ts';
 import type { MargoLink } from '#link/margo.ts';
 import type { Clock } from '#platform/clock.ts';
 import type { Log } from '#platform/log.ts';
 import type { Random } from '#platform/random.ts';
 import { statusText } from '#report/text.ts';
-import type { ChannelRow } from '#state/channel-row.ts';
+import type { ChannelRow, Intent } from '#state/channel-row.ts';
 import type { MargoError, MargoReportRow, MargoState } from '#state/margo.ts';
 import type { Fleet } from '#state/names.ts';
 import type { Store } from '#store/store.ts';
@@ -19,7 +20,7 @@ import { writeMargoStatus } from '#wire/margo-status.ts';
 import type { MargoDeployment } from './margo-state.ts';
 
 export interface MargoReports {
-  /** Something may have changed: what is news is queued now, and sent when there is a link. */
+  /** Something may have changed: what is news is queued now, and sent once the manager was reached. */
   note(): void;
   /** The manager was reached: what waited for a link, or was parked, is tried at once. */
   reached(): void;
@@ -61,6 +62,8 @@ interface Task {
   /** will not be taken as they are */
   readonly parked: Map<string, MargoReportRow>;
   readonly retries: Backoff;
+  /** before, there is recovery, which asks nobody; and capabilities come first */
+  reached: boolean;
   sending: boolean;
   stopped: boolean;
   cancel: () => void;
@@ -71,7 +74,8 @@ export function openMargoReports(input: MargoReportsInput): Result<MargoReports>
   if (!rows.ok) return rows;
   const { random } = input;
   const task: Task = {
-    ...{ input, queues: new Map(), parked: new Map(), sending: false, stopped: false },
+    ...{ input, queues: new Map(), parked: new Map(), reached: false },
+    ...{ sending: false, stopped: false },
     taken: new Map(rows.value.map((row) => [row.deployment, row])),
     retries: backoff({ baseMs: RETRY_BASE_MS, capMs: RETRY_CAP_MS, random }),
     cancel: () => {},
@@ -82,6 +86,7 @@ export function openMargoReports(input: MargoReportsInput): Result<MargoReports>
       soon(task);
     },
     reached() {
+      task.reached = true;
       task.parked.clear();
       note(task);
       soon(task);
@@ -109,7 +114,7 @@ function note(task: Task): void {
 
 /** Not within the caller's work: what a change has to do next comes first. */
 function soon(task: Task): void {
-  if (task.sending || task.stopped) return;
+  if (!task.reached || task.sending || task.stopped) return;
   task.cancel();
   task.cancel = task.input.clock.after(0, () => void send(task));
 }
@@ -234,9 +239,19 @@ function changeOf({ intent }: ChannelRow, rejected: Why): { state: MargoState; w
     case 'proving':
       return { state: 'installing', why: null };
     case 'undoing':
+      return willRetry(intent)
+        ? { state: 'pending', why: null }
+        : { state: 'failed', why: intent.failure };
     case 'stuck':
       return { state: 'failed', why: intent.failure };
   }
+}
+
+/** What a cut or a passing fault has interrupted is tried again, as after it: no failure yet. */
+function willRetry(intent: Intent): boolean {
+  const { failure } = intent;
+  if (failure === null) return false;
+  return mayTryAgain(intent, { code: failure.code, retry: FAULTS[failure.code].retry });
 }
 
 function stated(state: MargoState, why: Why): Pick<MargoReportRow, 'state' | 'code' | 'message'> {

@@ -21,7 +21,7 @@ import type { Base } from './base.ts';
 import type { AgentConfig } from './config.ts';
 import type { MargoConfig } from './margo-config.ts';
 import { type MargoFinder, margoFinder } from './margo-finder.ts';
-import { type MargoIdentity, openMargoIdentity } from './margo-identity.ts';
+import { type MargoIdentity, margoIdentity } from './margo-identity.ts';
 import { margoCapabilities } from './margo-machine.ts';
 import { type MargoFacts, type MargoReports, openMargoReports } from './margo-reports.ts';
 import {
@@ -93,16 +93,17 @@ const NO_ROW: MargoLinkRow = { etag: '', state: null, capabilities: null };
 export function openMargo(input: MargoInput): Result<Margo> {
   const { platform, base, config } = input;
   const { time, store, content } = base;
-  const identity = openMargoIdentity({ platform, config, time });
-  if (!identity.ok) return identity;
-  const link = openLink(input, identity.value);
+  const identity = margoIdentity({ platform, config, time });
+  const link = openLink(input, identity);
   if (!link.ok) return link;
   const { fleet } = base.root;
-  const capabilities = capabilitiesOf(input, identity.value);
-  const self = (): MargoSelf => ({
-    ...{ fleet, capabilities: capabilities(), device: base.device, allow: input.allow },
-    policy: POLICY,
-  });
+  const capabilities = capabilitiesOf(input, identity);
+  const self = (): Result<MargoSelf> => {
+    const said = capabilities();
+    if (!said.ok) return said;
+    const { device } = base;
+    return ok({ fleet, capabilities: said.value, device, allow: input.allow, policy: POLICY });
+  };
   const { clock, random, log } = platform;
   const reports = openMargoReports({
     ...{ link: link.value, store, clock, random, log, fleet },
@@ -147,7 +148,7 @@ function openLink({ platform, base, config, runDir }: MargoInput, { judge }: Mar
 function capabilitiesOf(
   { platform, base, config }: MargoInput,
   { name }: MargoIdentity,
-): () => MargoCapabilities {
+): () => Result<MargoCapabilities> {
   const machine = {
     files: platform.files,
     freeBytes() {
@@ -155,7 +156,11 @@ function capabilitiesOf(
       return free.ok ? free.value : null;
     },
   };
-  return () => margoCapabilities(machine, config, config.deviceId ?? name.client);
+  return () => {
+    const client = name();
+    if (!client.ok) return client;
+    return ok(margoCapabilities(machine, config, config.deviceId ?? client.value.client));
+  };
 }
 
 /** M14: at every start, and again whenever something of it has changed. */
@@ -165,13 +170,15 @@ function introduction(
   {
     reports,
     capabilities,
-  }: { readonly reports: MargoReports; readonly capabilities: () => MargoCapabilities },
+  }: { readonly reports: MargoReports; readonly capabilities: () => Result<MargoCapabilities> },
 ): () => Promise<Result<void>> {
   const { store } = base;
   const { fleet } = base.root;
   let told: Digest | null = null;
   return async () => {
-    const said = capabilities();
+    const known = capabilities();
+    if (!known.ok) return known;
+    const said = known.value;
     const body = writeMargoCapabilities(said);
     const digest = sha256(body);
     if (told === digest) return ok();
@@ -187,14 +194,19 @@ function introduction(
 }
 
 /** The states that the row names, read from disk once each. */
-function factsOf({ base, row }: MargoInput, self: () => MargoSelf): () => MargoFacts | null {
+function factsOf(
+  { base, row }: MargoInput,
+  self: () => Result<MargoSelf>,
+): () => MargoFacts | null {
   const known = new Map<Digest, readonly MargoDeployment[]>();
   const deployments = (digest: Digest | undefined): readonly MargoDeployment[] | null => {
     if (digest === undefined) return [];
     const before = known.get(digest);
     if (before) return before;
     const kept = base.content.readStatement(digest);
-    const made = kept.ok ? keptMargoState(kept.value, self()) : kept;
+    const own = self();
+    if (!own.ok) return null;
+    const made = kept.ok ? keptMargoState(kept.value, own.value) : kept;
     if (!made.ok) return null;
     if (known.size >= 4) known.clear();
     known.set(digest, made.value.deployments);

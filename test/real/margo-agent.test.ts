@@ -3,7 +3,7 @@
  * no code with the hub and lies where a test says so.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { writeFileSync } from 'node:fs';
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CertificateFiles } from '../support/certificates.ts';
 import { makeCa } from '../support/certificates.ts';
@@ -22,6 +22,10 @@ import {
 
 const A = '6f1c0a52-3b7e-4d0a-9a41-0d5f6c1e2b01';
 const B = '6f1c0a52-3b7e-4d0a-9a41-0d5f6c1e2b02';
+const PROGRAMS: Readonly<Record<string, string>> = {
+  lives: '#!/bin/sh\nexec sleep 600\n',
+  dies: '#!/bin/sh\nexit 3\n',
+};
 const MANIFEST = '/api/v1/deployments';
 
 let world: MargoWorld;
@@ -32,8 +36,10 @@ beforeAll(async () => {
   world = await margoWorld();
   // Content lies in the registry of the hub, by digest; what is to run comes from the manager.
   for (const text of ['1', '2', '3']) world.write(`files/${text}`, `speed=${text}`);
-  for (const text of ['1', '2', '3']) {
-    const id = `0000000${text}-3b7e-4d0a-9a41-0d5f6c1e2b01`;
+  for (const [name, text] of Object.entries(PROGRAMS)) world.write(`files/${name}`, text);
+  const names = ['1', '2', '3', ...Object.keys(PROGRAMS)];
+  for (const [index, text] of names.entries()) {
+    const id = `0000000${index}-3b7e-4d0a-9a41-0d5f6c1e2b01`;
     const target = `/opt/${text}`;
     world.write(`${id}.yaml`, filesDocument({ id, deviceId: 'x', target, blob: `files/${text}` }));
   }
@@ -236,6 +242,27 @@ spec:
   });
 });
 
+describe('a program that ends at once', () => {
+  const program = (name: string): string =>
+    filesDocument({
+      ...{ id: B, deviceId: 'press-42', target: '', blob: `files/${name}`, program: true },
+      content: PROGRAMS[name] ?? '',
+    });
+
+  test('rule 60: is undone, told as failed with the new version; the next one cures it', async () => {
+    manager.deploy(20, { [A]: file(A, 'a', '2'), [B]: program('lives') });
+    await said(B, 'installed', 20);
+    manager.deploy(21, { [A]: file(A, 'a', '3'), [B]: program('dies') });
+    await said(B, 'failed', 21);
+    await reads('a', 'speed=2');
+    const report = manager.seen.findLast(({ path }) => path.includes(`${B}/status`));
+    expect(JSON.parse(report?.body ?? '{}').status.error.code).toMatch(/^apply\./);
+    manager.deploy(22, { [A]: file(A, 'a', '3') });
+    await reads('a', 'speed=3');
+    await said(B, 'removed', 22);
+  });
+});
+
 describe('a manager that has its bad days', () => {
   test('rules 67, 68: 503 with Retry-After, 403, another media type; then all is well', async () => {
     const busy = { status: 503, headers: { 'retry-after': '1' }, body: '{"title":"Busy"}' };
@@ -250,20 +277,20 @@ describe('a manager that has its bad days', () => {
     });
     await logged('margo.media-type');
     manager.faults.clear();
-    manager.deploy(13, { [A]: file(A, 'a', '3') });
+    manager.deploy(33, { [A]: file(A, 'a', '3') });
     await reads('a', 'speed=3');
   });
 
   test('rules 14, 64: a status that could not be told is told after a restart, though killed', async () => {
     const path = `${MANIFEST}/${A}/status`;
     manager.faults.set(path, { status: 503, body: '{}' });
-    manager.deploy(14, { [A]: file(A, 'a', '1') });
+    manager.deploy(34, { [A]: file(A, 'a', '1') });
     await reads('a', 'speed=1');
     await device.stop('SIGKILL');
     manager.faults.clear();
     manager.seen.splice(0);
     device.start();
-    await said(A, 'installed', 14);
+    await said(A, 'installed', 34);
     expect(manager.seen[0]).toMatchObject({ method: 'PUT' });
   });
 
@@ -273,14 +300,39 @@ describe('a manager that has its bad days', () => {
     const files = [...lost];
     expect(files.length).toBeGreaterThan(0);
     for (const path of files) writeFileSync(path, 'no store');
-    manager.deploy(13, { [A]: file(A, 'a', '2') });
+    manager.deploy(33, { [A]: file(A, 'a', '2') });
     device.start();
     await polls(2);
     await logged('trust.rollback');
     expect(device.read('a')).toBe('speed=1');
-    manager.deploy(15, { [A]: file(A, 'a', '2') });
+    manager.deploy(35, { [A]: file(A, 'a', '2') });
     await reads('a', 'speed=2');
   });
+});
+
+test('without its identity it starts, runs what it had, and says what is missing', async () => {
+  await device.stop();
+  const held = `${svid.cert}.away`;
+  renameSync(svid.cert, held);
+  rmSync(join(device.opt, 'a'));
+  device.start();
+  await reads('a', 'speed=2');
+  await logged('margo.identity');
+  renameSync(held, svid.cert);
+  manager.deploy(36, { [A]: file(A, 'a', '3') });
+  await reads('a', 'speed=3');
+  const { verdict } = await device.explain();
+  expect(verdict).toContain('is applied and is the newest there is');
+});
+
+test('its audit journal is whole, and says that nobody signed what it accepted', async () => {
+  const to = join(world.desk.folder, 'audit');
+  const runDir = ['--run-dir', join(device.folder, 'run')];
+  const exported = await device.command('audit', 'export', '-f', to, '--change', '1.36', ...runDir);
+  expect(exported[0]).toBe(0);
+  const [code, said] = await device.command('audit', 'verify', to);
+  expect(said).toContain('believed for the TLS identity of the manager: nobody signed it');
+  expect([code, said.includes('verified')]).toEqual([0, true]);
 });
 
 describe('whom it takes for its manager (rules 3, 4, 6)', () => {

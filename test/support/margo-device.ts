@@ -1,7 +1,7 @@
 /** A device that follows a Margo manager: the agent from source as a process of its own. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { StatusView } from '#control/api.ts';
+import type { ExplainView, StatusView } from '#control/api.ts';
 import type { CertificateFiles } from './certificates.ts';
 import { ROOT } from './parts.ts';
 
@@ -14,6 +14,9 @@ export interface MargoDevice {
   log(): string;
   /** over its status socket */
   status(): Promise<StatusView>;
+  explain(): Promise<ExplainView>;
+  /** a local command, to its end: exit code and what it printed */
+  command(...args: readonly string[]): Promise<readonly [number, string]>;
   start(): void;
   stop(signal?: NodeJS.Signals): Promise<void>;
 }
@@ -43,6 +46,7 @@ export function margoDevice(options: MargoDeviceOptions): MargoDevice {
     trust: { root: options.root, allowDemo: true },
     channels: [{ name: 'margo', allow: { roots: [opt] } }],
     registries: options.registry === undefined ? [] : [{ url: options.registry }],
+    runtimes: { process: { allowRoot: true } },
     schedule: { interval: '300ms', backoffMax: '300ms', jitter: 0 },
     log: { level: 'debug', format: 'human' },
     margo: { url: options.url, authority: 'tls', identity, ...options.margo },
@@ -55,6 +59,11 @@ export function margoDevice(options: MargoDeviceOptions): MargoDevice {
   const collect = async (stream: ReadableStream<Uint8Array>): Promise<void> => {
     for await (const chunk of stream) log += Buffer.from(chunk).toString();
   };
+  const ask = async <T>(what: string): Promise<T> => {
+    const unix = join(folder, 'run/status.sock');
+    const response = await fetch(`http://agent/v1/${what}`, { unix } as RequestInit);
+    return (await response.json()) as T;
+  };
   return {
     ...{ folder, opt, stateDir },
     read(name) {
@@ -65,10 +74,16 @@ export function margoDevice(options: MargoDeviceOptions): MargoDevice {
       }
     },
     log: () => log,
-    async status() {
-      const unix = join(folder, 'run/status.sock');
-      const response = await fetch('http://agent/v1/status', { unix } as RequestInit);
-      return (await response.json()) as StatusView;
+    status: () => ask<StatusView>('status'),
+    explain: () => ask<ExplainView>('explain'),
+    async command(...args) {
+      const argv = [process.execPath, `${ROOT}/src/main.ts`, ...args];
+      const ran = Bun.spawn(argv, { stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' });
+      const said = await Promise.all([
+        new Response(ran.stdout).text(),
+        new Response(ran.stderr).text(),
+      ]);
+      return [await ran.exited, said.join('')];
     },
     start() {
       const command = [process.execPath, `${ROOT}/src/main.ts`, 'agent', '--config', file];

@@ -151,6 +151,8 @@ export interface FilesDocument {
   readonly blob?: string;
   /** its content, named in the document itself: for managers that know nothing of ours */
   readonly content?: string;
+  /** in place of a file at the target: a program, started as it is */
+  readonly program?: boolean;
   /** more keys of the profile */
   readonly profile?: Readonly<Record<string, unknown>>;
 }
@@ -161,6 +163,7 @@ export function margoFiles(id: string, deviceId: string, target: string): string
 
 export function filesDocument(of: FilesDocument): string {
   const { id, deviceId, target, blob = 'files/a', content } = of;
+  const properties = of.program ? { blob, command: [blob.replace(/^.*\//, '')] } : { blob, target };
   const named =
     content === undefined
       ? {}
@@ -177,8 +180,8 @@ export function filesDocument(of: FilesDocument): string {
         ],
         ...of.profile,
         'x-holdfast-extensions': {
-          type: 'files',
-          components: [{ name: 'conf', properties: { blob, target } }],
+          type: of.program ? 'process' : 'files',
+          components: [{ name: 'conf', properties }],
           ...named,
         },
       },

@@ -29,7 +29,7 @@ function finderOf(asked: string[]) {
   return margoFinder({
     ...{ link, inflate: systemInflate(), store, content: {}, name: 'wfm' },
     clock: { monotonicMs: () => 0, wallMs: () => 0 },
-    ...{ row: () => emptyRow(FLEET, 'margo'), self: () => self },
+    ...{ row: () => emptyRow(FLEET, 'margo'), self: () => ok(self) },
     introduce: () => Promise.resolve(ok(asked.push('capabilities'))),
     ...{ reached: () => undefined, alsoFound: () => undefined },
   } as unknown as MargoFinderInput);

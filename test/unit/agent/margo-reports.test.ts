@@ -69,6 +69,18 @@ describe('the state of each deployment', () => {
     });
   }
 
+  test('undone after a cut, to be tried again: pending, no failure', () => {
+    const cut = { code: 'apply.interrupted', message: 'cut', deployment: '' } as const;
+    const facts = {
+      row: { ...under, intent: intent('undoing', cut) },
+      accepted: [A2],
+      applied: [A1],
+    };
+    expect(told(facts)).toEqual([['a', 'pending', 2n]]);
+    const last = { ...intent('undoing', cut), tries: 3 };
+    expect(told({ ...facts, row: { ...under, intent: last } })).toEqual([['a', 'failed', 2n]]);
+  });
+
   test('applied: installed at the version; what left is removed', () => {
     const facts = { row: { ...under, applied: point(2n) }, accepted: [A2], applied: [A2] };
     expect(told(facts, [before])).toEqual([
