@@ -53,6 +53,7 @@ const VERSION_EVERY_MS = 400;
 /** messages judged before others get their turn */
 const SLICE = 32;
 const SEARCH_CHARS = 512;
+const NO_BYTES = new Uint8Array();
 
 interface Row {
   readonly topic: Topic;
@@ -228,10 +229,20 @@ function keyWanted({ input }: Self, { topic, accepted }: Row): string | 'any' | 
 function keepApart({ input }: Self, row: Row, retained: Uint8Array): void {
   const { id } = row.topic;
   const there = input.kept.messages.get(id);
-  const wanted =
-    row.accepted && !sameBytes(row.accepted.bytes, retained) ? row.accepted.bytes : null;
-  if (wanted === null && there) void input.kept.put(id, new Uint8Array());
-  else if (wanted && !(there && sameBytes(there, wanted))) void input.kept.put(id, wanted);
+  const bytes = row.accepted?.bytes ?? NO_BYTES;
+  const wanted = bytes.length === 0 || sameBytes(bytes, retained) ? null : bytes;
+  if (wanted === null && there) void input.kept.put(id, NO_BYTES);
+  else if (wanted && !(there && sameBytes(there, wanted))) void keepOrLetGo({ input, row }, wanted);
+}
+
+/** Where there is no room for it any more, its row stays and its detail goes: memory is bounded too. */
+async function keepOrLetGo(
+  { input, row }: { readonly input: FleetViewInput; readonly row: Row },
+  bytes: Uint8Array,
+): Promise<void> {
+  const put = await input.kept.put(row.topic.id, bytes);
+  if (put.ok || row.accepted?.bytes !== bytes) return;
+  row.accepted = { ...row.accepted, bytes: NO_BYTES };
 }
 
 function takePresence(self: Self, topic: Topic, name: string): void {
@@ -248,7 +259,7 @@ function takePresence(self: Self, topic: Topic, name: string): void {
 function forget(self: Self, topic: Topic): void {
   const { kept, retained } = self.input;
   for (const name of [topic.id, pinOf(topic)]) {
-    if (kept.messages.has(name)) void kept.put(name, new Uint8Array());
+    if (kept.messages.has(name)) void kept.put(name, NO_BYTES);
   }
   self.beyond.delete(topic.id);
   self.rows.delete(topic.id);

@@ -1,5 +1,6 @@
 /** hub/fleet-view.ts: what a row says, whom it believes, and what stays after a forgery or a restart. */
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
+import { refuse } from '#errors/fault.ts';
 import { watched } from '#hub/fleet.ts';
 import { readQuery } from '#hub/fleet-query.ts';
 import { type EnrolledKey, type FleetView, fleetView } from '#hub/fleet-view.ts';
@@ -206,6 +207,29 @@ describe('whom it believes', () => {
     expect(hub.row('press-7')?.doubt).toContain('it is of another fleet');
     await hub.hears(`${TOPICS}/press-8/status`, await device.says());
     expect(hub.row('press-8')?.doubt).toContain('it is of press-7');
+  });
+
+  test('a displaced status for which there is no room keeps its row and loses its detail', async () => {
+    const clock = manualClock(NOON);
+    const messages = new Map<string, Uint8Array>();
+    const full = async () => refuse('hub.retained-full', { messages: 1, bytes: 1 });
+    const view = fleetView({
+      ...{ clock, retained: { messages, receivedAt: new Map() }, keyOf: () => 'open' },
+      kept: { messages: new Map(), put: full },
+    });
+    const device = signingDevice('press-7');
+    for (const bytes of [await device.says(), Buffer.from('forged'), Buffer.from('again')]) {
+      messages.set(device.topic, bytes);
+      view.saw(device.topic);
+      await clock.advance(1_000);
+    }
+    const [row] = view.page(readQuery(new URLSearchParams())).rows;
+    expect(row).toMatchObject({ condition: 'unproven', summary: { condition: 'settled' } });
+    expect(view.detail(device.topic)).toBeNull();
+    messages.set(device.topic, await device.says());
+    view.saw(device.topic);
+    await clock.advance(1_000);
+    expect(view.detail(device.topic)?.report).toBe('1.2');
   });
 
   test('a topic that is cleared takes the device off the page, and its first-seen key', async () => {
