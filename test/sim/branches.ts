@@ -42,9 +42,9 @@ export interface Branch {
 /** ms that a recovery may take: stop timeouts and windows of health, many times */
 const RECOVERS_MS = 600_000;
 /** moments of one run */
-const MOMENTS_MAX = 40;
+const MOMENTS_MAX = 80;
 /** one act's */
-const MOMENTS_OF_ACT = 3;
+const MOMENTS_OF_ACT = 6;
 /** steps after an act among which its moments are */
 const REACHES = [4, 30, 150] as const;
 
@@ -127,7 +127,7 @@ function branchesOf({ step, moment }: Taken, seed: number | string): readonly Br
   };
   const of = (kind: CutKind, loss: Loss): Branch => ({
     name: `${kind} before step ${step}, ${loss} lost`,
-    ...{ kind, loss, again: again(), heals: choose.oneIn(4), later: choose.oneIn(2) },
+    ...{ kind, loss, again: again(), heals: choose.oneIn(8), later: choose.oneIn(2) },
   });
   return [
     of('power', 'all'),

@@ -10,7 +10,12 @@ const CALL = 'return verify(null, message, keyObject(key), signature);';
 const REMEMBERED_MAX = 200_000;
 const known = new Map<string, boolean>();
 
+/** X25519: the public half of a device's sealing key, made anew at each start */
+const HALVES = 'publicKey: nacl.box.keyPair.fromSecretKey(secret).publicKey';
+const halves = new Map<string, Uint8Array>();
+
 interface Slot {
+  holdfastKnownHalf?: (secret: Uint8Array, make: () => Uint8Array) => Uint8Array;
   holdfastKnownSignature?: (parts: readonly Uint8Array[], verifyForReal: () => boolean) => boolean;
 }
 
@@ -20,6 +25,14 @@ let forReal = false;
 /** @param real  the next verifications are real ones */
 export function verifyForReal(real: boolean): void {
   forReal = real;
+}
+
+function replaced(path: string, what: string, by: string): string {
+  const [before, after, ...more] = readFileSync(path, 'utf8').split(what);
+  if (before === undefined || after === undefined || more.length > 0) {
+    throw new Error(`${path} does not hold once: ${what}`);
+  }
+  return before + by + after;
 }
 
 /** Preloaded: before anything imports trust/ed25519.ts. */
@@ -37,18 +50,27 @@ function rememberSignatures(): void {
     known.set(name, good);
     return good;
   };
+  (globalThis as Slot).holdfastKnownHalf = (secret, make) => {
+    const name = Buffer.from(secret).toString('hex');
+    const before = forReal ? undefined : halves.get(name);
+    if (before) return before.slice();
+    const half = make();
+    if (halves.size >= REMEMBERED_MAX) halves.clear();
+    halves.set(name, half);
+    return half.slice();
+  };
   plugin({
     name: 'known signatures',
     setup(build) {
       build.onLoad({ filter: /\/src\/trust\/ed25519\.ts$/ }, ({ path }) => {
-        const text = readFileSync(path, 'utf8');
-        const [before, after, ...more] = text.split(CALL);
-        if (before === undefined || after === undefined || more.length > 0) {
-          throw new Error(`${path} does not hold once: ${CALL}`);
-        }
         const call = CALL.slice('return '.length, -1);
         const wrapped = `return (globalThis as any).holdfastKnownSignature([key, message, signature], () => ${call});`;
-        return { contents: before + wrapped + after, loader: 'ts' };
+        return { contents: replaced(path, CALL, wrapped), loader: 'ts' };
+      });
+      build.onLoad({ filter: /\/src\/trust\/sealing-key\.ts$/ }, ({ path }) => {
+        const call = HALVES.slice('publicKey: '.length);
+        const wrapped = `publicKey: (globalThis as any).holdfastKnownHalf(secret, () => ${call})`;
+        return { contents: replaced(path, HALVES, wrapped), loader: 'ts' };
       });
     },
   });

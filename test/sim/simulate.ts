@@ -81,7 +81,7 @@ async function show(seed: number): Promise<void> {
 
 const SCOPES: Readonly<Record<string, Scope>> = {
   short: { kinds: ['power', 'kill'], every: 2, variants: 1, again: 0 },
-  whole: { kinds: ['power', 'kill'], every: 1, variants: 3, again: 60 },
+  whole: { kinds: ['power', 'kill'], every: 1, variants: 2, again: 40 },
 };
 
 /** Every operation, or every `step`th from number `seed` on. */

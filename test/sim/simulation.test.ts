@@ -25,10 +25,10 @@ async function simulate(
 
 describe('a device in the simulated world', () => {
   test('keeps I1 to I9 through power cuts, faults and people, whatever the seed', async () => {
-    const { code, sum, out } = await simulate('--seed', '1', '--runs', '40');
+    const { code, sum, out } = await simulate('--seed', '1', '--runs', '20');
     expect(sum.violations === 0 ? '' : out).toBe('');
-    expect({ code, runs: sum.runs }).toEqual({ code: 0, runs: 40 });
-    expect(sum.cuts).toBeGreaterThan(300);
+    expect({ code, runs: sum.runs }).toEqual({ code: 0, runs: 20 });
+    expect(sum.cuts).toBeGreaterThan(1_500);
   });
   test('does the same for the same seed, byte for byte, and something else for another', async () => {
     const [first, second, other] = await Promise.all([
