@@ -76,6 +76,7 @@ const USED: Readonly<Record<string, string>> = {
   'schedule.jitter': 'e2e-config: the next look is spread by the jitter',
   'schedule.backoffMax': 'e2e-resume: what runs goes on, explain works',
   'nudges.perMinute': 'e2e-config: a flood of nudges costs as many looks as the limit allows',
+  'bundles.consent': 'e2e-watched: nothing is applied until somebody at the device says so',
   'bundles.watch': 'e2e-config: a bundle that is put into a watched directory is applied',
   'runtimes.process.user': 'e2e-config: programs run as the user that the owner allows',
   'runtimes.process.allowRoot': 'e2e-config: a program is not run as root where it is not allowed',
