@@ -56,7 +56,7 @@ export function findPushed(
   for (const { pushed, found } of judged) {
     memory.pushesSeen.add(pushed);
     if (pushed === best?.pushed && found.kind === 'candidate') pushes.keep(pushed);
-    else if (found.kind !== 'waiting') pushes.drop(pushed);
+    else if (found.kind !== 'waiting' && !isOwnedElsewhere(found)) pushes.drop(pushed);
     if (pushed !== best?.pushed && found.kind !== 'candidate') input.alsoFound(found);
   }
   if (!best) return null;
@@ -66,6 +66,11 @@ export function findPushed(
     found: best.found,
     suffices: fresh || (isOld(looking.wake, input.trusted()) && !replaced),
   };
+}
+
+/** Verified, and refused for what another channel has: that may be free later, and nobody sends it again. */
+function isOwnedElsewhere(found: Found): boolean {
+  return found.kind === 'refused' && found.fault.code === 'plan.conflict';
 }
 
 /** A push is judged once, like a head with its digest; roots alone say nothing of the channel. */

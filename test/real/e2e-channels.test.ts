@@ -215,3 +215,40 @@ real(title('doctor says where the bounds of two channels overlap'), async () => 
   const checked = await run([holdfast, 'doctor', '--config', device.configFile]);
   expect(checked.out).toContain('oem and canary may both write below');
 });
+
+real(
+  title('by the broker alone: a push that was refused for it is taken when it is free'),
+  async () => {
+    const other = await makePlant(parts, { channels: ['oem', 'stable'] });
+    try {
+      const far = other.device('press-8', { settings: { registries: [] } });
+      const allow = { roots: [far.opt] };
+      far.configure({ channels: ['oem', 'stable'].map((name) => ({ name, allow })) });
+      const target = (name: string) => join(far.opt, name);
+      const spec = (name: string) => filesSpec({ conf: { blob: 'conf', target: target(name) } });
+      const pointOf = async (name: string) => {
+        const { channels } = await far.status();
+        return channels.find((one) => one.channel === name);
+      };
+      await far.start();
+      await far.linked();
+      other.write('oem', 'conf', 'oem\n');
+      other.deploy('oem', 'base', spec('conf'));
+      await other.publish('oem', '--push');
+      await eventually('oem', async () => (await pointOf('oem'))?.applied?.point === '1.1');
+      other.write('stable', 'conf', 'stable\n');
+      other.deploy('stable', 'mine', spec('conf'));
+      await other.publish('stable', '--push');
+      await eventually('refused', async () => (await pointOf('stable'))?.refused?.code);
+      // Looked at again, it is refused again, and still held.
+      await far.command(['apply']);
+      expect((await pointOf('stable'))?.applied).toBeNull();
+      other.deploy('oem', 'base', spec('elsewhere'));
+      await other.publish('oem', '--push');
+      await eventually('stable', async () => (await pointOf('stable'))?.applied?.point === '1.1');
+      expect(far.read('conf')).toBe('stable\n');
+    } finally {
+      await other.remove();
+    }
+  },
+);
