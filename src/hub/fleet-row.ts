@@ -6,6 +6,7 @@
 import { FAULTS } from '#errors/fault.ts';
 import { pointText } from '#state/point.ts';
 import type { ChannelStatus, DeploymentStatus, Status, StatusPoint } from '#state/status.ts';
+import { deviceOfChannel } from '#state/values.ts';
 
 /** From what concerns a person most to what does not. */
 export const CONDITIONS = [
@@ -191,7 +192,10 @@ function waitOf(channel: ChannelStatus): Reason | null {
   if (waitingFor !== '') return told(`${on}: waits: ${waitingFor}`, waitingFor);
   if (heldByOperator) return told(`${on}: held by the operator`, 'agent.held');
   if (phase === 'waiting') return told(`${on}: waits`, '');
-  return applied === null && phase === 'idle' ? told(`${on}: nothing applied yet`, '') : null;
+  // Values of its own are brought where a device needs some: most have none.
+  const needed = deviceOfChannel(channel.channel) === null;
+  const none = applied === null && phase === 'idle' && needed;
+  return none ? told(`${on}: nothing applied yet`, '') : null;
 }
 
 function told(reason: string, code: string): Reason {

@@ -90,6 +90,7 @@ describe('a row', () => {
     ],
     ['held', { heldByOperator: true }, 'waiting', 'stable: held by the operator'],
     ['new', { applied: null, desired: null }, 'waiting', 'stable: nothing applied yet'],
+    ['without values', { channel: 'device.press-7', applied: null, desired: null }, 'settled', ''],
     ['activating', { phase: 'activating' }, 'changing', ''],
   ] as const) {
     test(`of a device that is ${what} is ${condition}`, async () => {
