@@ -105,7 +105,7 @@ function status({
   agentVersion,
   startedAt,
 }: HandlersInput): Result<StatusView> {
-  const { base, lines, links, device } = assembled;
+  const { base, lines, links, device, config } = assembled;
   const snapshot = assembled.snapshot();
   if (!snapshot.ok) return snapshot;
   const events = base.store.outboxEvents();
@@ -128,6 +128,7 @@ function status({
       pid: platform.processes.self.pid,
       upMs: Math.round(platform.clock.monotonicMs() - startedAt),
       ready: assembled.isReady(),
+      configuration: { file: config.file, fromState: config.fromState ?? [] },
     },
     channels: snapshot.value.channels.map((channel) => {
       if (channel.waitingFor === ORPHANED) return orphanView(channel);

@@ -45,6 +45,16 @@ interface Style {
   readonly wide: boolean;
 }
 
+/** Said only where a state has a part in it. */
+function configurationLines(
+  from: StatusView['agent']['configuration'],
+): readonly (readonly [string, string])[] {
+  if (!from || from.fromState.length === 0) return [];
+  return [
+    ['configuration', `${from.fromState.join(', ')} from a state; the rest from ${from.file}`],
+  ];
+}
+
 export function statusText(view: StatusView, style: Style): string {
   const { paint, now } = style;
   const { device, agent, mqtt, lastLook } = view;
@@ -57,6 +67,7 @@ export function statusText(view: StatusView, style: Style): string {
       'agent',
       `${agent.version}, up ${Math.round(agent.upMs / 1000)} s, start ${device.boot}, time ${device.timeGrade}${attested}${ready}`,
     ],
+    ...configurationLines(agent.configuration),
     [
       'last look',
       lastLook

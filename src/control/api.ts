@@ -87,6 +87,8 @@ export interface StatusView {
     readonly pid: number;
     readonly upMs: number;
     readonly ready: boolean;
+    /** where its configuration is from: the owner's file, and the sections that a state brought */
+    readonly configuration?: { readonly file: string; readonly fromState: readonly string[] };
   };
   readonly channels: readonly ChannelView[];
   /** how this device shows who it is; null: it was not enrolled */

@@ -7,7 +7,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'bun:test';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Device, programsOf } from '../support/device.ts';
+import { run } from '../support/command.ts';
+import { type Device, holdfast, programsOf } from '../support/device.ts';
 import { eventually } from '../support/eventually.ts';
 import { freePort } from '../support/free-port.ts';
 import { type Mosquitto, startMosquitto } from '../support/mosquitto.ts';
@@ -122,6 +123,10 @@ describe('the configuration of the agent as a deployment', () => {
         name: 'configuration from a state',
         value: 'device.labels, mqtt',
       });
+      expect(status.agent.configuration?.fromState).toEqual(['device.labels', 'mqtt']);
+      expect((await device.command(['status'])).out).toContain('device.labels, mqtt from a state');
+      const doctor = await run([holdfast, 'doctor', '--config', device.configFile]);
+      expect(doctor.out).toContain('from a state: device.labels, mqtt');
       await device.stop();
       await device.start();
       expect((await device.status()).device.labels).toEqual({ site: 'b' });
