@@ -188,9 +188,10 @@ function resume(
   held.safeModeCrashes = 0;
   const { row, device: whole } = held;
   const ends = whole.paused && scope === 'device';
-  if (!ends && !row.paused && !row.hold) return ok(undefined);
+  const flapped = row.degraded === 'drift.flapping';
+  if (!ends && !row.paused && !row.hold && !flapped) return ok(undefined);
   const { paused: own, ...rest } = row;
-  const next = { ...rest, hold: null };
+  const next = { ...rest, hold: null, degraded: flapped ? null : row.degraded };
   const place = { at: context.clock.wallMs(), channel };
   const done = context.store.transaction((tx) => {
     tx.putChannel(next);

@@ -146,12 +146,16 @@ export function recordDrift(
   const { deployment } = event;
   const place = { at: platform.clock.wallMs(), channel: follower.channel, deployment };
   platform.log.write('warn', `drift.${event.kind}`, { deployment });
-  const row = { ...follower.row(), degraded: event.kind === 'flapping' ? event.fault.code : null };
+  const before = follower.row();
+  const row = { ...before, degraded: event.kind === 'flapping' ? event.fault.code : null };
+  // After another start it is looked after again; once put right it is no news any more.
+  const settled = event.kind === 'repaired' && before.degraded === 'drift.flapping';
+  const changes = event.kind === 'flapping' || settled;
   const done = base.store.transaction((tx) => {
     queueEvent(tx, driftEvent(event, place));
-    if (event.kind === 'flapping') tx.putChannel(row);
+    if (changes) tx.putChannel(row);
   });
-  if (done.ok && event.kind === 'flapping') follower.saw(row);
+  if (done.ok && changes) follower.saw(row);
   if (!done.ok) platform.log.write('warn', 'drift.unrecorded', { code: done.fault.code });
 }
 

@@ -2,6 +2,7 @@
 import type { Model } from './model/model.ts';
 import type { Act, CoreAct } from './schedule.ts';
 import type { WideAct } from './width/schedule.ts';
+import type { Watch } from './width/watch.ts';
 import { NO_TROUBLE } from './world/crash.ts';
 import { ROOMY_BYTES } from './world/disk.ts';
 import { simKey } from './world/keys.ts';
@@ -23,6 +24,7 @@ export interface Stage {
   bundles: number;
   /** acts of wide schedules */
   readonly wide: Readonly<Record<WideAct, Do>>;
+  readonly watch: Watch;
 }
 
 export type Do = (stage: Stage, choose: Dice) => void;
@@ -51,6 +53,7 @@ const OF_THE_AGENT: ReadonlySet<Act> = new Set([
   'apply',
   'restart-agent',
   'stop',
+  'edit',
 ]);
 
 export function choice(stage: Stage, choose: Dice): Choice {

@@ -55,4 +55,24 @@ export const WIDE_PLANTED: readonly PlantedBug[] = [
     "machine: identity.machine === '' ? (before?.machine ?? '') : identity.machine,",
     "machine: before?.machine ?? '',",
   ]),
+  bug('what is only to be told is repaired', 60, [
+    'agent/drift.ts',
+    "deployment.drift === 'report' || ",
+    '',
+  ]),
+  bug('what was found is not kept before it is repaired', 60, [
+    'agent/drift.ts',
+    '  const kept = await runtime.keepFound(generation);\n',
+    '  const kept = { ok: true } as const;\n',
+  ]),
+  bug('repairs have no end', 100, [
+    'agent/drift.ts',
+    'if (recent.length >= REPAIRS_MAX) {',
+    'if (false) {',
+  ]),
+  bug("a file that is the device's own is taken away with its deployment", 100, [
+    'apply/runtimes/files-file.ts',
+    'if (!at.component.once) return ok(false);',
+    'return ok(false);',
+  ]),
 ];

@@ -1,6 +1,7 @@
 /** What the acts of wide schedules do (schedule.ts), beside those of actors.ts. */
 import { choice, type Do, issue, release } from '../actors.ts';
 import type { World } from '../world/shape.ts';
+import { edit } from './edits.ts';
 import type { WideAct } from './schedule.ts';
 
 /** ms until somebody starts what an operator had stopped */
@@ -26,6 +27,13 @@ export const WIDE: Readonly<Record<WideAct, Do>> = {
     // Whether it is taken hangs on what was applied when it came: nobody waits for it.
     stage.head = null;
   },
+  /** With files that people edit; what is published without them takes them away. */
+  'publish-edited'(stage, choose) {
+    const kept = stage.world.publisher.issued.at(-1)?.choice.edited;
+    const edited = kept !== undefined && choose.oneIn(2) ? kept : stage.contents + 1;
+    release(stage, issue(stage, { ...choice(stage, choose), edited }), choose);
+  },
+  edit,
   /** The card is put into another machine, or the board is changed. */
   'clone-card'({ world }, choose) {
     const id = Buffer.from(choose.bytes(16)).toString('hex');

@@ -4,7 +4,13 @@
  */
 import type { Dice } from '../world/random.ts';
 
-export const WIDE_ACTS = ['stop', 'publish-removing', 'clone-card'] as const;
+export const WIDE_ACTS = [
+  'stop',
+  'publish-removing',
+  'clone-card',
+  'publish-edited',
+  'edit',
+] as const;
 
 export type WideAct = (typeof WIDE_ACTS)[number];
 
@@ -37,6 +43,8 @@ const WEIGHTS = {
   stop: 4,
   'publish-removing': 6,
   'clone-card': 2,
+  'publish-edited': 5,
+  edit: 8,
 } as const;
 
 export type ActOfWide = keyof typeof WEIGHTS;

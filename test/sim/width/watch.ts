@@ -3,10 +3,12 @@
  * end, and of each request of an operator. They look at every run, not only at wide ones.
  */
 import type { ControlHandlers } from '#control/api.ts';
+import { type Drifting, drifting } from '../model/drift.ts';
 import { type Identities, identities } from '../model/identity.ts';
 import type { Violation } from '../model/model.ts';
 import { type Operators, operators, type Request } from '../model/operators.ts';
 import { type Removals, removals } from '../model/removals.ts';
+import { seenOn } from '../model/seen.ts';
 import type { Act } from '../schedule.ts';
 import type { Behaviour } from '../world/processes.ts';
 import type { World } from '../world/shape.ts';
@@ -16,9 +18,12 @@ interface Models {
   readonly operators: Operators;
   readonly removals: Removals;
   readonly identities: Identities;
+  readonly drift: Drifting;
 }
 
 export interface Watch {
+  /** told by who edits (edits.ts) */
+  readonly drift: Drifting;
   /** Recovery is over, nothing else has happened yet. */
   ready(world: World): void;
   acted(world: World, act: Act): void;
@@ -38,6 +43,7 @@ export function watch(violations: Violation[], known?: Models): Watch {
     operators: operators(violations),
     removals: removals(violations),
     identities: identities(violations),
+    drift: drifting(violations),
   };
   const asking = models.operators;
   const see = (world: World): void => {
@@ -45,10 +51,13 @@ export function watch(violations: Violation[], known?: Models): Watch {
     if (!told) return;
     asking.seen(told, new Set(world.processes.living.keys()));
     seeApplied(models.removals, world);
+    models.drift.seen(seenOn(world.disk.root, '/srv', []).files, told);
   };
   return {
+    drift: models.drift,
     ready(world) {
       asking.started();
+      models.drift.forgiven();
       seeIdentity(models.identities, world);
       see(world);
     },
@@ -60,23 +69,26 @@ export function watch(violations: Violation[], known?: Models): Watch {
     powerCut: () => asking.disturbed(),
     stopped: (world) => asking.stopped(programsOf(world).map(({ behaviour }) => behaviour.version)),
     switched: (text) => asking.switched(text),
-    wrap: (world, handlers) => wrap(asking, world, handlers),
+    wrap: (world, handlers) => wrap(models, world, handlers),
     copy: (others) =>
       watch(others, {
         operators: asking.copy(others),
         removals: models.removals.copy(others),
         identities: models.identities.copy(others),
+        drift: models.drift.copy(others),
       }),
   };
 }
 
 const APPLIED: ReadonlySet<string> = new Set(['applied', 'rolled-back']);
+const EDITED = ['kept', 'told', 'own'] as const;
 const HISTORY_ROWS = 100;
 
 function seeApplied(model: Removals, world: World): void {
   for (const { epoch, sequence, choice, valid, allowRemoval } of world.publisher.issued) {
     if (!valid) continue;
-    const ids = (['conf', 'web', 'plc'] as const).filter((id) => choice[id] !== null);
+    const core = (['conf', 'web', 'plc'] as const).filter((id) => choice[id] !== null);
+    const ids = [...core, ...(choice.edited === undefined ? [] : EDITED)];
     model.published({ epoch, sequence, ids, allowRemoval });
   }
   const rows = world.running?.handlers.history(HISTORY_ROWS);
@@ -104,7 +116,8 @@ function isHelper({ version }: Behaviour): boolean {
   return version.endsWith(' helper');
 }
 
-function wrap(asking: Operators, world: World, handlers: ControlHandlers): ControlHandlers {
+function wrap(models: Models, world: World, handlers: ControlHandlers): ControlHandlers {
+  const asking = models.operators;
   const answered = (what: Request, done: boolean): void => {
     const told = toldNow(world);
     if (!told) return;
@@ -125,6 +138,7 @@ function wrap(asking: Operators, world: World, handlers: ControlHandlers): Contr
     },
     resume() {
       asking.asked('resume');
+      models.drift.forgiven();
       const done = handlers.resume();
       answered('resume', done.ok);
       return done;

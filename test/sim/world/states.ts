@@ -9,6 +9,7 @@ import { sha256 } from '#state/digest.ts';
 import { MEDIA } from '#state/media-types.ts';
 import { writeDocuments } from '#wire/documents.ts';
 import { writeTar } from '#wire/tar.ts';
+import { contentOf, type Kind, pathOf } from '../model/drift.ts';
 import type { Wanted } from '../model/wanted.ts';
 import { type Behaviour, programText } from './processes.ts';
 
@@ -23,6 +24,8 @@ export interface Choice {
   /** a check beside the files */
   readonly check: 'healthy' | 'ill' | 'nothing' | null;
   readonly reload: boolean;
+  /** three files at /srv that people edit (model/drift.ts) */
+  readonly edited?: number;
 }
 
 export interface Cargo {
@@ -54,7 +57,9 @@ interface Piece {
 }
 
 function load(choice: Choice): Cargo {
-  const pieces = [confOf(choice), webOf(choice), plcOf(choice)].filter((piece) => piece !== null);
+  const pieces = [confOf(choice), webOf(choice), plcOf(choice), ...editedOf(choice)].filter(
+    (piece) => piece !== null,
+  );
   const documents = pieces.map(({ id, spec }) => ({
     id,
     bytes: encode(JSON.stringify({ apiVersion: 'holdfast/v1', kind: 'Deployment', id, spec })),
@@ -144,6 +149,28 @@ function plcOf({ plc, conduct }: Choice): Piece | null {
     files: {},
     programs: [conduct.exitsAfterMs === undefined ? version : `~${version}`],
   };
+}
+
+const EDITED: readonly { readonly kind: Kind; readonly drift: string; readonly once: boolean }[] = [
+  { kind: 'kept', drift: 'repair', once: false },
+  { kind: 'told', drift: 'report', once: false },
+  { kind: 'own', drift: 'repair', once: true },
+];
+
+/** Their files are looked at by a model of their own: to the others they are not there. */
+function editedOf({ edited }: Choice): readonly Piece[] {
+  if (edited === undefined) return [];
+  return EDITED.map(({ kind, drift, once }) => {
+    const properties = { blob: kind, target: pathOf(kind), once };
+    const deploymentProfile = { type: 'files', components: [{ name: kind, properties }] };
+    return {
+      id: kind,
+      spec: { drift, deploymentProfile },
+      blobs: [fileBlob(kind, encode(contentOf(kind, edited)))],
+      files: {},
+      programs: [],
+    };
+  });
 }
 
 function fileBlob(name: string, bytes: Uint8Array): Piece['blobs'][number] {

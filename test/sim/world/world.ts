@@ -35,7 +35,7 @@ const CONFIG = JSON.stringify({
   stateDir: STATE_DIR,
   runDir: RUN_DIR,
   trust: { root: ROOT_FILE },
-  channels: [{ name: 'stable', allow: { roots: ['/opt'] } }],
+  channels: [{ name: 'stable', allow: { roots: ['/opt', '/srv'] } }],
   registries: [{ url: 'http://127.0.0.1:5000/plant/state' }],
   mqtt: { url: 'mqtt://127.0.0.1:1883' },
   bundles: { watch: [USB] },
@@ -103,7 +103,7 @@ export function makeWorld(seed: number | string, observer: Observer, from?: Mome
   flash.plant(ROOT_FILE, world.publisher.rootFile);
   flash.plant(CONFIG_FILE, CONFIG);
   flash.plant('/etc/machine-id', '0123456789abcdef0123456789abcdef\n');
-  for (const path of ['/run', '/var/lib', '/opt', USB]) flash.plantDirectory(path);
+  for (const path of ['/run', '/var/lib', '/opt', '/srv', USB]) flash.plantDirectory(path);
   return world;
 }
 
