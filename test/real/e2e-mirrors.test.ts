@@ -28,7 +28,7 @@ import { startRegistryProxy } from '../support/registry-proxy.ts';
 import { flipped, startTlsEndingProxy, type TlsEndingProxy } from '../support/tls-ending-proxy.ts';
 
 const real = missing ? test.skip : test;
-const why = missing ? ` (${missing})` : '';
+const title = (name: string): string => (missing ? `${name} (${missing})` : name);
 const proxied = missing || noProxies ? test.skip : test;
 const whyProxied = missing || noProxies ? ` (${missing ?? noProxies})` : '';
 /** Past what fits into one chunk of a body. */
@@ -81,7 +81,7 @@ describe('mirrors of a plant', () => {
     return { cache, upstream, url: at(plant, cache.port) };
   }
 
-  real(`a pull-through cache serves what it has when its upstream is gone${why}`, async () => {
+  real(title('a pull-through cache serves what it has when its upstream is gone'), async () => {
     const plant = await plantOf();
     const { upstream, url } = await cacheOf(plant);
     const settings = { registries: [{ url }], mqtt: undefined };
@@ -103,7 +103,7 @@ describe('mirrors of a plant', () => {
     expect(await Bun.file(target).text()).toBe(`${LARGE}\n`);
   });
 
-  real(`a cache with an old tag is a lagging mirror, and no attack${why}`, async () => {
+  real(title('a cache with an old tag is a lagging mirror, and no attack'), async () => {
     const plant = await plantOf();
     const { upstream, url } = await cacheOf(plant);
     const device = plant.device('press-3', {
@@ -137,7 +137,7 @@ describe('mirrors of a plant', () => {
     );
   });
 
-  real(`a first mirror that is down does not hold up the others, and is named${why}`, async () => {
+  real(title('a first mirror that is down does not hold up the others, and is named'), async () => {
     const plant = await plantOf();
     const dead = at(plant, await freePort());
     const device = plant.device('press-4', {
@@ -155,7 +155,7 @@ describe('mirrors of a plant', () => {
     expect(doctor.out).toContain(`${plant.registry.replace('http://', '')}:canary is sha256:`);
   });
 
-  real(`the commands and files of docs/networks.md, as they stand there${why}`, async () => {
+  real(title('the commands and files of docs/networks.md, as they stand there'), async () => {
     const page = readFileSync(join(ROOT, 'docs/networks.md'), 'utf8');
     const blocks = (kind: string) =>
       [...page.matchAll(new RegExp(`\`\`\`${kind}\n([^\`]*)\`\`\``, 'g'))].map(
@@ -254,16 +254,19 @@ describe('mirrors of a plant', () => {
       proxy: `http://127.0.0.1:${proxy.port}`,
     });
 
-    real(`is refused unless its CA is configured, and is not asked for a thing${why}`, async () => {
-      await device.start();
-      await device.command(['apply']);
-      expect((await device.explain()).verdict).toContain('link.tls-untrusted');
-      expect(proxy.asked).toEqual([]);
-      await device.stop();
-      device.configure({ registries: [through(companyCa)] });
-      await device.start();
-      await device.applied(point);
-    });
+    real(
+      title('is refused unless its CA is configured, and is not asked for a thing'),
+      async () => {
+        await device.start();
+        await device.command(['apply']);
+        expect((await device.explain()).verdict).toContain('link.tls-untrusted');
+        expect(proxy.asked).toEqual([]);
+        await device.stop();
+        device.configure({ registries: [through(companyCa)] });
+        await device.start();
+        await device.applied(point);
+      },
+    );
 
     /** Layers that the publisher embedded in the manifest (image-spec, `data`) are changed there. */
     const embedded = (type: string) => (path: string, body: Buffer) => {
@@ -288,7 +291,7 @@ describe('mirrors of a plant', () => {
       ],
     ] as const) {
       real(
-        `N09: one bit of ${what} changed on the way: refused, nothing changes${why}`,
+        title(`N09: one bit of ${what} changed on the way: refused, nothing changes`),
         async () => {
           const before = [device.tree(), (await device.status()).channels[0]?.desired];
           await publish(plant, device, `${what} ${LARGE}`);
@@ -301,7 +304,7 @@ describe('mirrors of a plant', () => {
       );
     }
     real(
-      `N09: manifest and envelope changed to fit each other: the signature decides${why}`,
+      title('N09: manifest and envelope changed to fit each other: the signature decides'),
       async () => {
         const before = [device.tree(), (await device.status()).channels[0]?.desired];
         proxy.alter = async (path, body) => {
@@ -327,7 +330,7 @@ describe('mirrors of a plant', () => {
         expect([device.tree(), (await device.status()).channels[0]?.desired]).toEqual(before);
       },
     );
-    real(`what was refused applies when nobody changes it any more${why}`, async () => {
+    real(title('what was refused applies when nobody changes it any more'), async () => {
       proxy.alter = (_path, body) => body;
       point = await publish(plant, device, 'healed');
       await device.command(['apply']);
