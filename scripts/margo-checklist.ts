@@ -85,7 +85,7 @@ export const RULES: readonly Rule[] = [
   row(52, 'C', 'eligibility evaluated on the device'),
   row(53, 'W', 'documents copied unchanged'),
   row(54, 'C', 'parameters reach only the named components', {
-    also: 'deployment/invalid/target-names-unknown-component.yaml',
+    also: 'refused: a component that only Margo names',
   }),
   row(55, 'C', 'type not offered: failed, others go on'),
   row(56, 'C', 'OCI packages by digest', {
