@@ -40,6 +40,8 @@ export interface FetchJudging extends Judging {
 
 /** ms for one mirror while there are others */
 export const PATIENCE_MS = 30_000;
+/** ms for one that is asked although another has answered: what was found waits no longer */
+const ROUND_PATIENCE_MS = 10_000;
 /** ms for one that is the last hope: a manifest and an envelope at the speed of a modem */
 const HEAD_MAX_MS = 15 * 60_000;
 
@@ -144,7 +146,8 @@ async function askAll(
     if (wanted !== null && typeof wanted === 'object' && reaches(search)) return;
     for (const source of sources) {
       if (signal.aborted) return;
-      const found = await askPatiently(search, source, wanted, patienceMs);
+      const mostMs = byTag && reaches(search) ? ROUND_PATIENCE_MS : patienceMs;
+      const found = await askPatiently(search, source, wanted, mostMs);
       tellMirror(search, source, found, byTag);
       take(search, found);
       const enough = answers(found) && (!byTag || reaches(search));

@@ -235,6 +235,16 @@ describe('one of them fails', () => {
     expect(await here.look()).toBe('current at b');
     expect(here.asked()).toEqual(['', 'HEAD']);
   });
+  test('one that hangs behind one that has answered holds what was found up for 10 seconds', async () => {
+    const here = plant('a', 'b');
+    const [first, second] = here.all;
+    first?.shows(58);
+    if (second) second.trouble = 'hangs';
+    const looking = here.find.find({ kind: 'start' }, new AbortController().signal);
+    await here.clock.settle();
+    await here.clock.advance(10_000);
+    expect(textOf(await looking)).toBe('1.58 from a');
+  });
   test('all fail: also those that rest are asked, and a slow one gets its time', async () => {
     const here = plant('a', 'b');
     await here.settle();
