@@ -31,7 +31,20 @@ export interface ControlPathInput {
   readonly mqtt: MqttLink | null;
 }
 
-export function controlPath(input: ControlPathInput): ControlPath {
+/** Of TLS with a dead clock: sockets of one question are not those of another (link/dead-clock.ts). */
+const SLOTS = 16;
+
+export function controlPath(given: ControlPathInput): ControlPath {
+  let asked = 0;
+  const input: Asking = {
+    ...given,
+    link() {
+      const { deadClock, ...rest } = given.link;
+      if (!deadClock) return rest;
+      asked = (asked + 1) % SLOTS;
+      return { ...rest, deadClock: { ...deadClock, directory: `${deadClock.directory}-${asked}` } };
+    },
+  };
   return {
     async open(signal) {
       const answers = await askRegistries(input, signal);
@@ -42,10 +55,15 @@ export function controlPath(input: ControlPathInput): ControlPath {
   };
 }
 
+interface Asking extends Omit<ControlPathInput, 'link'> {
+  /** for one question */
+  link(): HttpLinkOptions;
+}
+
 type Within = Parameters<ControlPath['comesBack']>[1];
 
 async function comesBack(
-  input: ControlPathInput,
+  input: Asking,
   ways: readonly string[],
   { windowMs, signal, point }: Within,
 ): Promise<Result<void>> {
@@ -83,7 +101,7 @@ async function deadline(clock: Clock, windowMs: number, signal: AbortSignal): Pr
 }
 
 async function keepAsking(
-  input: ControlPathInput,
+  input: Asking,
   signal: AbortSignal,
   tell: (why: Fault | null) => void,
 ): Promise<void> {
@@ -97,10 +115,10 @@ async function keepAsking(
 }
 
 /** One of them is enough: they are mirrors of each other. */
-async function askRegistries(input: ControlPathInput, signal: AbortSignal): Promise<Result<void>> {
+async function askRegistries(input: Asking, signal: AbortSignal): Promise<Result<void>> {
   const { platform, config, channel } = input;
   let last: Fault = fault('agent.no-source', {});
-  const http = httpLink({ ...platform, http: alone(platform) }, input.link);
+  const http = httpLink({ ...platform, http: alone(platform) }, input.link());
   try {
     for (const settings of config.registries) {
       const late = new AbortController();
@@ -123,7 +141,7 @@ function alone({ http }: Platform): Platform['http'] {
 
 /** A session that is acknowledged after this call. */
 async function askBroker(
-  { mqtt, platform }: ControlPathInput,
+  { mqtt, platform }: Asking,
   signal: AbortSignal,
   tell: (why: Fault | null) => void,
 ): Promise<void> {

@@ -97,7 +97,8 @@ export function openLinks(input: LinksInput): Result<Links> {
     askTime: authority && ((request, signal) => askTime(http, authority, request, signal)),
     mqtt: mqtt.value,
     control: controlPath({
-      ...{ platform, config, link, mqtt: mqtt.value },
+      ...{ platform, config, mqtt: mqtt.value },
+      link: { ...link, deadClock: { ...link.deadClock, directory: `${config.runDir}/reach` } },
       channel: config.channels[0]?.name ?? '',
     }),
     topicRoot: root.value,

@@ -5,10 +5,14 @@
  * killed meanwhile; programs run on.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'bun:test';
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { makeCa, makeLeaf, SERVER } from '../support/certificates.ts';
 import { run } from '../support/command.ts';
+import { AT_1970, faketime } from '../support/dead-clock.ts';
 import { type Device, holdfast, programsOf } from '../support/device.ts';
+import { startRegistry } from '../support/docker-registry.ts';
 import { eventually } from '../support/eventually.ts';
 import { freePort } from '../support/free-port.ts';
 import { type Mosquitto, startMosquitto } from '../support/mosquitto.ts';
@@ -222,5 +226,37 @@ describe('commit: reachable for files that connections need', () => {
     await device.linked();
     await device.stop();
     await locked.remove();
+  });
+
+  const dead = missing === null && faketime ? test : test.skip;
+  dead(title('with a dead clock, over TLS: proven over connections of its own'), async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'holdfast-reach-'));
+    const ca = makeCa(folder, 'ca');
+    const registry = await startRegistry({ tls: makeLeaf(folder, 'server', ca, SERVER) });
+    const at = {
+      url: `https://localhost:${registry.port}/plant/state`,
+      tls: { ca: ca.cert },
+    };
+    const channels = { canary: { signers: ['canary'], policy: { commit: 'reachable' } } };
+    const secure = await makePlant(parts, {
+      ...{ registry: at.url, channels: ['canary'] },
+      settings: { registry: at, channels },
+    });
+    const device = secure.device('dead-clock', {
+      settings: { mqtt: undefined, registries: [at] },
+      wrap: AT_1970,
+    });
+    secure.write('canary', 'file', 'one\n');
+    const file = { blob: 'file', target: join(device.opt, 'file') };
+    secure.deploy('canary', 'file', filesSpec({ file }));
+    const { point } = await secure.publish('canary', '--no-nudge');
+    await device.start();
+    await device.applied(point);
+    expect(device.log()).not.toContain('state.unguarded');
+    const { out } = await device.command(['events', '-o', 'json']);
+    expect(out).not.toContain('state.unguarded');
+    await secure.remove();
+    await registry.remove();
+    rmSync(folder, { recursive: true, force: true });
   });
 });
