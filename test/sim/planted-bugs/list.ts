@@ -3,6 +3,7 @@
  * what people forget (an fsync, a count, a check), each as one place that is searched and replaced.
  * `seeds` is the number of runs within which it has to be found.
  */
+import { PERSISTED } from './persisted.ts';
 import { WIDE_PLANTED } from './wide.ts';
 
 export interface PlantedBug {
@@ -79,7 +80,7 @@ export const PLANTED: readonly PlantedBug[] = [
   ]),
   bug('an undo that was cut is taken for done', 400, [
     'apply/recover.ts',
-    'return closed(await undo(context, change, recordedFailure(intent), false));',
+    'return closed(await undo(context, change, failure, superseded));',
     "return ok({ kind: 'closed', outcome: null });",
   ]),
   bug('a staged file is not synced', 400, [
@@ -157,6 +158,7 @@ export const PLANTED: readonly PlantedBug[] = [
     "    if (generation.deployment.profile.kind !== 'process') continue;",
     '    continue;',
   ]),
+  ...PERSISTED,
   ...WIDE_PLANTED,
 ];
 

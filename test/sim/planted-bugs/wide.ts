@@ -12,13 +12,13 @@ function bug(name: string, seeds: number, where: readonly [string, string, strin
 export const WIDE_PLANTED: readonly PlantedBug[] = [
   bug('a pause does not keep changes out', 40, [
     'agent/follow.ts',
-    "  if (held.paused) return fault('agent.paused', { offered });\n",
+    "  if (isPaused(held)) return fault('agent.paused', { offered });\n",
     '',
   ]),
   bug('a pause ends with the agent', 60, [
-    'agent/follow.ts',
-    'paused: device.value?.paused != null,',
-    'paused: false,',
+    'agent/assemble.ts',
+    'ok({ paused: row.value?.paused != null })',
+    'ok({ paused: false })',
   ]),
   bug('what is being fetched when a pause comes is accepted', 200, [
     'apply/transaction.ts',
