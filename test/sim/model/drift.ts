@@ -29,6 +29,8 @@ export interface Drifting {
   hadTime(looked: Looked): void;
   /** Repairs of the last ten minutes do not count any more: another start, or `resume`. */
   forgiven(): void;
+  /** A change began that may have passed unseen: its undo puts every file of it back. */
+  changed(): void;
   /** @param files  absolute path → text, below /srv */
   seen(files: ReadonlyMap<string, string>, told: Told): void;
   copy(violations: Violation[]): Drifting;
@@ -38,7 +40,7 @@ interface Facts {
   /** by hand, of `own`: it stays for good */
   own: string | null;
   /** by hand, of `told`: it stays while no other state comes */
-  told: { readonly text: string; readonly applied: string } | null;
+  told: { readonly text: string; readonly at: string } | null;
   /** ms of the edits that were repaired */
   repairs: readonly number[];
   /** repairs have stopped until somebody settles it; null: it cannot be known */
@@ -60,9 +62,9 @@ export function drifting(violations: Violation[], known?: Facts): Drifting {
   const facts: Facts = { ...{ own: null, told: null, repairs: [], stopped: false }, ...known };
   const fail = (says: string): void => void violations.push({ invariant: 'drift', says });
   return {
-    edited(kind, text, { applied }) {
+    edited(kind, text, told) {
       if (kind === 'own') facts.own = text;
-      if (kind === 'told') facts.told = { text, applied: applied?.digest ?? '' };
+      if (kind === 'told') facts.told = { text, at: placeOf(told) };
     },
     hadTime(looked) {
       if (looked.kind === 'kept') checkRepair(facts, looked, fail);
@@ -71,6 +73,9 @@ export function drifting(violations: Violation[], known?: Facts): Drifting {
     forgiven() {
       facts.repairs = [];
       facts.stopped = false;
+    },
+    changed() {
+      facts.told = null;
     },
     seen(files, told) {
       for (const [path, text] of files) {
@@ -82,7 +87,7 @@ export function drifting(violations: Violation[], known?: Facts): Drifting {
         fail(`own.conf was ${JSON.stringify(facts.own)} by hand, and is ${JSON.stringify(own)}`);
       }
       const { told: left } = facts;
-      if (left && (told.phase !== 'idle' || told.applied?.digest !== left.applied)) {
+      if (left && (told.phase !== 'idle' || placeOf(told) !== left.at)) {
         facts.told = null;
       } else if (left && files.get(pathOf('told')) !== left.text) {
         fail('told.conf was changed by hand, is only to be told, and was put back');
@@ -90,6 +95,10 @@ export function drifting(violations: Violation[], known?: Facts): Drifting {
     },
     copy: (others) => drifting(others, facts),
   };
+}
+
+function placeOf({ applied, floor }: Told): string {
+  return `${applied?.digest} ${floor?.digest}`;
 }
 
 function checkRepair(facts: Facts, looked: Looked, fail: (says: string) => void): void {

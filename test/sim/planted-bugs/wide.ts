@@ -30,11 +30,6 @@ export const WIDE_PLANTED: readonly PlantedBug[] = [
     "hold: intent.kind === 'rollback' ? { at, reason: 'rollback by the operator' } : null,",
     'hold: null,',
   ]),
-  bug('a stop leaves the helpers of programs', 100, [
-    'apply/runtimes/process.ts',
-    'return endStore(env);',
-    'return ok(undefined);',
-  ]),
   bug('nobody guards what a state removes', 60, [
     'trust/guards.ts',
     'if (!guarded) return passed(undefined, compared);',

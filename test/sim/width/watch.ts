@@ -149,6 +149,7 @@ function wrap(models: Models, world: World, handlers: ControlHandlers): ControlH
     },
     async rollback(tell) {
       asking.asked('rollback');
+      models.drift.changed();
       const end = await handlers.rollback(tell);
       answered('rollback', end.kind === 'end' && end.result === 'rolled back to');
       return end;
