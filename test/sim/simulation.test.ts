@@ -25,16 +25,16 @@ async function simulate(
 
 describe('a device in the simulated world', () => {
   test('keeps I1 to I9 through power cuts, faults and people, whatever the seed', async () => {
-    const { code, sum, out } = await simulate('--seed', '1', '--runs', '20');
+    const { code, sum, out } = await simulate('--seed', '1', '--runs', '12');
     expect(sum.violations === 0 ? '' : out).toBe('');
-    expect({ code, runs: sum.runs }).toEqual({ code: 0, runs: 20 });
-    expect(sum.cuts).toBeGreaterThan(1_500);
+    expect({ code, runs: sum.runs }).toEqual({ code: 0, runs: 12 });
+    expect(sum.cuts).toBeGreaterThan(1_000);
   });
   test('does the same for the same seed, byte for byte, and something else for another', async () => {
     const [first, second, other] = await Promise.all([
-      simulate('--seed', '7', '--runs', '5'),
-      simulate('--seed', '7', '--runs', '5'),
-      simulate('--seed', '8', '--runs', '5'),
+      simulate('--seed', '7', '--runs', '2'),
+      simulate('--seed', '7', '--runs', '2'),
+      simulate('--seed', '8', '--runs', '2'),
     ]);
     expect(second.sum.hash).toBe(first.sum.hash);
     expect(other.sum.hash).not.toBe(first.sum.hash);
