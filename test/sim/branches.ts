@@ -41,6 +41,8 @@ export interface Branch {
 
 /** ms that a recovery may take: stop timeouts and windows of health, many times */
 const RECOVERS_MS = 600_000;
+/** ms in which drift is repaired once nothing bars it: looked for every 30 s */
+const REPAIRED_MS = 45_000;
 /** moments of one run */
 const MOMENTS_MAX = 80;
 /** one act's */
@@ -197,7 +199,7 @@ function healed(stage: Watching): Known {
   heal(stage, world.dice.split('end'), false);
   world.steps.watch = null;
   const reached = knownOf(stage);
-  pass(world, { ms: 3_000 });
+  pass(world, { ms: REPAIRED_MS });
   watchReports(stage);
   const said = toldNow(world);
   if (said) told.end(seenNow(world), said, stage.head);
