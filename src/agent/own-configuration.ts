@@ -12,6 +12,7 @@
 import { OVERLAY_BYTES, OVERLAY_FILE, OVERLAY_FOLDER } from '#apply/runtimes/agent-config.ts';
 import { type Fault, ok, type Result, refuse } from '#errors/fault.ts';
 import type { Files } from '#platform/files.ts';
+import { quote } from '#wire/quote.ts';
 import { openYaml, type Yaml } from '#wire/yaml-document.ts';
 import { type AgentConfig, parseConfig } from './config.ts';
 import { targetRoots } from './config-channels.ts';
@@ -96,7 +97,7 @@ export function mergeSections(
     return invalid('it does not begin with apiVersion: holdfast/v1 and kind: Agent');
   }
   const barred = barredKey(theirs);
-  if (barred !== null) return refuse('apply.config-key', { deployment, key: barred });
+  if (barred !== null) return refuse('apply.config-key', { deployment, key: quote(barred) });
   const { apiVersion: _, kind: __, device, ...rest } = theirs;
   const labels = mappingOf(device ?? null)?.labels;
   const both = {
@@ -148,7 +149,7 @@ function foreignPath(
     const full = at(path);
     const plain = !full.split('/').some((part) => part === '..' || part === '.');
     const inside = roots.some((root) => full.startsWith(root.endsWith('/') ? root : `${root}/`));
-    if (!known.has(full) && !(plain && inside)) return { key, path: full };
+    if (!known.has(full) && !(plain && inside)) return { key, path: quote(full) };
   }
   return null;
 }

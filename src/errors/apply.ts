@@ -17,7 +17,7 @@ export const applyFaults = {
   'apply.config-key': {
     retry: 'never',
     says: (d: { deployment: string; key: string }) =>
-      `${d.deployment}: "${d.key}" of the agent's configuration is for the owner of the device alone`,
+      `${d.deployment}: ${d.key} of the agent's configuration is for the owner of the device alone`,
     remedy:
       'Take the key out; states may set device.labels, time, registries, mqtt, schedule, nudges, bundles, metrics, keep and log. The rest stands in agent.yaml.',
   },

@@ -25,11 +25,9 @@ const error = v.nullish(
     message: v.nullish(text),
   }),
 );
+const DIGITS = /^[1-9][0-9]{0,19}$/;
 const version = v.pipe(
-  v.union(
-    [v.bigint(), v.number(), v.pipe(v.string(), v.regex(/^[1-9][0-9]{0,19}$/))],
-    'expected digits',
-  ),
+  v.union([v.bigint(), v.number(), v.string()], 'expected digits'),
   v.check((value) => isVersion(value), 'expected digits, from 1 to 2^64 - 1'),
   v.transform((value) => BigInt(value)),
 );
@@ -123,6 +121,7 @@ function stated({ state: is, error: why }: Pick<MargoStatus, 'state' | 'error'>)
 
 function isVersion(value: bigint | number | string): boolean {
   if (typeof value === 'number' && !Number.isSafeInteger(value)) return false;
+  if (typeof value === 'string' && !DIGITS.test(value)) return false;
   const number = BigInt(value);
   return number >= 1n && number <= VERSION_MAX;
 }

@@ -45,6 +45,7 @@ describe('sections of a state', () => {
     ['what an operator may', { apply: { now: 'allow' } }, '"apply"'],
     ['a manager', { margo: {} }, '"margo"'],
     ['what nobody knows', { moon: 1 }, '"moon"'],
+    ['a name with controls', { '\u0000': 1 }, '"\\u{0}"'],
   ] as const) {
     test(`${what}: the owner’s alone`, () => {
       const merged = merge(sections);

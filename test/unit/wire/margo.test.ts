@@ -94,6 +94,29 @@ const status: MargoStatus = {
   ],
 };
 
+for (const version of [
+  '"b"',
+  '"-1"',
+  '"0"',
+  '""',
+  '" 1"',
+  '1.5',
+  '0',
+  'null',
+  '18446744073709551616',
+]) {
+  test(`a status that adopted version ${version} is refused by its member`, () => {
+    const json = new TextDecoder().decode(writeMargoStatus(status, 'rc3'));
+    const body = json.replace(
+      /"adoptedManifestVersion":\d+/,
+      `"adoptedManifestVersion":${version}`,
+    );
+    const read = readMargoStatus(text(body), ID, 'rc3');
+    expect(read.kind).not.toBe('read');
+    expect(JSON.stringify(read)).toContain('adoptedManifestVersion');
+  });
+}
+
 test('a status is read as it was written, its version to the last digit', () => {
   const read = readMargoStatus(writeMargoStatus(status, 'rc3'), ID, 'rc3');
   expect(read).toEqual({ kind: 'read', value: status });
