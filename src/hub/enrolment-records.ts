@@ -112,8 +112,15 @@ function read<T>(
   shape: (from: JsonObject) => T | null,
 ): Result<T> {
   const json = readStrictJson(bytes, file);
-  const record = json.ok && isJsonObject(json.value) ? shape(json.value) : null;
+  const value = json.ok && !hasBigInteger(json.value) ? json.value : null;
+  const record = isJsonObject(value) ? shape(value) : null;
   return record === null ? refuse('hub.record-damaged', { file }) : ok(record);
+}
+
+/** No hub writes one, and unknown members go back into the file as they were read. */
+function hasBigInteger(value: Json | undefined): boolean {
+  if (typeof value === 'object' && value !== null) return Object.values(value).some(hasBigInteger);
+  return typeof value === 'bigint';
 }
 
 function credentialOf(from: Json): CredentialRecord | null {
