@@ -40,6 +40,10 @@ const proxied = {
   proxy: v.optional(v.pipe(v.string(), v.regex(/^http:\/\//, 'http://host:port'))),
   proxyAuth: v.optional(account),
 };
+/** A login that is never shown to anybody is a mistake of whoever wrote it. */
+const LOGIN = 'proxyAuth only beside the proxy that it is for';
+const loginHasProxy = (from: { readonly proxy?: unknown; readonly proxyAuth?: unknown }) =>
+  from.proxyAuth === undefined || from.proxy !== undefined;
 const registryUrl = v.pipe(
   v.string(),
   v.regex(/^https?:\/\/[^/\s@?#]+\/[^\s@?#]+$/, 'https://host/repository, without credentials'),
@@ -58,39 +62,48 @@ const timeUrl = v.pipe(
 );
 
 export const timeSchema = v.optional(
-  v.strictObject({
-    url: v.optional(timeUrl),
-    interval: v.optional(duration(), '1d'),
-    tls: v.optional(tls),
-    ...proxied,
-    insecure: v.optional(v.boolean('true or false'), false),
-  }),
-  {},
-);
-export const registriesSchema = v.optional(
-  v.array(
+  v.pipe(
     v.strictObject({
-      url: registryUrl,
-      auth: v.optional(auth),
+      url: v.optional(timeUrl),
+      interval: v.optional(duration(), '1d'),
       tls: v.optional(tls),
       ...proxied,
       insecure: v.optional(v.boolean('true or false'), false),
     }),
+    v.check((from) => loginHasProxy(from), LOGIN),
+  ),
+  {},
+);
+export const registriesSchema = v.optional(
+  v.array(
+    v.pipe(
+      v.strictObject({
+        url: registryUrl,
+        auth: v.optional(auth),
+        tls: v.optional(tls),
+        ...proxied,
+        insecure: v.optional(v.boolean('true or false'), false),
+      }),
+      v.check((from) => loginHasProxy(from), LOGIN),
+    ),
   ),
   [],
 );
 export const mqttSchema = v.optional(
-  v.strictObject({
-    url: mqttUrl,
-    topicRoot: v.optional(
-      v.pipe(v.string(), v.regex(/^[^/#+\0][^#+\0]{0,200}$/, 'a topic without wildcards')),
-    ),
-    protocol: v.optional(v.picklist(['auto', '5', '3.1.1'], 'auto, "5" or "3.1.1"'), 'auto'),
-    auth: v.optional(account),
-    tls: v.optional(tls),
-    ...proxied,
-    insecure: v.optional(v.boolean('true or false'), false),
-  }),
+  v.pipe(
+    v.strictObject({
+      url: mqttUrl,
+      topicRoot: v.optional(
+        v.pipe(v.string(), v.regex(/^[^/#+\0][^#+\0]{0,200}$/, 'a topic without wildcards')),
+      ),
+      protocol: v.optional(v.picklist(['auto', '5', '3.1.1'], 'auto, "5" or "3.1.1"'), 'auto'),
+      auth: v.optional(account),
+      tls: v.optional(tls),
+      ...proxied,
+      insecure: v.optional(v.boolean('true or false'), false),
+    }),
+    v.check((from) => loginHasProxy(from), LOGIN),
+  ),
 );
 
 type At = (name: string) => string;

@@ -104,32 +104,41 @@ const channel = v.strictObject({
   audience: v.optional(audience, 'everyone'),
   policy: v.optional(policy, {}),
 });
+const LOGIN = 'proxyAuth only beside the proxy that it is for';
+const loginHasProxy = (from: { readonly proxy?: unknown; readonly proxyAuth?: unknown }) =>
+  from.proxyAuth === undefined || from.proxy !== undefined;
 export const fleetSchema = v.strictObject({
   apiVersion: v.literal('holdfast/v1', 'apiVersion: holdfast/v1'),
   kind: v.literal('Fleet', 'kind: Fleet'),
   name: v.pipe(v.string(), v.nonEmpty('a name')),
   registry: v.optional(
-    v.strictObject({
-      url: v.string(),
-      auth: v.optional(auth),
-      tls: v.optional(tls),
-      proxy: v.optional(v.string()),
-      proxyAuth: v.optional(accountFiles),
-      insecure: v.optional(v.boolean('true or false'), false),
-      tokenServices: v.optional(v.array(v.string()), []),
-    }),
+    v.pipe(
+      v.strictObject({
+        url: v.string(),
+        auth: v.optional(auth),
+        tls: v.optional(tls),
+        proxy: v.optional(v.string()),
+        proxyAuth: v.optional(accountFiles),
+        insecure: v.optional(v.boolean('true or false'), false),
+        tokenServices: v.optional(v.array(v.string()), []),
+      }),
+      v.check((from) => loginHasProxy(from), LOGIN),
+    ),
   ),
   mqtt: v.optional(
-    v.strictObject({
-      url: v.string(),
-      topicRoot: v.optional(v.string()),
-      protocol: v.optional(v.picklist(['auto', '5', '3.1.1'], 'auto, "5" or "3.1.1"'), 'auto'),
-      auth: v.optional(brokerAuth),
-      tls: v.optional(tls),
-      proxy: v.optional(v.string()),
-      proxyAuth: v.optional(accountFiles),
-      insecure: v.optional(v.boolean('true or false'), false),
-    }),
+    v.pipe(
+      v.strictObject({
+        url: v.string(),
+        topicRoot: v.optional(v.string()),
+        protocol: v.optional(v.picklist(['auto', '5', '3.1.1'], 'auto, "5" or "3.1.1"'), 'auto'),
+        auth: v.optional(brokerAuth),
+        tls: v.optional(tls),
+        proxy: v.optional(v.string()),
+        proxyAuth: v.optional(accountFiles),
+        insecure: v.optional(v.boolean('true or false'), false),
+      }),
+      v.check((from) => loginHasProxy(from), LOGIN),
+    ),
   ),
   channels: v.pipe(
     v.record(

@@ -101,6 +101,18 @@ describe('agent.yaml', () => {
       `${MINIMAL}registries: [{ url: "https://r/p", tls: { cert: c } }]\n`,
       'together',
     ],
+    ...[
+      'registries: [{ url: "https://a/b", %s }]',
+      'mqtt: { url: "mqtts://a", %s }',
+      'time: { %s }',
+    ].map(
+      (text) =>
+        [
+          `a login for no proxy (${text.split(':')[0]})`,
+          `${MINIMAL}${text.replace('%s', 'proxyAuth: { usernameFile: u, passwordFile: p }')}\n`,
+          'proxyAuth only beside the proxy that it is for',
+        ] as const,
+    ),
   ] as const) {
     test(`${what} is refused, with the place and what was expected`, () => {
       expect(refusal(text)).toContain(says);

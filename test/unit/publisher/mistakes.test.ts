@@ -52,6 +52,15 @@ describe('each mistake has its own code', () => {
       expect(ran.code).toBe(2);
     });
   }
+  for (const peer of ['registry: { url: "https://a/b"', 'mqtt: { url: "mqtts://a"']) {
+    test(`a login for no proxy, ${peer.split(':')[0]} is refused`, async () => {
+      const auth = 'proxyAuth: { usernameFile: u, passwordFile: p }';
+      appendFileSync(at('fleet.yaml'), `${peer}, ${auth} }\n`);
+      const ran = await desk.run(['sign', 'stable', '-C', 'plant']);
+      expect(ran.err).toContain('proxyAuth only beside the proxy that it is for');
+      expect(ran.code).toBe(2);
+    });
+  }
   test('promoting a channel to itself, or an empty one: publish.not-promotable', async () => {
     appendFileSync(at('fleet.yaml'), 'registry: { url: "http://127.0.0.1:1/plant/state" }\n');
     const ran = await desk.run(['promote', 'stable', 'stable', '-C', 'plant']);
