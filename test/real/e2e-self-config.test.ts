@@ -181,7 +181,7 @@ describe('the configuration of the agent as a deployment', () => {
       [{ schedule: { interval: 'soon' } }, 'apply.config-invalid: agent is no configuration'],
       [
         { registries: [{ url: 'https://elsewhere/x', auth: { tokenFile: '/etc/shadow' } }] },
-        'apply.config-path: agent: registries.auth.tokenFile names /etc/shadow',
+        'apply.config-path: agent: registries.auth.tokenFile names "/etc/shadow"',
       ],
     ] as const) {
       sections(what);
