@@ -117,7 +117,7 @@ export function processTable(
     living,
     started,
     get bootId() {
-      return `boot-${boots}`;
+      return `b007-${boots}`; // hex, as the kernel has it
     },
     agent() {
       const idle = { env: {}, behaviour: { version: 'agent' }, agent: true, uid: 0 };
