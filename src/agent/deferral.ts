@@ -32,6 +32,8 @@ const STEPS = 16;
 export interface Deferral {
   /** Null: its place in the spread has come. */
   barred(candidate: Candidate): Fault | null;
+  /** Would it wait, were it taken now? Changes nothing, keeps nothing. */
+  foretell(candidate: Candidate, disturbs: boolean): Fault | null;
   /** Everything is here. Null: a window is open, or none is asked for. */
   beforeActivation(candidate: Candidate, change: Change): Fault | null;
   /** What waited at the last start waits on. */
@@ -81,6 +83,7 @@ export function deferral(input: DeferralInput): Deferral {
   const self: Self = { input, cancel: () => {}, windows: null };
   return {
     barred: (candidate) => barred(self, candidate),
+    foretell: (candidate, disturbs) => foretell(self.input, candidate, disturbs),
     beforeActivation: (candidate, change) => beforeActivation(self, candidate, change),
     begin: () => begin(self),
     drop() {
@@ -104,30 +107,46 @@ function passes({ now, state }: Candidate): boolean {
 function barred(self: Self, candidate: Candidate): Fault | null {
   if (passes(candidate)) return null;
   const { input } = self;
-  const accepted = input.follower.row().floor?.stateDigest === candidate.state.point.digest;
-  // A bundle is brought by a person to one device: there is no crowd to spread.
-  const waits = accepted || candidate.via === 'bundle' ? null : spread(self, candidate);
+  const waits = isSpread(input, candidate) ? spread(self, candidate) : null;
   if (waits) return waits;
   // What is under way would be undone for it, and it could not begin.
   return input.busy() ? windowClosed(self, candidate.state.policy.windows, candidate) : null;
 }
 
-function spread(self: Self, candidate: Candidate): Fault | null {
-  const { input } = self;
-  const { clock } = input.context;
-  const { point, policy, fleet, channel } = candidate.state;
-  if (policy.spreadMs === 0) return null;
-  const row = input.follower.row();
-  const { deferred: held } = row;
+function foretell(input: DeferralInput, candidate: Candidate, disturbs: boolean): Fault | null {
+  if (passes(candidate)) return null;
+  const { point, policy } = candidate.state;
+  const leftMs = isSpread(input, candidate) ? spreadLeft(input, candidate) : 0;
+  if (leftMs > 0) return spreadFault(input, pointText(point), policy.spreadMs, leftMs);
+  return disturbs ? (windowWait(input, policy.windows, candidate)?.fault ?? null) : null;
+}
+
+function isSpread({ follower }: DeferralInput, { state, via }: Candidate): boolean {
+  const accepted = follower.row().floor?.stateDigest === state.point.digest;
+  // A bundle is brought by a person to one device: there is no crowd to spread.
+  return !accepted && via !== 'bundle' && state.policy.spreadMs > 0;
+}
+
+/** ms until its place comes; a newer state never waits longer than the one before it would have */
+function spreadLeft(input: DeferralInput, { state }: Candidate): number {
+  const { point, policy, fleet, channel } = state;
+  const { deferred: held } = input.follower.row();
+  const before = held ? leftOf(input, held) : Number.POSITIVE_INFINITY;
+  if (held?.to.stateDigest === point.digest) return before;
   const place = placeInSpread({
     ...{ fleet, channel, epoch: point.epoch, sequence: point.sequence },
     ...{ deviceId: input.deviceId, spreadMs: policy.spreadMs },
   });
-  const same = held?.to.stateDigest === point.digest;
-  const before = held ? leftOf(input, held) : Number.POSITIVE_INFINITY;
-  const leftMs = same ? before : Math.min(place, before);
+  return Math.min(place, before);
+}
+
+function spread(self: Self, candidate: Candidate): Fault | null {
+  const { input } = self;
+  const { clock } = input.context;
+  const { point, policy } = candidate.state;
+  const leftMs = spreadLeft(input, candidate);
   if (leftMs <= 0) return null;
-  if (!same) {
+  if (input.follower.row().deferred?.to.stateDigest !== point.digest) {
     const kept = keep(input, candidate, {
       ...{ spreadMs: policy.spreadMs, leftMs, dueMs: clock.bootMs() + leftMs },
       statement: { envelope: candidate.envelope, documents: null, via: candidate.via },
@@ -170,27 +189,38 @@ function beforeActivation(self: Self, candidate: Candidate, change: Change): Fau
 }
 
 /** Null: open. Otherwise the timer is set for when that may change. */
-function windowClosed(self: Self, windows: Policy['windows'], { state }: Candidate): Fault | null {
+function windowClosed(self: Self, windows: Policy['windows'], candidate: Candidate): Fault | null {
+  const waits = windowWait(self.input, windows, candidate);
+  if (waits?.leftMs !== undefined) arm(self, waits.leftMs);
+  return waits?.fault ?? null;
+}
+
+/** Null: open. Without `leftMs` no hour opens it. */
+function windowWait(
+  input: DeferralInput,
+  windows: Policy['windows'],
+  { state }: Candidate,
+): { readonly fault: Fault; readonly leftMs?: number } | null {
   if (windows.length === 0) return null;
-  const { input } = self;
   const offered = pointText(state.point);
   const view = input.time();
   const why = untold(view, input.clockMode);
   if (why !== null) {
-    arm(self, STEP_MS);
-    return fault('plan.window-unknown-time', { offered, why });
+    return { fault: fault('plan.window-unknown-time', { offered, why }), leftMs: STEP_MS };
   }
   const found = windowAt(windows, view.estimateMs);
   if (found.kind === 'open') return null;
   if (found.kind === 'unknown-zone') {
-    return fault('plan.time-zone', { offered, timeZone: found.timeZone });
+    return { fault: fault('plan.time-zone', { offered, timeZone: found.timeZone }) };
   }
-  arm(self, found.opensMs - view.estimateMs);
   const now = instantText(view.estimateMs);
-  return fault('plan.window-closed', {
-    ...{ offered, opens: instantText(found.opensMs), now },
-    grade: view.grade,
-  });
+  return {
+    fault: fault('plan.window-closed', {
+      ...{ offered, opens: instantText(found.opensMs), now },
+      grade: view.grade,
+    }),
+    leftMs: found.opensMs - view.estimateMs,
+  };
 }
 
 /** Why the time of day is not known well enough for a window; null: it is. */

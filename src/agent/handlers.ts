@@ -229,7 +229,7 @@ async function plan(
 ): Promise<Result<PlanView>> {
   const line = onlyLine(assembled, channel, 'plan');
   if (!line.ok) return line;
-  const { finder, follower, changes } = line.value;
+  const { finder, follower, changes, foretell } = line.value;
   const row = follower.row();
   const found = await finder.find({ kind: 'command' }, signal);
   if (found.kind !== 'candidate') {
@@ -237,7 +237,9 @@ async function plan(
   }
   const planned = await planCandidate(changes, found.candidate, row, signal);
   if (!planned.ok) return ok(emptyPlan('refused', row.applied, planned.fault));
-  const view = planView(planned.value, row.applied);
+  const disturbs = planned.value.plan.steps.length > 0;
+  const waits = foretell(found.candidate, disturbs);
+  const view = planView(planned.value, row.applied, waits);
   const barred = follower.barred(found.candidate);
   return ok(barred ? { ...view, result: barred.code } : view);
 }

@@ -23,7 +23,7 @@ import type { AgentConfig } from './config.ts';
 import { type ChannelSettings, targetRoots } from './config-channels.ts';
 import { currentTrust } from './current-trust.ts';
 import type { CycleEnd } from './cycle.ts';
-import { deferral, deferralFacts } from './deferral.ts';
+import { type Deferral, deferral, deferralFacts } from './deferral.ts';
 import type { DeviceChannel } from './device-channel.ts';
 import { type Drift, drift } from './drift.ts';
 import { type Finder, finder } from './find.ts';
@@ -51,6 +51,8 @@ export interface Line {
   readonly schedule: Schedule;
   /** what is in force of it */
   current(): Result<readonly Generation[]>;
+  /** why `plan` says that it would wait */
+  readonly foretell: Deferral['foretell'];
 }
 
 /** What all channels of a device share. */
@@ -135,6 +137,7 @@ export function openLine(common: Common, input: LineInput): Line {
     ...{ channel, follower, changes, agent: loop, gate, schedule },
     ...{ finder: find, runner: run, drift: watch },
     current: () => loop.current(),
+    foretell: waits.foretell,
   };
 }
 

@@ -86,7 +86,7 @@ function inspectionOf(input: OpenBundlesInput, line: Line): InspectionInput {
     async plan(candidate, signal) {
       const row = follower.row();
       const planned = await planCandidate(changes, candidate, row, signal);
-      return planned.ok ? ok(planView(planned.value, row.applied)) : planned;
+      return planned.ok ? ok(planView(planned.value, row.applied, null)) : planned;
     },
   };
 }

@@ -70,8 +70,15 @@ export function historyView(row: HistoryRow): HistoryView {
   return { ...row, number: `${row.number}`, point: row.point && pointText(row.point) };
 }
 
-/** A plan that could be made; what an update of a program restarts is said. */
-export function planView(planned: Planned, applied: StatusPoint | null): PlanView {
+/**
+ * A plan that could be made; what an update of a program restarts is said.
+ * `waits`: why it would not begin now.
+ */
+export function planView(
+  planned: Planned,
+  applied: StatusPoint | null,
+  waits: Fault | null,
+): PlanView {
   const { plan, candidate, missing } = planned;
   return {
     result: plan.steps.length === 0 ? 'nothing to change' : 'changes',
@@ -84,6 +91,7 @@ export function planView(planned: Planned, applied: StatusPoint | null): PlanVie
       blobs: missing.length,
       bytes: missing.reduce((sum, { size }) => sum + size, 0),
     },
+    waits: waits && faultView(waits),
   };
 }
 
@@ -101,6 +109,7 @@ export function emptyPlan(
     steps: [],
     unchanged: 0,
     downloads: { blobs: 0, bytes: 0 },
+    waits: null,
   };
 }
 

@@ -38,6 +38,7 @@ export function planText(view: PlanView, paint: Painter): string {
   return (
     `${from} → ${paint.strong(view.offered ?? '')}\n\n` +
     columns(['ACTION', 'DEPLOYMENT', 'RUNTIME', '', 'TARGETS'], rows) +
-    `\n${view.unchanged} unchanged; ${blobs} ${blobs === 1 ? 'blob' : 'blobs'} to download, ${bytesText(bytes)}\n`
+    `\n${view.unchanged} unchanged; ${blobs} ${blobs === 1 ? 'blob' : 'blobs'} to download, ${bytesText(bytes)}\n` +
+    (view.waits ? `${paint.warn('waits')}: ${view.waits.code}: ${view.waits.message}\n` : '')
   );
 }

@@ -272,6 +272,8 @@ export interface PlanView {
   }[];
   readonly unchanged: number;
   readonly downloads: { readonly blobs: number; readonly bytes: number };
+  /** why it would not begin now: its place in the spread, a window; null: it would */
+  readonly waits: FaultView | null;
 }
 
 /** Lines of `apply`, `rollback`: progress, then one end. */

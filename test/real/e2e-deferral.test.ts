@@ -76,6 +76,8 @@ describe('what waits for its hour', () => {
     const told = await waits(device, 'plan.spread');
     expect(told).toContain(`${point} waits for its place in the spread, until 2`);
     expect((await device.explain()).verdict).toContain('waits: plan.spread');
+    const planned = JSON.parse((await device.command(['plan', '-o', 'json'])).out);
+    expect(planned).toMatchObject({ result: 'changes', waits: { code: 'plan.spread' } });
     const due = await eventually('due', async () => /until (\S+),/.exec(told)?.[1]);
     await device.stop('SIGKILL');
     await device.start();
@@ -108,11 +110,16 @@ describe('what waits for its hour', () => {
       expect(await waits(device, 'plan.window-closed')).toContain(
         `${point} waits for a maintenance`,
       );
+      expect((await device.command(['plan'])).out).toContain('waits: plan.window-closed: ');
       const now = await device.command(['apply', '--now', '-o', 'json']);
       expect(JSON.parse(now.out).fault.code).toBe('agent.now-not-allowed');
       expect(device.read('file')).toBe('three\n');
       policy({ windows: [closedWindow()], urgent: true });
-      await device.applied(await publish(device, 'five\n'));
+      await device.command(['pause']);
+      const urgent = await publish(device, 'five\n');
+      expect(JSON.parse((await device.command(['plan', '-o', 'json'])).out).waits).toBeNull();
+      await device.command(['resume']);
+      await device.applied(urgent);
       await device.stop();
     },
   );

@@ -19,6 +19,7 @@ const plan = (speed: number): BundleView['plan'] => ({
     },
   ],
   downloads: { blobs: 1, bytes: 8 },
+  waits: null,
 });
 const offered = (path: string, speed: number): BundleView => ({
   ...{ path, state: 'offered', channel: 'stable', point: `1.${speed}`, plan: plan(speed) },
