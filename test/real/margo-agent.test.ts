@@ -384,3 +384,8 @@ describe('whom it takes for its manager (rules 3, 4, 6)', () => {
     }
   });
 });
+
+test('all that it sent is as the description of the API has it (rules 16, 58, 60)', () => {
+  expect(manager.traffic.told()).toBeGreaterThan(100);
+  expect(manager.traffic.misfits).toEqual([]);
+});

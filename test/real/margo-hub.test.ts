@@ -26,7 +26,7 @@ let world: MargoWorld;
 let press: CertificateFiles;
 let crane: CertificateFiles;
 beforeAll(async () => {
-  world = await margoWorld();
+  world = await margoWorld(null, 'by tests');
   press = world.svid('press-42');
   crane = world.svid('crane-1');
 });
@@ -252,7 +252,7 @@ async function pushArtifact(envelope: string): Promise<void> {
 
 test('rule 9: a list of accepted clients is read at each request, and lets nobody else in', async () => {
   const list = join(world.desk.folder, 'accepted');
-  const own = await margoWorld(list);
+  const own = await margoWorld(list, 'by tests');
   try {
     const as = own.svid('press-42');
     const pem = (file: string): string => readFileSync(file, 'utf8');
@@ -326,4 +326,9 @@ test('rule 11: a certificate in a header is nobody’s: there is no proxy that m
   const headers = { 'client-cert': `:${pem}:`, 'x-forwarded-client-cert': pem };
   const response = await ask('/api/v1/deployments', { as: null, headers });
   expect(await problemOf(response)).toBe(`403 ${BASE}not-authorized`);
+});
+
+test('all that it answered is as the description of the API has it (rules 65, 66)', () => {
+  world.traffic.told();
+  expect(world.traffic.misfits).toEqual([]);
 });

@@ -102,6 +102,11 @@ describe('the hub as manager', () => {
   );
 });
 
+test('all that went between agent and hub is as the description of the API has it (rules 20, 61)', () => {
+  expect(world.traffic.told()).toBeGreaterThan(10);
+  expect(world.traffic.misfits).toEqual([]);
+});
+
 /** What the hub keeps of its clients. */
 function recordsOf(kind: 'device' | 'status'): readonly {
   readonly deploymentId?: string;

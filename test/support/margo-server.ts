@@ -9,6 +9,7 @@ import type { AddressInfo } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { writeTar } from '#wire/tar.ts';
 import type { CertificateFiles } from './certificates.ts';
+import { type MargoTraffic, margoTraffic } from './margo-traffic.ts';
 
 export interface Answer {
   readonly status: number;
@@ -26,6 +27,8 @@ export interface Seen {
 export interface LittleManager {
   readonly url: string;
   readonly seen: Seen[];
+  /** what agents sent, and what was answered where no test wanted it wrong */
+  readonly traffic: MargoTraffic;
   /** answers of exact paths, before everything else; null: as without */
   readonly faults: Map<string, Answer>;
   /** the manifest's exact bytes */
@@ -40,6 +43,12 @@ export interface LittleManager {
   close(): Promise<void>;
 }
 
+const NOT_FOUND: Answer = {
+  status: 404,
+  headers: { 'content-type': 'application/problem+json' },
+  body: '{"type":"about:blank","title":"Not Found","status":404}',
+};
+
 export function digestOf(bytes: Uint8Array | string): string {
   return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 }
@@ -51,7 +60,9 @@ export async function littleManager(
   const seen: Seen[] = [];
   const faults = new Map<string, Answer>();
   const content = new Map<string, Uint8Array>();
+  const traffic = margoTraffic();
   let manifest = { text: '{"manifestVersion":1,"bundle":null,"deployments":[]}', etag: '' };
+  let sound = true;
   const answer = (method: string, path: string, match: string | undefined): Answer => {
     const fault = faults.get(path);
     if (fault) return fault;
@@ -64,9 +75,9 @@ export async function littleManager(
       return { status: 200, headers: { ...type, ...etag }, body: manifest.text };
     }
     const bytes = content.get(path.slice(path.lastIndexOf('/') + 1));
-    if (!bytes)
-      return { status: 404, headers: { 'content-type': 'application/problem+json' }, body: '{}' };
-    return { status: 200, body: bytes };
+    if (!bytes) return NOT_FOUND;
+    const type = path.includes('/bundles/') ? 'vnd.margo.bundle.v1+tar+gzip' : 'yaml';
+    return { status: 200, headers: { 'content-type': `application/${type}` }, body: bytes };
   };
   const pem = (file: string): string => readFileSync(file, 'utf8');
   const server: Server = createServer(
@@ -79,8 +90,14 @@ export async function littleManager(
       request.on('data', (chunk: Buffer) => chunks.push(chunk));
       request.on('end', () => {
         const { method = '', url = '', headers } = request;
-        seen.push({ method, path: url, headers, body: Buffer.concat(chunks).toString() });
+        const asked = { method, headers, body: Buffer.concat(chunks).toString() };
+        seen.push({ ...asked, path: url });
+        traffic.request({ ...asked, target: url });
         const { status, headers: more = {}, body } = answer(method, url, headers['if-none-match']);
+        if (!faults.has(url) && (sound || !url.endsWith('/deployments'))) {
+          const text = typeof body === 'string' ? body : Buffer.from(body ?? []).toString();
+          traffic.answer({ ...asked, target: url }, { status, headers: more, body: text });
+        }
         response.writeHead(status, more);
         response.end(body);
       });
@@ -94,10 +111,11 @@ export async function littleManager(
   };
   const serve = (text: string, etag: string | null = `"${digestOf(text)}"`): void => {
     manifest = { text, etag: etag ?? '' };
+    sound = false;
   };
   return {
     url: `https://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    ...{ seen, faults, keep, serve },
+    ...{ seen, traffic, faults, keep, serve },
     deploy(version, documents) {
       const entries = Object.entries(documents);
       for (const [, text] of entries) keep(text);
@@ -125,6 +143,7 @@ export async function littleManager(
         })),
       )}}`;
       serve(text);
+      sound = true;
       return text;
     },
     statuses: (id) =>

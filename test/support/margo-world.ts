@@ -13,6 +13,7 @@ import { sha256 } from '#state/digest.ts';
 import { type CertificateFiles, makeCa, makeLeaf } from './certificates.ts';
 import { type Desk, openDesk } from './desk.ts';
 import { freePort } from './free-port.ts';
+import { type MargoTraffic, margoTraffic } from './margo-traffic.ts';
 
 export const DOMAIN = 'plant-a.example';
 export const WFM = `spiffe://${DOMAIN}/margo/wfm/w1`;
@@ -52,6 +53,8 @@ export interface MargoWorld {
   /** https://127.0.0.1:PORT, the same after a restart */
   readonly url: string;
   readonly hub: Hub;
+  /** what the manager answered, and what agents asked it */
+  readonly traffic: MargoTraffic;
   svid(name: string, uri?: string): CertificateFiles;
   /** channels/stable/ID.yaml and the files it names */
   write(path: string, text: string): void;
@@ -61,8 +64,13 @@ export interface MargoWorld {
   remove(): Promise<void>;
 }
 
-export async function margoWorld(clients: string | null = null): Promise<MargoWorld> {
+/** @param asked  tests ask what no agent would: then only the answers are judged */
+export async function margoWorld(
+  clients: string | null = null,
+  asked: 'by agents' | 'by tests' = 'by agents',
+): Promise<MargoWorld> {
   const desk = openDesk();
+  const traffic = margoTraffic();
   const { folder, platform } = desk;
   const pki = join(folder, 'pki');
   mkdirSync(pki);
@@ -88,7 +96,9 @@ export async function margoWorld(clients: string | null = null): Promise<MargoWo
         ...{ folder: data, host: '127.0.0.1', registryPort, mqttPort, insecure: false },
       }),
     );
-    const parts = { platform, disk: hub.content, folder: data, host: '127.0.0.1' };
+    const listener = traffic.listener(platform.listener, { ours: asked === 'by agents' });
+    const judged = { ...platform, listener };
+    const parts = { platform: judged, disk: hub.content, folder: data, host: '127.0.0.1' };
     const margo = granted(
       await startMargo(parts, {
         ...{ port: margoPort, url: null, cert: manager.cert, key: manager.key, bundle, clients },
@@ -112,6 +122,7 @@ export async function margoWorld(clients: string | null = null): Promise<MargoWo
       root,
       ca,
       bundle,
+      traffic,
       url: `https://127.0.0.1:${margoPort}`,
     },
     get hub() {
