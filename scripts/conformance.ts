@@ -10,21 +10,8 @@ import { join } from 'node:path';
 import { RULES, type Rule, rulesIn } from './margo-checklist.ts';
 import { ROOT } from './targets.ts';
 
-const FILES = [
-  'test/real/margo-agent.test.ts',
-  'test/real/margo-hub.test.ts',
-  'test/real/margo-ways.test.ts',
-  'test/unit/agent/margo-config.test.ts',
-  'test/unit/agent/margo-finder.test.ts',
-  'test/unit/agent/margo-reports.test.ts',
-  'test/unit/hub/margo-api.test.ts',
-  'test/unit/plan/margo-eligibility.test.ts',
-  'test/unit/platform/svid.test.ts',
-  'test/unit/sources/margo-api.test.ts',
-  'test/unit/wire/application-deployment.test.ts',
-  'test/unit/wire/margo-examples.test.ts',
-  'test/unit/wire/margo.test.ts',
-];
+/** Beside every test/real and test/unit file that begins with margo. */
+const ALSO = ['test/unit/platform/svid.test.ts', 'test/unit/wire/application-deployment.test.ts'];
 const TIMEOUT_MS = '60000';
 const COLUMN = 62;
 
@@ -58,6 +45,15 @@ export function endOf({ number, also, open }: Rule, cases: readonly Case[]): End
   return of.length > 0 ? 'passed' : 'no test';
 }
 
+/** What the tests told of the traffic that they judged by `margo/openapi.yaml` (test/support/margo-traffic.ts). */
+export function trafficOf(printed: string): string {
+  const told = [...printed.matchAll(/^openapi: (\d+) messages judged, (\d+) misfits$/gm)];
+  const sum = (of: 1 | 2) => told.reduce((all, match) => all + Number(match[of]), 0);
+  return sum(1) === 0
+    ? 'openapi: skipped, margo/openapi.yaml is not here (HOLDFAST_VECTORS names its folder)'
+    : `openapi: ${sum(1)} messages of both sides judged by margo/openapi.yaml, ${sum(2)} misfits`;
+}
+
 function plain(text: string): string {
   return text
     .replaceAll('&gt;', '>')
@@ -71,10 +67,11 @@ async function main(): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), 'holdfast-conformance-'));
   const report = join(folder, 'junit.xml');
   const flags = ['--timeout', TIMEOUT_MS, '--reporter=junit', `--reporter-outfile=${report}`];
-  const child = Bun.spawn([process.execPath, 'test', ...flags, ...FILES], {
+  const files = [...new Bun.Glob('test/{real,unit}/**/margo*.test.ts').scanSync(ROOT), ...ALSO];
+  const child = Bun.spawn([process.execPath, 'test', ...flags, ...files.sort()], {
     ...{ cwd: ROOT, stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' },
   });
-  const [said] = await Promise.all([
+  const [said, printed] = await Promise.all([
     new Response(child.stderr).text(),
     new Response(child.stdout).text(),
     child.exited,
@@ -92,6 +89,7 @@ async function main(): Promise<number> {
   const failed = count('failed', 'no test');
   if (failed > 0) console.error(said.slice(-20_000));
   console.log(`\n${cases.length} tests; ${count('open')} rules are open, as docs/margo.md says`);
+  console.log(trafficOf(printed));
   console.log(`margo: ${count('passed')} passed, ${failed} failed`);
   return failed === 0 ? 0 : 1;
 }

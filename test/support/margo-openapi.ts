@@ -110,7 +110,7 @@ export function misfitsOf(schema: string, value: unknown): readonly string[] {
   return present ? misfits(`/components/schemas/${schema}`, value) : [];
 }
 
-/** Outside of Margo's operations an error is still problem details (M65). */
+/** Outside of Margo's operations an error is still problem details (rule 65). */
 function strangeMisfits({ status, headers, body }: Answered): readonly string[] {
   if (status < 400 || body === '') return [];
   const type = textOf(headers['content-type']);

@@ -1,6 +1,6 @@
 /** How rules of Margo's checklist are counted: no rule passes that no test names. */
 import { expect, test } from 'bun:test';
-import { casesOf, endOf } from '../../../scripts/conformance.ts';
+import { casesOf, endOf, trafficOf } from '../../../scripts/conformance.ts';
 import { RULES, rulesIn } from '../../../scripts/margo-checklist.ts';
 
 const JUNIT = `<testsuite><testcase name="rules 2, 37: &lt;whole&gt;" classname="a" />
@@ -22,4 +22,11 @@ test('a rule passes where all tests that name it did, and one at least ran', () 
 test('the checklist has every rule once, in order', () => {
   expect(RULES.map(({ number }) => number)).toEqual(Array.from({ length: 77 }, (_, i) => i + 1));
   expect(rulesIn('rules 2, 37, 42: x (rule 5)')).toEqual([2, 37, 42, 5]);
+});
+
+test('the traffic that test files told of is summed, and said to be skipped where there was none', () => {
+  const told = 'openapi: 40 messages judged, 1 misfits\nx\nopenapi: 2 messages judged, 0 misfits\n';
+  expect(trafficOf(told)).toContain('42 messages of both sides');
+  expect(trafficOf(told)).toEndWith('1 misfits');
+  expect(trafficOf('openapi: 0 messages judged, 0 misfits\n')).toContain('skipped');
 });
