@@ -149,6 +149,7 @@ async function run(loop: Loop, signal: AbortSignal): Promise<void> {
     stopping.abort();
     loop.cancelRetry();
     parts.deferral.stop();
+    parts.again.stop();
     loop.cancelCollect?.();
     loop.cancelWatch();
   }
@@ -187,6 +188,7 @@ function afterwards(loop: Loop, wake: Wake, end: CycleEnd): CycleEnd {
   const told = { wake: wake.kind, channel, code, message };
   parts.log.write(quiet ? 'debug' : level, `look.${end.kind}`, told);
   parts.looked(end);
+  parts.again.looked(wake, end);
   settle(loop, end);
   // What was applied a moment ago has been read back by its own steps.
   const due = end.kind !== 'applied' && !stopping.signal.aborted;

@@ -32,6 +32,7 @@ import { keptPolicy } from './kept-policy.ts';
 import type { Agent } from './loop-parts.ts';
 import { makeChange, makeValuesChange } from './make-change.ts';
 import { MARGO_CHANNEL } from './margo-state.ts';
+import { namedAgain } from './named-again.ts';
 import { type Runner, runner } from './runner.ts';
 import type { Links } from './sources.ts';
 import { recordDrift, recordLag } from './telling.ts';
@@ -125,6 +126,10 @@ export function openLine(common: Common, input: LineInput): Line {
     makeValuesChange: (signal) => makeValuesChange(making, signal),
     rejectValues: (why) => device.rejectNow(why),
     wake: gate.wake,
+    again: namedAgain({
+      ...{ clock, random: platform.random, wake: gate.wake },
+      floor: () => follower.row().floor,
+    }),
     looked(end) {
       tellSchedule(schedule, end);
       common.looked(channel, end);

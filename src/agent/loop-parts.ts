@@ -13,6 +13,7 @@ import type { CycleEnd, CycleParts } from './cycle.ts';
 import type { Deferral } from './deferral.ts';
 import type { Drift } from './drift.ts';
 import type { Found } from './found.ts';
+import type { NamedAgain } from './named-again.ts';
 
 export interface AgentParts extends CycleParts {
   readonly context: ApplyContext;
@@ -25,6 +26,8 @@ export interface AgentParts extends CycleParts {
   healthWindowOf(stateDigest: Generation['digest']): number;
   /** A look ended: the schedule learns whether its source was reached. */
   looked(end: CycleEnd): void;
+  /** what a nudge named and nobody had */
+  readonly again: NamedAgain;
   /** what is in force with the values of this device that are; null: it has them */
   makeValuesChange(signal: AbortSignal): Promise<Result<Change | null>>;
   /** These values cannot be used by what is in force. */
