@@ -4,7 +4,7 @@
  * hold, safe mode), and tells outcomes to the outbox in the commit that makes them true.
  */
 
-import { emptyRow } from '#apply/journal.ts';
+import { emptyRow, isSpent } from '#apply/journal.ts';
 import { stateRowOf } from '#apply/load.ts';
 import { checkOthers } from '#apply/owned.ts';
 import { generationsOf } from '#apply/recover.ts';
@@ -173,6 +173,9 @@ function barred(held: Held, point: Point): Fault | null {
   if (held.safeModeCrashes > 0 && point.digest === floor?.stateDigest) {
     return fault('agent.safe-mode', { offered, crashes: held.safeModeCrashes });
   }
+  if (isSpent(held.row, point.digest)) {
+    return fault('agent.tries-spent', { offered, tries: held.row.tried?.tries ?? 0 });
+  }
   return null;
 }
 
@@ -189,9 +192,12 @@ function resume(
   const { row, device: whole } = held;
   const ends = whole.paused && scope === 'device';
   const flapped = row.degraded === 'drift.flapping';
-  if (!ends && !row.paused && !row.hold && !flapped) return ok(undefined);
-  const { paused: own, ...rest } = row;
-  const next = { ...rest, hold: null, degraded: flapped ? null : row.degraded };
+  const spent = row.floor !== null && isSpent(row, row.floor.stateDigest);
+  if (!ends && !row.paused && !row.hold && !flapped && !spent) return ok(undefined);
+  const { paused: own, tried, ...rest } = row;
+  // Whoever says "go on" has decided about a state that was never judged as well.
+  const kept = tried && !spent && { tried };
+  const next = { ...rest, ...kept, hold: null, degraded: flapped ? null : row.degraded };
   const place = { at: context.clock.wallMs(), channel };
   const done = context.store.transaction((tx) => {
     tx.putChannel(next);

@@ -4,7 +4,8 @@
  * only ever a state that was proven; an intent names the state that recovery has to end.
  */
 import { assert, type Code, type Fault } from '#errors/fault.ts';
-import type { ChannelRow, Intent } from '#state/channel-row.ts';
+import type { ChannelRow, Intent, Tried } from '#state/channel-row.ts';
+import type { Digest } from '#state/digest.ts';
 import type { Fleet } from '#state/names.ts';
 import { comparePoints } from '#state/point.ts';
 import type { Freshness, Phase, StatusPoint, Via } from '#state/status.ts';
@@ -49,24 +50,68 @@ export interface Acceptance {
 /** Check 19: intent, raised floor and the count of this try, in one commit, before any effect. */
 export function accepted(row: ChannelRow, acceptance: Acceptance): ChannelRow {
   const { kind, to, via, freshness, attemptsMax, reach } = acceptance;
-  const again = row.intent?.to.stateDigest === to.stateDigest ? row.intent : null;
   const floor = kind === 'apply' ? raised(row.floor, to) : row.floor;
-  const tries = (again?.tries ?? 0) + 1;
+  const before = triesOf(row, acceptance);
   const intent: Intent = {
     kind,
     phase: 'activating',
     to,
     via,
     freshness,
-    tries,
+    tries: before.begun + 1,
     attemptsMax,
     failure: null,
     ...(reach && { reach }),
+    ...(before.stops && { stops: before.stops }),
   };
-  const { deferred, ...rest } = row;
+  const { deferred, tried: _, ...rest } = row;
   // What waited is this one, or is overtaken by it.
   const waits = deferred && comparePoints(deferred.to, to) > 0;
-  return { ...rest, floor, intent, ...(waits && { deferred }) };
+  return {
+    ...rest,
+    floor,
+    intent,
+    ...(waits && { deferred }),
+    ...(before.kept && { tried: before.kept }),
+  };
+}
+
+/**
+ * How often what is accepted now was begun before, also when a newer state or a rollback had ended that
+ * (I6); and the count of another state, which a rollback does not end: it goes on after the hold.
+ */
+function triesOf(
+  { intent, tried }: ChannelRow,
+  { kind, to }: Acceptance,
+): { readonly begun: number; readonly stops: number; readonly kept: Tried | null } {
+  if (intent?.to.stateDigest === to.stateDigest) {
+    return {
+      begun: intent.tries,
+      stops: intent.stops ?? 0,
+      kept: kind === 'apply' ? null : (tried ?? null),
+    };
+  }
+  if (kind === 'apply') {
+    const same = tried?.stateDigest === to.stateDigest;
+    return { begun: same ? tried.tries : 0, stops: 0, kept: null };
+  }
+  return { begun: 0, stops: 0, kept: (intent && triedOf(intent)) ?? tried ?? null };
+}
+
+/** Of a statement that was accepted; what an operator goes back to, or other values, are not. */
+function triedOf({ kind, to: { stateDigest }, tries, attemptsMax }: Intent): Tried | null {
+  return kind === 'apply' ? { stateDigest, tries, attemptsMax } : null;
+}
+
+/** Undone without a verdict: a newer state or a rollback came. The count stays (I6). */
+export function givenUp(row: ChannelRow): ChannelRow {
+  const tried = row.intent && triedOf(row.intent);
+  return { ...entered(row, 'undone'), ...(tried && { tried }) };
+}
+
+/** Begun as often as it may be, and never judged: only the operator begins it once more. */
+export function isSpent({ tried }: ChannelRow, digest: Digest): boolean {
+  return tried?.stateDigest === digest && tried.tries >= tried.attemptsMax;
 }
 
 /** The floor only rises, and an equal point keeps its digest (checks 13 and 19, I2). */

@@ -30,6 +30,7 @@ import {
   emptyRow,
   entered,
   failureOf,
+  givenUp,
   handedOver,
   mayTryAgain,
   retriable,
@@ -302,7 +303,8 @@ function finishUndo(
   const refusal = { point: change.to, code: why.code, message: why.message, deployment: '' };
   if (rejected) markRejected(context, { fleet, channel, row: refusal });
   // The whole old state is back: what an undo before this one left half done is over.
-  const closed = again ? retriable(current, why) : entered(current, 'undone');
+  const ending = superseded ? givenUp : (row: ChannelRow) => entered(row, 'undone');
+  const closed = again ? retriable(current, why) : ending(current);
   const next = { ...closed, degraded: null };
   const done = context.store.transaction((tx) => {
     tx.putChannel(next);

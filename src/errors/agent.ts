@@ -41,6 +41,12 @@ export const agentFaults = {
       `${d.offered} waits: the agent crashed ${d.crashes} times in a row and runs in safe mode`,
     remedy: 'Read the log, then publish a newer state or run `holdfast resume`.',
   },
+  'agent.tries-spent': {
+    retry: 'later',
+    says: (d: { offered: string; tries: number }) =>
+      `${d.offered} waits: it was begun ${d.tries} times, as often as it may be, and each time something newer or a rollback ended it before it was judged`,
+    remedy: 'Publish a newer state, or run `holdfast resume` to let this one be tried again.',
+  },
   'agent.now-not-allowed': {
     retry: 'operator',
     says: (_: Record<string, never>) =>

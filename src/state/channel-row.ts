@@ -31,6 +31,15 @@ export interface ChannelRow {
   readonly taken?: true;
   /** a verified statement that waits for its place in the spread, or for a window; absent: none */
   readonly deferred?: Deferred;
+  /** the accepted state was given up without a verdict, and is not begun anew from nothing; absent: none */
+  readonly tried?: Tried;
+}
+
+/** How often a state was begun that a newer one or a rollback ended before it was judged (I6). */
+export interface Tried {
+  readonly stateDigest: Digest;
+  readonly tries: number;
+  readonly attemptsMax: number;
 }
 
 /** When the operator did it, and why. */
@@ -70,8 +79,10 @@ export interface Intent {
   } | null;
   /** the ways to the control plane that have to be open again before the commit; absent: none */
   readonly reach?: readonly string[];
-  /** the agent ends in the middle of this try by its own will: that is no cut */
+  /** the agent ends in the middle of this try by its own will, or the operator's: that is no cut */
   readonly restarting?: true;
+  /** how often the operator ended it by stopping what runs; absent: never */
+  readonly stops?: number;
 }
 
 /** One statement's deployments as they are on this device; key: its state digest. */

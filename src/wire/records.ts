@@ -15,7 +15,6 @@ import type {
   ChannelRow,
   DeviceRow,
   HistoryRow,
-  Intent,
   RejectedRow,
   StateRow,
 } from '#state/channel-row.ts';
@@ -37,10 +36,10 @@ import {
   SpanRowSchema,
   StatementFileSchema,
   StateRowSchema,
-  type Intent as WireIntent,
   type RejectedRow as WireRejectedRow,
 } from './generated/store_pb.ts';
 import { generationFromWire, generationToWire } from './generation-record.ts';
+import { intentFromWire, intentToWire, triedFromWire, triedToWire } from './intent-record.ts';
 import {
   codeFromText,
   digestField,
@@ -49,8 +48,6 @@ import {
   freshnessToWire,
   numberField,
   oneOf,
-  phaseFromWire,
-  phaseToWire,
   pointFromWire,
   pointToWire,
   required,
@@ -180,6 +177,7 @@ export const channelRecord: RecordKind<ChannelRow> = recordKind(
       left: row.left ?? false,
       taken: row.taken ?? false,
       ...(row.deferred && { deferred: deferredToWire(row.deferred) }),
+      ...(row.tried && { tried: triedToWire(row.tried) }),
     }),
   (wire) => ({
     fleet: wire.fleet,
@@ -196,6 +194,7 @@ export const channelRecord: RecordKind<ChannelRow> = recordKind(
     ...(wire.left && { left: true }),
     ...(wire.taken && { taken: true }),
     ...(wire.deferred && { deferred: deferredFromWire(wire.deferred) }),
+    ...(wire.tried && { tried: triedFromWire(wire.tried) }),
   }),
 );
 
@@ -324,8 +323,6 @@ export const rejectedMarkRecord: RecordKind<RejectedMark> = recordKind(
 );
 
 const OUTCOMES = ['applied', 'rejected', 'undone', 'rolled-back', 'refused'] as const;
-const INTENT_KINDS = ['apply', 'rollback', 'values'] as const;
-const INTENT_PHASES = ['waiting', 'activating', 'proving', 'undoing', 'stuck'] as const;
 
 function markToWire(mark: { readonly at: number; readonly reason: string }) {
   return { at: wholeNumber(mark.at, 'at'), reason: mark.reason };
@@ -350,41 +347,5 @@ function rejectedFromWire(wire: WireRejectedRow): RejectedRow {
     code: codeFromText(why.code),
     message: why.message,
     deployment: why.deployment,
-  };
-}
-
-function intentToWire(intent: Intent) {
-  return {
-    kind: intent.kind,
-    phase: phaseToWire(intent.phase),
-    to: pointToWire(intent.to),
-    via: viaToWire(intent.via),
-    freshness: freshnessToWire(intent.freshness),
-    tries: intent.tries,
-    attemptsMax: intent.attemptsMax,
-    ...(intent.failure && { failure: { ...intent.failure } }),
-    ...(intent.reach && { reach: [...intent.reach] }),
-    ...(intent.restarting && { restarting: true }),
-  };
-}
-
-function intentFromWire(wire: WireIntent): Intent {
-  return {
-    kind: oneOf(INTENT_KINDS, wire.kind, 'kind'),
-    phase: oneOf(INTENT_PHASES, phaseFromWire(wire.phase), 'phase'),
-    to: pointFromWire(required(wire.to, 'to')),
-    via: viaFromWire(wire.via),
-    freshness: freshnessFromWire(wire.freshness),
-    tries: wire.tries,
-    attemptsMax: wire.attemptsMax,
-    failure: wire.failure
-      ? {
-          code: codeFromText(wire.failure.code),
-          message: wire.failure.message,
-          deployment: wire.failure.deployment,
-        }
-      : null,
-    ...(wire.reach.length > 0 && { reach: wire.reach }),
-    ...(wire.restarting && { restarting: true }),
   };
 }

@@ -8,7 +8,7 @@ import { ROOMY_BYTES } from './world/disk.ts';
 import { simKey } from './world/keys.ts';
 import type { Issued, IssueOptions } from './world/publisher.ts';
 import type { Dice } from './world/random.ts';
-import type { World } from './world/shape.ts';
+import type { Running, World } from './world/shape.ts';
 import type { Choice } from './world/states.ts';
 import { USB } from './world/world.ts';
 
@@ -185,8 +185,11 @@ const DOES: Readonly<Record<CoreAct, Do>> = {
   pause({ world }) {
     if (world.running?.ready) world.running.handlers.pause('simulated');
   },
-  resume({ world }) {
-    if (world.running?.ready) world.running.handlers.resume();
+  resume({ world, model }) {
+    if (!world.running?.ready) return;
+    const unjudged = unjudgedState(world.running);
+    if (unjudged !== null) model.letGoOn(unjudged);
+    world.running.handlers.resume();
   },
   rollback({ world, model }) {
     if (!world.running?.ready) return;
@@ -228,6 +231,16 @@ const DOES: Readonly<Record<CoreAct, Do>> = {
     }
   },
 };
+
+/** Accepted, not under way, neither applied nor rejected: the digest of such a state. */
+function unjudgedState({ assembled: { base, lines } }: Running): string | null {
+  const row = lines[0]?.follower.row();
+  const floor = row?.floor?.stateDigest;
+  if (!row || !floor || row.intent !== null || floor === row.applied?.stateDigest) return null;
+  const rejected = base.store.rejected(row.fleet, row.channel);
+  const known = rejected.ok && rejected.value.some(({ point }) => point.stateDigest === floor);
+  return known ? null : floor;
+}
 
 export function healNetwork({ network, registry }: World): void {
   network.part(false);

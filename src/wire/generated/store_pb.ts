@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file store.proto.
  */
 export const file_store: GenFile = /*@__PURE__*/
-  fileDesc("CgtzdG9yZS5wcm90bxIRaG9sZGZhc3Quc3RvcmUudjEiHAoJRm9ybWF0Um93Eg8KB3ZlcnNpb24YASABKA0iewoJRGV2aWNlUm93EgwKBGJvb3QYASABKAQSDwoHbWFjaGluZRgCIAEoCRIPCgdjcmFzaGVzGAMgASgNEicKBnBhdXNlZBgEIAEoCzIXLmhvbGRmYXN0LnN0b3JlLnYxLk1hcmsSFQoNdGltZV9mbG9vcl9tcxgFIAEoAyIiCgRNYXJrEgoKAmF0GAEgASgDEg4KBnJlYXNvbhgCIAEoCSIbCgdSb290Um93EhAKCGVudmVsb3BlGAEgASgMIs0DCgpDaGFubmVsUm93Eg0KBWZsZWV0GAEgASgJEg8KB2NoYW5uZWwYAiABKAkSIQoFZmxvb3IYAyABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBIpCgZpbnRlbnQYBCABKAsyGS5ob2xkZmFzdC5zdG9yZS52MS5JbnRlbnQSIwoHYXBwbGllZBgFIAEoCzISLmhvbGRmYXN0LnYxLlBvaW50EiUKC2FwcGxpZWRfdmlhGAYgASgOMhAuaG9sZGZhc3QudjEuVmlhEjEKEWFwcGxpZWRfZnJlc2huZXNzGAcgASgOMhYuaG9sZGZhc3QudjEuRnJlc2huZXNzEiQKCHByZXZpb3VzGAggAygLMhIuaG9sZGZhc3QudjEuUG9pbnQSJQoEaG9sZBgJIAEoCzIXLmhvbGRmYXN0LnN0b3JlLnYxLk1hcmsSEAoIZGVncmFkZWQYCiABKAkSJwoGcGF1c2VkGBQgASgLMhcuaG9sZGZhc3Quc3RvcmUudjEuTWFyaxIMCgRsZWZ0GBUgASgIEg0KBXRha2VuGBYgASgIEi0KCGRlZmVycmVkGBkgASgLMhsuaG9sZGZhc3Quc3RvcmUudjEuRGVmZXJyZWQimAIKBkludGVudBIMCgRraW5kGAEgASgJEiEKBXBoYXNlGAIgASgOMhIuaG9sZGZhc3QudjEuUGhhc2USHgoCdG8YAyABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBIdCgN2aWEYBCABKA4yEC5ob2xkZmFzdC52MS5WaWESKQoJZnJlc2huZXNzGAUgASgOMhYuaG9sZGZhc3QudjEuRnJlc2huZXNzEg0KBXRyaWVzGAYgASgNEhQKDGF0dGVtcHRzX21heBgHIAEoDRIrCgdmYWlsdXJlGAggASgLMhouaG9sZGZhc3Quc3RvcmUudjEuRmFpbHVyZRINCgVyZWFjaBgUIAMoCRISCgpyZXN0YXJ0aW5nGBUgASgIIo4BCghEZWZlcnJlZBIeCgJ0bxgBIAEoCzISLmhvbGRmYXN0LnYxLlBvaW50Eh0KA3ZpYRgCIAEoDjIQLmhvbGRmYXN0LnYxLlZpYRIRCglzcHJlYWRfbXMYAyABKAMSDwoHbGVmdF9tcxgEIAEoAxIPCgdib290X2lkGAUgASgJEg4KBmR1ZV9tcxgGIAEoAyI8CgdGYWlsdXJlEgwKBGNvZGUYASABKAkSDwoHbWVzc2FnZRgCIAEoCRISCgpkZXBsb3ltZW50GAMgASgJIpcBCghTdGF0ZVJvdxIUCgxzdGF0ZV9kaWdlc3QYASABKAwSMgoLZ2VuZXJhdGlvbnMYAiADKAsyHS5ob2xkZmFzdC5zdG9yZS52MS5HZW5lcmF0aW9uEi8KCHJlcGxhY2VkGAMgAygLMh0uaG9sZGZhc3Quc3RvcmUudjEuR2VuZXJhdGlvbhIQCghyZXBsYWNlcxgUIAEoCCLcAQoKR2VuZXJhdGlvbhIKCgJpZBgBIAEoCRIOCgZkaWdlc3QYAiABKAwSFwoPZG9jdW1lbnRfZGlnZXN0GAMgASgMEhsKE2RvY3VtZW50X21lZGlhX3R5cGUYBCABKAkSJgoFYmxvYnMYBSADKAsyFy5ob2xkZmFzdC5zdG9yZS52MS5CbG9iEigKBnZhbHVlcxgGIAMoCzIYLmhvbGRmYXN0LnN0b3JlLnYxLlZhbHVlEioKB3NlY3JldHMYByADKAsyGS5ob2xkZmFzdC5zdG9yZS52MS5TZWNyZXQiVwoEQmxvYhIMCgRuYW1lGAEgASgJEg4KBmRpZ2VzdBgCIAEoDBIMCgRzaXplGAMgASgEEhUKDXVucGFja2VkX3NpemUYBCABKAQSDAoEdHJlZRgFIAEoCCIkCgVWYWx1ZRIMCgRuYW1lGAEgASgJEg0KBXZhbHVlGAIgASgJIkkKBlNlY3JldBIRCglwYXJhbWV0ZXIYASABKAkSEQoJc3RhdGVtZW50GAIgASgMEgwKBG5hbWUYAyABKAkSCwoDdGFnGAQgASgJIlkKC1JlamVjdGVkUm93EiEKBXBvaW50GAEgASgLMhIuaG9sZGZhc3QudjEuUG9pbnQSJwoDd2h5GAIgASgLMhouaG9sZGZhc3Quc3RvcmUudjEuRmFpbHVyZSK8AQoKSGlzdG9yeVJvdxIOCgZudW1iZXIYASABKAQSCgoCYXQYAiABKAMSDwoHY2hhbm5lbBgDIAEoCRIPCgdvdXRjb21lGAQgASgJEiEKBXBvaW50GAUgASgLMhIuaG9sZGZhc3QudjEuUG9pbnQSHQoDdmlhGAYgASgOMhAuaG9sZGZhc3QudjEuVmlhEgwKBGNvZGUYByABKAkSDwoHbWVzc2FnZRgIIAEoCRIPCgd0b29rX21zGAkgASgDIiYKB1NwYW5Sb3cSDQoFZmlyc3QYASABKAQSDAoEbGFzdBgCIAEoBCJ0Cg9PdXRib3hTdGF0dXNSb3cSDAoEYm9vdBgBIAEoBBIOCgZyZXBvcnQYAiABKAQSFwoPcHJldmlvdXNfcmVwb3J0GAMgASgMEhYKDmV2ZW50c19kcm9wcGVkGAQgASgEEhIKCmxhc3RfZXZlbnQYBSABKAQijwEKDVN0YXRlbWVudEZpbGUSJwoIZW52ZWxvcGUYASABKAsyFS5ob2xkZmFzdC52MS5FbnZlbG9wZRIWCglkb2N1bWVudHMYAiABKAxIAIgBARIdCgN2aWEYAyABKA4yEC5ob2xkZmFzdC52MS5WaWESEAoIZXZpZGVuY2UYBCABKAxCDAoKX2RvY3VtZW50cyJbCgxSZWplY3RlZEZpbGUSDQoFZmxlZXQYASABKAkSDwoHY2hhbm5lbBgCIAEoCRIrCgNyb3cYAyABKAsyHi5ob2xkZmFzdC5zdG9yZS52MS5SZWplY3RlZFJvdyKlAgoKQXVkaXRFbnRyeRIOCgZudW1iZXIYASABKAQSEAoIcHJldmlvdXMYAiABKAwSDAoEYm9vdBgDIAEoBBIUCgxtb25vdG9uaWNfbXMYBCABKAQSCgoCYXQYBSABKAMSJQoFZ3JhZGUYBiABKA4yFi5ob2xkZmFzdC52MS5UaW1lR3JhZGUSDAoEa2luZBgHIAEoCRINCgVhY3RvchgIIAEoCRIPCgdjaGFubmVsGAkgASgJEiEKBXBvaW50GAogASgLMhIuaG9sZGZhc3QudjEuUG9pbnQSHQoDdmlhGAsgASgOMhAuaG9sZGZhc3QudjEuVmlhEgwKBGNvZGUYDCABKAkSDwoHbWVzc2FnZRgNIAEoCRIPCgdkZXRhaWxzGA4gASgMIigKCUF1ZGl0TWFyaxINCgVjb3VudBgBIAEoBBIMCgRoYXNoGAIgASgMImgKDEF1ZGl0SGVhZFJvdxIsCgZmb2xkZWQYASABKAsyHC5ob2xkZmFzdC5zdG9yZS52MS5BdWRpdE1hcmsSKgoEaGVhZBgCIAEoCzIcLmhvbGRmYXN0LnN0b3JlLnYxLkF1ZGl0TWFyayLOAQoNQXVkaXRFdmlkZW5jZRIRCglzdGF0ZW1lbnQYASABKAwSDAoEcm9vdBgCIAEoDBIpCglmcmVzaG5lc3MYAyABKA4yFi5ob2xkZmFzdC52MS5GcmVzaG5lc3MSLQoGY2hlY2tzGAQgAygLMh0uaG9sZGZhc3Quc3RvcmUudjEuQXVkaXRDaGVjaxINCgVzdGVwcxgFIAMoCRIzCglkb2N1bWVudHMYBiADKAsyIC5ob2xkZmFzdC5zdG9yZS52MS5BdWRpdERvY3VtZW50IkwKCkF1ZGl0Q2hlY2sSDgoGbnVtYmVyGAEgASgNEgwKBG5hbWUYAiABKAkSDgoGcGFzc2VkGAMgASgIEhAKCGNvbXBhcmVkGAQgASgJIisKDUF1ZGl0RG9jdW1lbnQSCgoCaWQYASABKAkSDgoGZGlnZXN0GAIgASgMItQBCglBdWRpdEZpbGUSFAoMc3BlY192ZXJzaW9uGAEgASgNEg0KBWZsZWV0GAIgASgMEhEKCWRldmljZV9pZBgDIAEoCRISCgpkZXZpY2Vfa2V5GAQgASgMEiwKBmZvbGRlZBgFIAEoCzIcLmhvbGRmYXN0LnN0b3JlLnYxLkF1ZGl0TWFyaxIPCgdlbnRyaWVzGAYgAygMEgwKBGhlYWQYByABKAwSLgoGY2hhbmdlGAggASgLMh4uaG9sZGZhc3Quc3RvcmUudjEuQXVkaXRDaGFuZ2UiZgoLQXVkaXRDaGFuZ2USDwoHY2hhbm5lbBgBIAEoCRIhCgVwb2ludBgCIAEoCzISLmhvbGRmYXN0LnYxLlBvaW50EhEKCXN0YXRlbWVudBgDIAEoDBIQCghldmlkZW5jZRgEIAEoDCJBCgxNYXJnb0xpbmtSb3cSDAoEZXRhZxgBIAEoCRINCgVzdGF0ZRgCIAEoDBIUCgxjYXBhYmlsaXRpZXMYAyABKAwilQEKDk1hcmdvUmVwb3J0Um93EhIKCmRlcGxveW1lbnQYASABKAkSDAoEbmFtZRgCIAEoCRISCgpjb21wb25lbnRzGAMgAygJEg4KBmRpZ2VzdBgEIAEoDBIPCgd2ZXJzaW9uGAUgASgEEg0KBXN0YXRlGAYgASgJEgwKBGNvZGUYByABKAkSDwoHbWVzc2FnZRgIIAEoCWIGcHJvdG8z", [file_holdfast]);
+  fileDesc("CgtzdG9yZS5wcm90bxIRaG9sZGZhc3Quc3RvcmUudjEiHAoJRm9ybWF0Um93Eg8KB3ZlcnNpb24YASABKA0iewoJRGV2aWNlUm93EgwKBGJvb3QYASABKAQSDwoHbWFjaGluZRgCIAEoCRIPCgdjcmFzaGVzGAMgASgNEicKBnBhdXNlZBgEIAEoCzIXLmhvbGRmYXN0LnN0b3JlLnYxLk1hcmsSFQoNdGltZV9mbG9vcl9tcxgFIAEoAyIiCgRNYXJrEgoKAmF0GAEgASgDEg4KBnJlYXNvbhgCIAEoCSIbCgdSb290Um93EhAKCGVudmVsb3BlGAEgASgMIvYDCgpDaGFubmVsUm93Eg0KBWZsZWV0GAEgASgJEg8KB2NoYW5uZWwYAiABKAkSIQoFZmxvb3IYAyABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBIpCgZpbnRlbnQYBCABKAsyGS5ob2xkZmFzdC5zdG9yZS52MS5JbnRlbnQSIwoHYXBwbGllZBgFIAEoCzISLmhvbGRmYXN0LnYxLlBvaW50EiUKC2FwcGxpZWRfdmlhGAYgASgOMhAuaG9sZGZhc3QudjEuVmlhEjEKEWFwcGxpZWRfZnJlc2huZXNzGAcgASgOMhYuaG9sZGZhc3QudjEuRnJlc2huZXNzEiQKCHByZXZpb3VzGAggAygLMhIuaG9sZGZhc3QudjEuUG9pbnQSJQoEaG9sZBgJIAEoCzIXLmhvbGRmYXN0LnN0b3JlLnYxLk1hcmsSEAoIZGVncmFkZWQYCiABKAkSJwoGcGF1c2VkGBQgASgLMhcuaG9sZGZhc3Quc3RvcmUudjEuTWFyaxIMCgRsZWZ0GBUgASgIEg0KBXRha2VuGBYgASgIEi0KCGRlZmVycmVkGBkgASgLMhsuaG9sZGZhc3Quc3RvcmUudjEuRGVmZXJyZWQSJwoFdHJpZWQYGiABKAsyGC5ob2xkZmFzdC5zdG9yZS52MS5UcmllZCKnAgoGSW50ZW50EgwKBGtpbmQYASABKAkSIQoFcGhhc2UYAiABKA4yEi5ob2xkZmFzdC52MS5QaGFzZRIeCgJ0bxgDIAEoCzISLmhvbGRmYXN0LnYxLlBvaW50Eh0KA3ZpYRgEIAEoDjIQLmhvbGRmYXN0LnYxLlZpYRIpCglmcmVzaG5lc3MYBSABKA4yFi5ob2xkZmFzdC52MS5GcmVzaG5lc3MSDQoFdHJpZXMYBiABKA0SFAoMYXR0ZW1wdHNfbWF4GAcgASgNEisKB2ZhaWx1cmUYCCABKAsyGi5ob2xkZmFzdC5zdG9yZS52MS5GYWlsdXJlEg0KBXJlYWNoGBQgAygJEhIKCnJlc3RhcnRpbmcYFSABKAgSDQoFc3RvcHMYFiABKA0iQgoFVHJpZWQSFAoMc3RhdGVfZGlnZXN0GAEgASgMEg0KBXRyaWVzGAIgASgNEhQKDGF0dGVtcHRzX21heBgDIAEoDSKOAQoIRGVmZXJyZWQSHgoCdG8YASABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBIdCgN2aWEYAiABKA4yEC5ob2xkZmFzdC52MS5WaWESEQoJc3ByZWFkX21zGAMgASgDEg8KB2xlZnRfbXMYBCABKAMSDwoHYm9vdF9pZBgFIAEoCRIOCgZkdWVfbXMYBiABKAMiPAoHRmFpbHVyZRIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSEgoKZGVwbG95bWVudBgDIAEoCSKXAQoIU3RhdGVSb3cSFAoMc3RhdGVfZGlnZXN0GAEgASgMEjIKC2dlbmVyYXRpb25zGAIgAygLMh0uaG9sZGZhc3Quc3RvcmUudjEuR2VuZXJhdGlvbhIvCghyZXBsYWNlZBgDIAMoCzIdLmhvbGRmYXN0LnN0b3JlLnYxLkdlbmVyYXRpb24SEAoIcmVwbGFjZXMYFCABKAgi3AEKCkdlbmVyYXRpb24SCgoCaWQYASABKAkSDgoGZGlnZXN0GAIgASgMEhcKD2RvY3VtZW50X2RpZ2VzdBgDIAEoDBIbChNkb2N1bWVudF9tZWRpYV90eXBlGAQgASgJEiYKBWJsb2JzGAUgAygLMhcuaG9sZGZhc3Quc3RvcmUudjEuQmxvYhIoCgZ2YWx1ZXMYBiADKAsyGC5ob2xkZmFzdC5zdG9yZS52MS5WYWx1ZRIqCgdzZWNyZXRzGAcgAygLMhkuaG9sZGZhc3Quc3RvcmUudjEuU2VjcmV0IlcKBEJsb2ISDAoEbmFtZRgBIAEoCRIOCgZkaWdlc3QYAiABKAwSDAoEc2l6ZRgDIAEoBBIVCg11bnBhY2tlZF9zaXplGAQgASgEEgwKBHRyZWUYBSABKAgiJAoFVmFsdWUSDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoCSJJCgZTZWNyZXQSEQoJcGFyYW1ldGVyGAEgASgJEhEKCXN0YXRlbWVudBgCIAEoDBIMCgRuYW1lGAMgASgJEgsKA3RhZxgEIAEoCSJZCgtSZWplY3RlZFJvdxIhCgVwb2ludBgBIAEoCzISLmhvbGRmYXN0LnYxLlBvaW50EicKA3doeRgCIAEoCzIaLmhvbGRmYXN0LnN0b3JlLnYxLkZhaWx1cmUivAEKCkhpc3RvcnlSb3cSDgoGbnVtYmVyGAEgASgEEgoKAmF0GAIgASgDEg8KB2NoYW5uZWwYAyABKAkSDwoHb3V0Y29tZRgEIAEoCRIhCgVwb2ludBgFIAEoCzISLmhvbGRmYXN0LnYxLlBvaW50Eh0KA3ZpYRgGIAEoDjIQLmhvbGRmYXN0LnYxLlZpYRIMCgRjb2RlGAcgASgJEg8KB21lc3NhZ2UYCCABKAkSDwoHdG9va19tcxgJIAEoAyImCgdTcGFuUm93Eg0KBWZpcnN0GAEgASgEEgwKBGxhc3QYAiABKAQidAoPT3V0Ym94U3RhdHVzUm93EgwKBGJvb3QYASABKAQSDgoGcmVwb3J0GAIgASgEEhcKD3ByZXZpb3VzX3JlcG9ydBgDIAEoDBIWCg5ldmVudHNfZHJvcHBlZBgEIAEoBBISCgpsYXN0X2V2ZW50GAUgASgEIo8BCg1TdGF0ZW1lbnRGaWxlEicKCGVudmVsb3BlGAEgASgLMhUuaG9sZGZhc3QudjEuRW52ZWxvcGUSFgoJZG9jdW1lbnRzGAIgASgMSACIAQESHQoDdmlhGAMgASgOMhAuaG9sZGZhc3QudjEuVmlhEhAKCGV2aWRlbmNlGAQgASgMQgwKCl9kb2N1bWVudHMiWwoMUmVqZWN0ZWRGaWxlEg0KBWZsZWV0GAEgASgJEg8KB2NoYW5uZWwYAiABKAkSKwoDcm93GAMgASgLMh4uaG9sZGZhc3Quc3RvcmUudjEuUmVqZWN0ZWRSb3cipQIKCkF1ZGl0RW50cnkSDgoGbnVtYmVyGAEgASgEEhAKCHByZXZpb3VzGAIgASgMEgwKBGJvb3QYAyABKAQSFAoMbW9ub3RvbmljX21zGAQgASgEEgoKAmF0GAUgASgDEiUKBWdyYWRlGAYgASgOMhYuaG9sZGZhc3QudjEuVGltZUdyYWRlEgwKBGtpbmQYByABKAkSDQoFYWN0b3IYCCABKAkSDwoHY2hhbm5lbBgJIAEoCRIhCgVwb2ludBgKIAEoCzISLmhvbGRmYXN0LnYxLlBvaW50Eh0KA3ZpYRgLIAEoDjIQLmhvbGRmYXN0LnYxLlZpYRIMCgRjb2RlGAwgASgJEg8KB21lc3NhZ2UYDSABKAkSDwoHZGV0YWlscxgOIAEoDCIoCglBdWRpdE1hcmsSDQoFY291bnQYASABKAQSDAoEaGFzaBgCIAEoDCJoCgxBdWRpdEhlYWRSb3cSLAoGZm9sZGVkGAEgASgLMhwuaG9sZGZhc3Quc3RvcmUudjEuQXVkaXRNYXJrEioKBGhlYWQYAiABKAsyHC5ob2xkZmFzdC5zdG9yZS52MS5BdWRpdE1hcmsizgEKDUF1ZGl0RXZpZGVuY2USEQoJc3RhdGVtZW50GAEgASgMEgwKBHJvb3QYAiABKAwSKQoJZnJlc2huZXNzGAMgASgOMhYuaG9sZGZhc3QudjEuRnJlc2huZXNzEi0KBmNoZWNrcxgEIAMoCzIdLmhvbGRmYXN0LnN0b3JlLnYxLkF1ZGl0Q2hlY2sSDQoFc3RlcHMYBSADKAkSMwoJZG9jdW1lbnRzGAYgAygLMiAuaG9sZGZhc3Quc3RvcmUudjEuQXVkaXREb2N1bWVudCJMCgpBdWRpdENoZWNrEg4KBm51bWJlchgBIAEoDRIMCgRuYW1lGAIgASgJEg4KBnBhc3NlZBgDIAEoCBIQCghjb21wYXJlZBgEIAEoCSIrCg1BdWRpdERvY3VtZW50EgoKAmlkGAEgASgJEg4KBmRpZ2VzdBgCIAEoDCLUAQoJQXVkaXRGaWxlEhQKDHNwZWNfdmVyc2lvbhgBIAEoDRINCgVmbGVldBgCIAEoDBIRCglkZXZpY2VfaWQYAyABKAkSEgoKZGV2aWNlX2tleRgEIAEoDBIsCgZmb2xkZWQYBSABKAsyHC5ob2xkZmFzdC5zdG9yZS52MS5BdWRpdE1hcmsSDwoHZW50cmllcxgGIAMoDBIMCgRoZWFkGAcgASgMEi4KBmNoYW5nZRgIIAEoCzIeLmhvbGRmYXN0LnN0b3JlLnYxLkF1ZGl0Q2hhbmdlImYKC0F1ZGl0Q2hhbmdlEg8KB2NoYW5uZWwYASABKAkSIQoFcG9pbnQYAiABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBIRCglzdGF0ZW1lbnQYAyABKAwSEAoIZXZpZGVuY2UYBCABKAwiQQoMTWFyZ29MaW5rUm93EgwKBGV0YWcYASABKAkSDQoFc3RhdGUYAiABKAwSFAoMY2FwYWJpbGl0aWVzGAMgASgMIpUBCg5NYXJnb1JlcG9ydFJvdxISCgpkZXBsb3ltZW50GAEgASgJEgwKBG5hbWUYAiABKAkSEgoKY29tcG9uZW50cxgDIAMoCRIOCgZkaWdlc3QYBCABKAwSDwoHdmVyc2lvbhgFIAEoBBINCgVzdGF0ZRgGIAEoCRIMCgRjb2RlGAcgASgJEg8KB21lc3NhZ2UYCCABKAliBnByb3RvMw", [file_holdfast]);
 
 /**
  * @generated from message holdfast.store.v1.FormatRow
@@ -193,6 +193,13 @@ export type ChannelRow = Message<"holdfast.store.v1.ChannelRow"> & {
    * @generated from field: holdfast.store.v1.Deferred deferred = 25;
    */
   deferred?: Deferred | undefined;
+
+  /**
+   * the accepted state, given up without a verdict: how often it was begun
+   *
+   * @generated from field: holdfast.store.v1.Tried tried = 26;
+   */
+  tried?: Tried | undefined;
 };
 
 /**
@@ -254,11 +261,18 @@ export type Intent = Message<"holdfast.store.v1.Intent"> & {
   reach: string[];
 
   /**
-   * the agent itself ends the try's first half: no cut
+   * the agent itself ends this try, or its first half: no cut
    *
    * @generated from field: bool restarting = 21;
    */
   restarting: boolean;
+
+  /**
+   * how often the operator ended it by stopping what runs
+   *
+   * @generated from field: uint32 stops = 22;
+   */
+  stops: number;
 };
 
 /**
@@ -267,6 +281,33 @@ export type Intent = Message<"holdfast.store.v1.Intent"> & {
  */
 export const IntentSchema: GenMessage<Intent> = /*@__PURE__*/
   messageDesc(file_store, 5);
+
+/**
+ * @generated from message holdfast.store.v1.Tried
+ */
+export type Tried = Message<"holdfast.store.v1.Tried"> & {
+  /**
+   * @generated from field: bytes state_digest = 1;
+   */
+  stateDigest: Uint8Array;
+
+  /**
+   * @generated from field: uint32 tries = 2;
+   */
+  tries: number;
+
+  /**
+   * @generated from field: uint32 attempts_max = 3;
+   */
+  attemptsMax: number;
+};
+
+/**
+ * Describes the message holdfast.store.v1.Tried.
+ * Use `create(TriedSchema)` to create a new message.
+ */
+export const TriedSchema: GenMessage<Tried> = /*@__PURE__*/
+  messageDesc(file_store, 6);
 
 /**
  * A verified statement that may come into force later: its place in the spread, or a window.
@@ -314,7 +355,7 @@ export type Deferred = Message<"holdfast.store.v1.Deferred"> & {
  * Use `create(DeferredSchema)` to create a new message.
  */
 export const DeferredSchema: GenMessage<Deferred> = /*@__PURE__*/
-  messageDesc(file_store, 6);
+  messageDesc(file_store, 7);
 
 /**
  * @generated from message holdfast.store.v1.Failure
@@ -341,7 +382,7 @@ export type Failure = Message<"holdfast.store.v1.Failure"> & {
  * Use `create(FailureSchema)` to create a new message.
  */
 export const FailureSchema: GenMessage<Failure> = /*@__PURE__*/
-  messageDesc(file_store, 7);
+  messageDesc(file_store, 8);
 
 /**
  * @generated from message holdfast.store.v1.StateRow
@@ -377,7 +418,7 @@ export type StateRow = Message<"holdfast.store.v1.StateRow"> & {
  * Use `create(StateRowSchema)` to create a new message.
  */
 export const StateRowSchema: GenMessage<StateRow> = /*@__PURE__*/
-  messageDesc(file_store, 8);
+  messageDesc(file_store, 9);
 
 /**
  * @generated from message holdfast.store.v1.Generation
@@ -424,7 +465,7 @@ export type Generation = Message<"holdfast.store.v1.Generation"> & {
  * Use `create(GenerationSchema)` to create a new message.
  */
 export const GenerationSchema: GenMessage<Generation> = /*@__PURE__*/
-  messageDesc(file_store, 9);
+  messageDesc(file_store, 10);
 
 /**
  * @generated from message holdfast.store.v1.Blob
@@ -461,7 +502,7 @@ export type Blob = Message<"holdfast.store.v1.Blob"> & {
  * Use `create(BlobSchema)` to create a new message.
  */
 export const BlobSchema: GenMessage<Blob> = /*@__PURE__*/
-  messageDesc(file_store, 10);
+  messageDesc(file_store, 11);
 
 /**
  * @generated from message holdfast.store.v1.Value
@@ -483,7 +524,7 @@ export type Value = Message<"holdfast.store.v1.Value"> & {
  * Use `create(ValueSchema)` to create a new message.
  */
 export const ValueSchema: GenMessage<Value> = /*@__PURE__*/
-  messageDesc(file_store, 11);
+  messageDesc(file_store, 12);
 
 /**
  * A parameter whose value is sealed: where the box stands (state digest of a statement of the device's
@@ -518,7 +559,7 @@ export type Secret = Message<"holdfast.store.v1.Secret"> & {
  * Use `create(SecretSchema)` to create a new message.
  */
 export const SecretSchema: GenMessage<Secret> = /*@__PURE__*/
-  messageDesc(file_store, 12);
+  messageDesc(file_store, 13);
 
 /**
  * @generated from message holdfast.store.v1.RejectedRow
@@ -540,7 +581,7 @@ export type RejectedRow = Message<"holdfast.store.v1.RejectedRow"> & {
  * Use `create(RejectedRowSchema)` to create a new message.
  */
 export const RejectedRowSchema: GenMessage<RejectedRow> = /*@__PURE__*/
-  messageDesc(file_store, 13);
+  messageDesc(file_store, 14);
 
 /**
  * @generated from message holdfast.store.v1.HistoryRow
@@ -597,7 +638,7 @@ export type HistoryRow = Message<"holdfast.store.v1.HistoryRow"> & {
  * Use `create(HistoryRowSchema)` to create a new message.
  */
 export const HistoryRowSchema: GenMessage<HistoryRow> = /*@__PURE__*/
-  messageDesc(file_store, 14);
+  messageDesc(file_store, 15);
 
 /**
  * First and last number of a row of numbered records; empty when first > last.
@@ -621,7 +662,7 @@ export type SpanRow = Message<"holdfast.store.v1.SpanRow"> & {
  * Use `create(SpanRowSchema)` to create a new message.
  */
 export const SpanRowSchema: GenMessage<SpanRow> = /*@__PURE__*/
-  messageDesc(file_store, 15);
+  messageDesc(file_store, 16);
 
 /**
  * @generated from message holdfast.store.v1.OutboxStatusRow
@@ -658,7 +699,7 @@ export type OutboxStatusRow = Message<"holdfast.store.v1.OutboxStatusRow"> & {
  * Use `create(OutboxStatusRowSchema)` to create a new message.
  */
 export const OutboxStatusRowSchema: GenMessage<OutboxStatusRow> = /*@__PURE__*/
-  messageDesc(file_store, 16);
+  messageDesc(file_store, 17);
 
 /**
  * Files of the content store.
@@ -694,7 +735,7 @@ export type StatementFile = Message<"holdfast.store.v1.StatementFile"> & {
  * Use `create(StatementFileSchema)` to create a new message.
  */
 export const StatementFileSchema: GenMessage<StatementFile> = /*@__PURE__*/
-  messageDesc(file_store, 17);
+  messageDesc(file_store, 18);
 
 /**
  * @generated from message holdfast.store.v1.RejectedFile
@@ -721,7 +762,7 @@ export type RejectedFile = Message<"holdfast.store.v1.RejectedFile"> & {
  * Use `create(RejectedFileSchema)` to create a new message.
  */
 export const RejectedFileSchema: GenMessage<RejectedFile> = /*@__PURE__*/
-  messageDesc(file_store, 18);
+  messageDesc(file_store, 19);
 
 /**
  * The audit journal (docs/formats.md). An entry is kept, exported and hashed as its exact bytes;
@@ -809,7 +850,7 @@ export type AuditEntry = Message<"holdfast.store.v1.AuditEntry"> & {
  * Use `create(AuditEntrySchema)` to create a new message.
  */
 export const AuditEntrySchema: GenMessage<AuditEntry> = /*@__PURE__*/
-  messageDesc(file_store, 19);
+  messageDesc(file_store, 20);
 
 /**
  * How many entries there were up to here, and the hash of the last of them.
@@ -833,7 +874,7 @@ export type AuditMark = Message<"holdfast.store.v1.AuditMark"> & {
  * Use `create(AuditMarkSchema)` to create a new message.
  */
 export const AuditMarkSchema: GenMessage<AuditMark> = /*@__PURE__*/
-  messageDesc(file_store, 20);
+  messageDesc(file_store, 21);
 
 /**
  * @generated from message holdfast.store.v1.AuditHeadRow
@@ -855,7 +896,7 @@ export type AuditHeadRow = Message<"holdfast.store.v1.AuditHeadRow"> & {
  * Use `create(AuditHeadRowSchema)` to create a new message.
  */
 export const AuditHeadRowSchema: GenMessage<AuditHeadRow> = /*@__PURE__*/
-  messageDesc(file_store, 21);
+  messageDesc(file_store, 22);
 
 /**
  * @generated from message holdfast.store.v1.AuditEvidence
@@ -899,7 +940,7 @@ export type AuditEvidence = Message<"holdfast.store.v1.AuditEvidence"> & {
  * Use `create(AuditEvidenceSchema)` to create a new message.
  */
 export const AuditEvidenceSchema: GenMessage<AuditEvidence> = /*@__PURE__*/
-  messageDesc(file_store, 22);
+  messageDesc(file_store, 23);
 
 /**
  * @generated from message holdfast.store.v1.AuditCheck
@@ -931,7 +972,7 @@ export type AuditCheck = Message<"holdfast.store.v1.AuditCheck"> & {
  * Use `create(AuditCheckSchema)` to create a new message.
  */
 export const AuditCheckSchema: GenMessage<AuditCheck> = /*@__PURE__*/
-  messageDesc(file_store, 23);
+  messageDesc(file_store, 24);
 
 /**
  * @generated from message holdfast.store.v1.AuditDocument
@@ -953,7 +994,7 @@ export type AuditDocument = Message<"holdfast.store.v1.AuditDocument"> & {
  * Use `create(AuditDocumentSchema)` to create a new message.
  */
 export const AuditDocumentSchema: GenMessage<AuditDocument> = /*@__PURE__*/
-  messageDesc(file_store, 24);
+  messageDesc(file_store, 25);
 
 /**
  * What `holdfast audit export` writes.
@@ -1007,7 +1048,7 @@ export type AuditFile = Message<"holdfast.store.v1.AuditFile"> & {
  * Use `create(AuditFileSchema)` to create a new message.
  */
 export const AuditFileSchema: GenMessage<AuditFile> = /*@__PURE__*/
-  messageDesc(file_store, 25);
+  messageDesc(file_store, 26);
 
 /**
  * @generated from message holdfast.store.v1.AuditChange
@@ -1039,7 +1080,7 @@ export type AuditChange = Message<"holdfast.store.v1.AuditChange"> & {
  * Use `create(AuditChangeSchema)` to create a new message.
  */
 export const AuditChangeSchema: GenMessage<AuditChange> = /*@__PURE__*/
-  messageDesc(file_store, 26);
+  messageDesc(file_store, 27);
 
 /**
  * What a Margo manager is known to have: the manifest in force, and the last status it took of each deployment.
@@ -1068,7 +1109,7 @@ export type MargoLinkRow = Message<"holdfast.store.v1.MargoLinkRow"> & {
  * Use `create(MargoLinkRowSchema)` to create a new message.
  */
 export const MargoLinkRowSchema: GenMessage<MargoLinkRow> = /*@__PURE__*/
-  messageDesc(file_store, 27);
+  messageDesc(file_store, 28);
 
 /**
  * @generated from message holdfast.store.v1.MargoReportRow
@@ -1120,5 +1161,5 @@ export type MargoReportRow = Message<"holdfast.store.v1.MargoReportRow"> & {
  * Use `create(MargoReportRowSchema)` to create a new message.
  */
 export const MargoReportRowSchema: GenMessage<MargoReportRow> = /*@__PURE__*/
-  messageDesc(file_store, 28);
+  messageDesc(file_store, 29);
 

@@ -33,6 +33,11 @@ export interface Model {
   published(statement: Statement): void;
   /** the operator asked to go back: what was proven before may return */
   askedBack(): void;
+  /**
+   * The operator lets the device go on: what it accepted and never judged may be tried as often again.
+   * @param digest  of that state
+   */
+  letGoOn(digest: string): void;
   /** somebody changed what is in force, by hand */
   meddled(): void;
   /** The agent says that recovery is over. @param sound  no trouble of the disk meanwhile */
@@ -85,6 +90,7 @@ export function model(known?: Facts): Model {
     askedBack() {
       facts.wentBack = true;
     },
+    letGoOn: (digest) => letGoOn(facts, digest),
     meddled() {
       facts.isMeddled = true;
     },
@@ -206,6 +212,14 @@ function checkTries(facts: Facts, content: string): void {
   facts.switches.set(content, times);
   if (times === statement.attemptsMax + 1) {
     fail(facts, 'I6', `${nameOf(statement)} was activated ${times} times`);
+  }
+}
+
+function letGoOn({ statements, switches }: Facts, digest: string): void {
+  const statement = statements.find((one) => one.digest === digest);
+  for (const content of Object.values(statement?.wanted.files ?? {})) {
+    const times = switches.get(content) ?? 0;
+    if (statement && times >= statement.attemptsMax) switches.delete(content);
   }
 }
 

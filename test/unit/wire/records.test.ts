@@ -57,7 +57,13 @@ describe('rows survive the way to bytes and back', () => {
     const deferred = { to: point(2), via: 'mqtt', bootId: 'b-1', ...times } as const;
     survives(channelRecord, { ...row, intent: null, deferred });
     const reach = ['registry', 'broker'];
-    survives(channelRecord, { ...row, intent: { ...intent, reach, restarting: true } });
+    survives(channelRecord, { ...row, intent: { ...intent, reach, restarting: true, stops: 2 } });
+    const { stateDigest } = point(3);
+    survives(channelRecord, {
+      ...row,
+      intent: null,
+      tried: { stateDigest, tries: 2, attemptsMax: 3 },
+    });
   });
 
   test('points up to 2^64 - 1 are exact', () => {
