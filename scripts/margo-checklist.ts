@@ -107,9 +107,7 @@ export const RULES: readonly Rule[] = [
   row(66, 'W', 'Retry-After on 429 and 503'),
   row(67, 'C', 'Retry-After obeyed, else backoff with jitter'),
   row(68, 'C', 'decided by type, which is never fetched'),
-  row(69, 'C', 'window, period and rate of polling', {
-    open: 'period and rate are schedule and nudges; a window of the owner is missing',
-  }),
+  row(69, 'C', 'window, period and rate of polling'),
   row(70, 'C', 'one manager for a device'),
   row(71, 'C', 'older dialects: requests signed', { open: 'rc2 and pr1 are not spoken' }),
   row(72, 'W', 'older dialects: 401, 400, 404', { open: 'rc2 and pr1 are not spoken' }),

@@ -101,7 +101,9 @@ function partsOf(given: Given): Result<Assembled> {
   if (!pause.ok) return pause;
   const followers = followersOf(given, context, pause.value);
   if (!followers.ok) return followers;
-  const waking = new Map(followers.value.map((one) => [one, lineTriggers(platform, config)]));
+  const waking = new Map(
+    followers.value.map((one) => [one, lineTriggers(platform, config, one.channel)]),
+  );
   const kept = timekeeping({
     ...{ base, platform, config, links },
     channels: [...waking].map(([one, { gate }]) => ({

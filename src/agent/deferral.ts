@@ -97,7 +97,7 @@ export function deferral(input: DeferralInput): Deferral {
 
 /** It waits for its hour: no source failed, and none is to be asked more often or less. */
 export function isDeferred(code: Fault['code']): boolean {
-  return code === 'plan.spread' || code.startsWith('plan.window');
+  return code === 'plan.spread' || code === 'margo.quiet' || code.startsWith('plan.window');
 }
 
 function passes({ now, state }: Candidate): boolean {

@@ -10,6 +10,7 @@ import type { DeviceChannel } from './device-channel.ts';
 import type { Finder } from './find.ts';
 import type { Follower } from './follow.ts';
 import { type Common, type Line, openLine } from './line.ts';
+import { MARGO_CHANNEL } from './margo-state.ts';
 import { type BundleReader, withOtherBundles, withoutForeign } from './own-bundles.ts';
 import { type Progress, progressOf } from './progress.ts';
 import { quiet } from './quiet.ts';
@@ -64,6 +65,8 @@ export function openLines(given: Given, input: LinesInput): Lines {
     watchHealth: watching(given),
     looked(channel, end) {
       timekeeping.looked(channel, end);
+      // What waits for the owner's window is told as pending.
+      if (channel === MARGO_CHANNEL) wires.margo?.note();
       if (end.kind === 'applied' || end.kind === 'refused') stir();
       if (end.kind === 'applied') lookAgain(every(), channel);
     },

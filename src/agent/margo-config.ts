@@ -1,5 +1,7 @@
 /** The section `margo` of agent.yaml: the one manager (WFM) whose channel `margo` this device follows. */
 import * as v from 'valibot';
+import { hoursEntries, hoursOf, type MargoHours } from './margo-hours.ts';
+import { type MargoRefreshConfig, refreshEntries, refreshOf } from './margo-refresh.ts';
 
 export interface MargoConfig {
   readonly url: string;
@@ -18,6 +20,8 @@ export interface MargoConfig {
 }
 
 const path = v.pipe(v.string(), v.nonEmpty('a path'));
+  /** when the manager is asked, and when changes begin */
+  readonly hours: MargoHours;
 const text = v.pipe(v.string(), v.nonEmpty('text'), v.maxLength(255, 'at most 255 characters'));
 const type = v.strictObject({ type: text });
 
@@ -39,6 +43,7 @@ export const margoSchema = v.strictObject({
       modelNumber: v.optional(text),
       serialNumber: v.optional(text),
       memory: v.optional(text),
+  ...hoursEntries,
       storage: v.optional(text),
       cpus: v.optional(
         v.array(v.strictObject({ cores: v.number(), architecture: v.optional(text) })),
@@ -72,3 +77,4 @@ export function margoOf(
     labels: read.labels,
   };
 }
+    hours: hoursOf(read),

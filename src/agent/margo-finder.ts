@@ -40,6 +40,8 @@ export interface MargoFinderInput {
   row(): ChannelRow;
   /** a fault: this device does not know who it is to the manager */
   self(): Result<MargoSelf>;
+  /** why the manager is not asked now; absent, or null: it is */
+  quiet?(wake: Wake): Fault | null;
   /** before anything is asked; a fault: the manager does not know this device */
   introduce(): Promise<Result<void>>;
   /** The manager answered. */
@@ -91,6 +93,8 @@ interface Looking {
 async function look(input: MargoFinderInput, memory: Memory, looking: Looking): Promise<Found> {
   // A bundle is of a channel that is signed; this one is believed for its connection.
   if (looking.wake.kind === 'bundle') return { kind: 'nothing', source: input.name };
+  const quiet = input.quiet?.(looking.wake);
+  if (quiet) return { ...refusal(input, quiet, null, false), kind: 'waiting' };
   const introduced = await input.introduce();
   if (!introduced.ok) return unserved(input, introduced.fault);
   const { floor, fleet } = input.row();
@@ -197,14 +201,15 @@ function candidate(
   return { kind: 'candidate', candidate: { state, envelope, ...trace, ...from } };
 }
 
-/** Documents of the accepted and the applied state, read when the first one is asked for. */
+/** Documents of the accepted, the applied and the waiting state, read when the first one is asked for. */
 function knownDocuments({ content, row }: MargoFinderInput): (digest: Digest) => Uint8Array | null {
   let known: Map<Digest, Uint8Array> | null = null;
   return (digest) => {
     if (!known) {
-      const { floor, applied } = row();
+      const { floor, applied, deferred } = row();
       known = new Map();
-      for (const of of new Set([floor?.stateDigest, applied?.stateDigest])) {
+      const states = [floor?.stateDigest, applied?.stateDigest, deferred?.to.stateDigest];
+      for (const of of new Set(states)) {
         const kept = of ? content.readStatement(of) : null;
         const read = kept?.ok && kept.value.documents ? readDocuments(kept.value.documents) : null;
         for (const [name, bytes] of read?.ok ? read.value : []) known.set(name, bytes);

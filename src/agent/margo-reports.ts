@@ -36,6 +36,8 @@ export interface MargoReportsInput {
   readonly fleet: Fleet;
   /** what is true now; null: it cannot be read */
   facts(): MargoFacts | null;
+  /** ms for which nothing is to be told; absent: it always may */
+  downForMs?(): number;
 }
 
 export interface MargoFacts {
@@ -46,6 +48,8 @@ export interface MargoFacts {
   readonly applied: readonly MargoDeployment[];
   /** why the accepted one is not tried again; null: it is, or it is applied */
   readonly rejected: Pick<Fault, 'code' | 'message'> | null;
+  /** of a manifest that is here and waits for the owner's window; absent: none does */
+  readonly waiting?: { readonly version: bigint; readonly deployments: readonly MargoDeployment[] };
 }
 
 /** reports of one deployment that wait */
@@ -121,6 +125,12 @@ function soon(task: Task): void {
 
 async function send(task: Task): Promise<void> {
   if (task.sending || task.stopped) return;
+  const downMs = task.input.downForMs?.() ?? 0;
+  if (downMs > 0) {
+    task.cancel();
+    task.cancel = task.input.clock.after(downMs, () => void send(task));
+    return;
+  }
   task.sending = true;
   const failed = await sendAll(task);
   task.sending = false;
@@ -190,11 +200,12 @@ function bodyOf(report: MargoReportRow): Uint8Array {
 
 /** What the manager is to know of every deployment: the accepted ones, and those on their way out. */
 export function margoReportRows(
-  { row, accepted, applied, rejected }: MargoFacts,
+  facts: MargoFacts,
   taken: readonly MargoReportRow[],
 ): readonly MargoReportRow[] {
+  const { row, accepted, applied, rejected, waiting } = facts;
   const { floor } = row;
-  if (!floor) return [];
+  if (!floor) return waitingRows(waiting, []);
   const settled = row.applied?.stateDigest === floor.stateDigest;
   const known = new Map(taken.map((report) => [report.deployment, report]));
   const inForce = new Map(applied.map((one) => [one.id, one]));
@@ -208,15 +219,12 @@ export function margoReportRows(
         ? { state: 'installed' as const, why: null }
         : change;
     const told = known.get(one.id);
-    return {
-      ...{ deployment: one.id, name: one.facts.name, components: one.facts.components },
-      digest: one.digest,
-      // M60: of the revision that this device began to apply, also when it failed.
-      version: told?.digest === one.digest ? told.version : floor.sequence,
-      ...stated(end.state, end.why),
-    };
+    // M60: of the revision that this device began to apply, also when it failed.
+    const version = told?.digest === one.digest ? told.version : floor.sequence;
+    return rowOf(one, version, end);
   });
-  const ids = new Set(accepted.map(({ id }) => id));
+  const held = waitingRows(waiting, listed);
+  const ids = new Set([...accepted.map(({ id }) => id), ...held.map((one) => one.deployment)]);
   const leaving = change.state === 'installed' ? 'removed' : 'removing';
   const gone = taken
     .filter(({ deployment }) => !ids.has(deployment))
@@ -224,7 +232,32 @@ export function margoReportRows(
       const state = change.state === 'failed' ? 'failed' : leaving;
       return { ...report, version: floor.sequence, ...stated(state, change.why) };
     });
-  return [...listed, ...gone];
+  const changing = new Set(held.map((one) => one.deployment));
+  return [...listed.filter((one) => !changing.has(one.deployment)), ...held, ...gone];
+}
+
+/** M69: what is new in a manifest that waits is pending; a revision that runs keeps its version (M60). */
+function waitingRows(
+  waiting: MargoFacts['waiting'],
+  listed: readonly MargoReportRow[],
+): readonly MargoReportRow[] {
+  if (!waiting) return [];
+  const now = new Map(listed.map((one) => [one.deployment, one]));
+  return waiting.deployments.flatMap((one) => {
+    const before = now.get(one.id);
+    if (before?.digest === one.digest) return [];
+    const held = before ?? rowOf(one, waiting.version, { state: 'pending', why: null });
+    return [{ ...held, ...stated('pending', null) }];
+  });
+}
+
+function rowOf(
+  { id, facts, digest }: MargoDeployment,
+  version: bigint,
+  { state, why }: { readonly state: MargoState; readonly why: Why },
+): MargoReportRow {
+  const { name, components } = facts;
+  return { deployment: id, name, components, digest, version, ...stated(state, why) };
 }
 
 type Why = Pick<Fault, 'code' | 'message'> | null;

@@ -21,7 +21,8 @@ import type { Base } from './base.ts';
 import type { AgentConfig } from './config.ts';
 import type { MargoConfig } from './margo-config.ts';
 import { type MargoFinder, margoFinder } from './margo-finder.ts';
-import { type MargoIdentity, margoIdentity } from './margo-identity.ts';
+import { downForMs, quietNow } from './margo-hours.ts';
+import type { MargoIdentity } from './margo-identity.ts';
 import { margoCapabilities } from './margo-machine.ts';
 import { type MargoFacts, type MargoReports, openMargoReports } from './margo-reports.ts';
 import {
@@ -102,8 +103,9 @@ export function openMargo(input: MargoInput): Result<Margo> {
     const said = capabilities();
     if (!said.ok) return said;
     const { device } = base;
-    return ok({ fleet, capabilities: said.value, device, allow: input.allow, policy: POLICY });
+    return ok({ fleet, capabilities: said.value, device, allow: input.allow, policy });
   };
+  const policy = { ...POLICY, windows: config.hours.windows };
   const { clock, random, log } = platform;
   const reports = openMargoReports({
     ...{ link: link.value, store, clock, random, log, fleet },
@@ -114,11 +116,13 @@ export function openMargo(input: MargoInput): Result<Margo> {
     ...{ link: link.value, inflate: platform.inflate, clock, store, content },
     ...{ name: new URL(config.url).host, row: () => input.row(), self },
     introduce: introduction(input, link.value, { reports: reports.value, capabilities }),
+    downForMs: () => downForMs(config.hours, time.view()),
     reached: () => reports.value.reached(),
     alsoFound(warnings) {
       for (const message of warnings) log.write('warn', 'margo.manifest', { message });
     },
   });
+    quiet: (wake) => quietNow(config.hours, time.view(), wake.kind),
   return ok({
     finder,
     beside(tx, moment) {
@@ -221,6 +225,10 @@ function factsOf(
     const found = (rejected.ok ? rejected.value : []).find(
       ({ point }) => point.stateDigest === of.floor?.stateDigest,
     );
-    return { row: of, accepted, applied, rejected: found ?? null };
+    const { deferred } = of;
+    const held = deferred ? deployments(deferred.to.stateDigest) : null;
+    const waiting = held && { version: deferred?.to.sequence ?? 1n, deployments: held };
+    const known = { row: of, accepted, applied, rejected: found ?? null };
+    return { ...known, ...(waiting && { waiting }) };
   };
 }

@@ -13,6 +13,7 @@ import type { CycleEnd } from './cycle.ts';
 import { isDeferred } from './deferral.ts';
 import type { DeviceChannel } from './device-channel.ts';
 import type { Follower } from './follow.ts';
+import { lookingOf } from './margo-hours.ts';
 import type { Links } from './sources.ts';
 import type { Timekeeping } from './timekeeping.ts';
 
@@ -22,11 +23,16 @@ export interface LineTriggers {
   readonly schedule: Schedule;
 }
 
-export function lineTriggers(platform: Platform, config: AgentConfig): LineTriggers {
+export function lineTriggers(
+  platform: Platform,
+  config: AgentConfig,
+  channel: string,
+): LineTriggers {
   const { clock, random } = platform;
+  const { perMinute, ...schedule } = lookingOf(config, channel);
   return {
-    gate: gate({ clock, random, perMinute: config.nudgesPerMinute }),
-    schedule: TRIGGERS.schedule({ clock, random, ...config.schedule }),
+    gate: gate({ clock, random, perMinute }),
+    schedule: TRIGGERS.schedule({ clock, random, ...schedule }),
   };
 }
 

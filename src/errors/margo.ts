@@ -65,4 +65,10 @@ export const margoFaults = {
       `deployment ${d.deployment} is for device ${d.device}, which is not this one`,
     remedy: 'Set metadata.deviceId to the id of this device, or correct margo.deviceId.',
   },
+  'margo.quiet': {
+    retry: 'later',
+    says: (d: { why: string; until: string; now: string }) =>
+      `the Margo manager is not asked before ${d.until}: margo.${d.why} of agent.yaml (it is ${d.now})`,
+    remedy: 'Wait, or ask now: holdfast apply; what runs stays, and reports wait on this device.',
+  },
 } as const;

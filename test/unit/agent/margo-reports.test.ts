@@ -110,3 +110,38 @@ describe('the state of each deployment', () => {
     expect(told(facts, [before])).toEqual([['b', 'removing', 2n]]);
   });
 });
+
+describe('rules 60, 69: a manifest that waits for its window', () => {
+  const waiting = { version: 3n, deployments: [A2, B] };
+
+  test('what is new in it is pending; what runs keeps the version that it has', () => {
+    const facts = { row: { ...under, applied: point(2n) }, accepted: [A1], applied: [A1], waiting };
+    const had: MargoReportRow = { ...before, deployment: 'a', name: 'n-a', digest: A1.digest };
+    expect(told(facts, [had])).toEqual([
+      ['a', 'pending', 1n],
+      ['b', 'pending', 3n],
+    ]);
+    // Accepted, it is of the new one.
+    const now = { row: { ...under, floor: point(3n) }, accepted: [A2, B], applied: [A1] };
+    expect(told(now, [had])[0]).toEqual(['a', 'pending', 3n]);
+  });
+
+  test('the first one of all as well; one that is taken back before is removed', () => {
+    expect(told({ waiting })).toEqual([
+      ['a', 'pending', 3n],
+      ['b', 'pending', 3n],
+    ]);
+    const facts = { row: { ...under, applied: point(2n) }, accepted: [A1], applied: [A1] };
+    expect(told(facts, [{ ...before, state: 'pending' }])).toEqual([
+      ['a', 'installed', 2n],
+      ['b', 'removed', 2n],
+    ]);
+  });
+
+  test('what is the same in both is as it was', () => {
+    const facts = { row: { ...under, applied: point(2n) }, accepted: [B], applied: [B] };
+    expect(told({ ...facts, waiting: { version: 3n, deployments: [B] } })).toEqual([
+      ['b', 'installed', 2n],
+    ]);
+  });
+});
