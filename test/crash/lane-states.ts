@@ -32,8 +32,21 @@ export interface LanePlace {
 /** ms that the program takes to end: what makes an activation long enough to be cut */
 const STOP_MS = 150;
 
-/** Relative path below `line` → bytes. */
+/** of a lane only a few are asked for at a time, each many times */
+const KEPT_STATES = 16;
+const kept = new Map<string, ReadonlyMap<string, Buffer>>();
+
+/** Relative path below `line` → bytes. Nobody changes them. */
 export function filesOf({ settings, bulk }: Pick<LaneState, 'settings' | 'bulk'>) {
+  const key = `${settings} ${bulk}`;
+  const files = kept.get(key) ?? made(settings, bulk);
+  kept.delete(key);
+  kept.set(key, files);
+  for (const oldest of [...kept.keys()].slice(0, -KEPT_STATES)) kept.delete(oldest);
+  return files;
+}
+
+function made(settings: string, bulk: number): ReadonlyMap<string, Buffer> {
   return new Map<string, Buffer>([
     ['a.conf', stretched(`a of ${settings}\n`, bulk)],
     ['b.conf', stretched(`b of ${settings}\n`, 3_000)],

@@ -5,28 +5,34 @@
  */
 export interface Disk {
   readonly size: number;
+  /** What a cut leaves whatever happens; goes on changing with the disk. */
+  readonly durable: Buffer;
   read(at: number, length: number): Buffer;
   write(at: number, bytes: Buffer, durable: boolean): void;
   /** All that was written so far is durable when it returns. */
   flush(): void;
+  /** What of the waiting writes reaches the platters if the power goes now, in their order. */
+  survivors(random: () => number): readonly Piece[];
   /** What the platters may hold if the power went now; the disk goes on as it was. */
   cut(random: () => number): Buffer;
   readonly waiting: number;
 }
 
-interface Waiting {
+/** Bytes and their place. */
+export interface Piece {
   readonly at: number;
   readonly bytes: Buffer;
 }
 
-const SECTOR = 512;
+export const SECTOR = 512;
 
 export function makeDisk(image: Buffer): Disk {
   const seen = Buffer.from(image);
   const durable = image;
-  let waiting: Waiting[] = [];
-  return {
+  let waiting: Piece[] = [];
+  const disk: Disk = {
     size: image.length,
+    durable,
     get waiting() {
       return waiting.length;
     },
@@ -42,28 +48,36 @@ export function makeDisk(image: Buffer): Disk {
       for (const { at, bytes } of waiting) bytes.copy(durable, at);
       waiting = [];
     },
+    survivors: (random) => scattered(waiting, random),
     cut(random) {
-      const image = Buffer.from(durable);
-      scatter(image, waiting, random);
-      return image;
+      const cut = Buffer.from(durable);
+      for (const { at, bytes } of disk.survivors(random)) bytes.copy(cut, at);
+      return cut;
     },
   };
+  return disk;
 }
 
 /** Some of the writes, some of their sectors. */
-function scatter(into: Buffer, writes: readonly Waiting[], random: () => number): void {
+function scattered(writes: readonly Piece[], random: () => number): readonly Piece[] {
   const kept = random();
   const torn = random() * 0.5;
+  const pieces: Piece[] = [];
   for (const { at, bytes } of writes) {
     const fate = random();
     const sectors = fate < torn ? random() : fate < torn + (1 - torn) * kept ? 1 : 0;
+    if (sectors === 1) pieces.push({ at, bytes });
+    if (sectors === 0 || sectors === 1) continue;
     for (let from = 0; from < bytes.length; from += SECTOR) {
-      if (sectors === 1 || random() < sectors) bytes.copy(into, at + from, from, from + SECTOR);
+      if (random() < sectors) {
+        pieces.push({ at: at + from, bytes: bytes.subarray(from, from + SECTOR) });
+      }
     }
   }
+  return pieces;
 }
 
-function outside(old: Waiting, from: number, to: number): readonly Waiting[] {
+function outside(old: Piece, from: number, to: number): readonly Piece[] {
   const end = old.at + old.bytes.length;
   if (to <= old.at || from >= end) return [old];
   const after = Math.max(0, to - old.at);

@@ -1,16 +1,20 @@
 /**
  * Thousands of images, mounted one after the other on one loop device, through the C library: no
- * process for each. The image lies in memory (tmpfs) and is written over between two mounts; the
- * kernel forgets what it had read of the device when its last user, the mount, is gone.
+ * process for each. The image lies in memory (tmpfs); before each mount only what differs from it is
+ * written, found by comparing all of it, since a mount writes as well. The kernel forgets what it had
+ * read of the device when its last user, the mount, is gone.
  */
 import { dlopen, FFIType } from 'bun:ffi';
-import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs';
+import { mkdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { output, run } from '../support/command.ts';
 import { eventually } from '../support/eventually.ts';
+import type { Piece } from './disk.ts';
 import { mended } from './rig.ts';
 
 /** ms in which whoever looked at the mount has let go of it */
-const FREE_MS = 10_000;
+const FREE_MS = 60_000;
+/** what is compared at once */
+const CHUNK_BYTES = 65_536;
 const c = (text: string): Buffer => Buffer.from(`${text}\0`);
 
 function cLibrary() {
@@ -21,9 +25,15 @@ function cLibrary() {
   }).symbols;
 }
 
+/** An image: pieces over what is durable. */
+export interface StandImage {
+  readonly durable: Buffer;
+  readonly pieces: readonly Piece[];
+}
+
 export interface Stand {
   /** What was needed for it, as at the start of a device (`mended`, rig.ts). */
-  mount(image: Buffer, at: string): Promise<'mounted' | 'mended' | 'no file system'>;
+  mount(image: StandImage, at: string): Promise<'mounted' | 'mended' | 'no file system'>;
   unmount(): Promise<void>;
   remove(): Promise<void>;
 }
@@ -31,14 +41,23 @@ export interface Stand {
 /** @param file  in memory, of the size that all images have */
 export async function makeStand(file: string, bytes: number): Promise<Stand> {
   const library = cLibrary();
-  const fd = openSync(file, 'w+', 0o600);
-  writeSync(fd, Buffer.alloc(bytes));
+  writeFileSync(file, '', { mode: 0o600 });
+  truncateSync(file, bytes);
+  const mapped = Bun.mmap(file, { shared: true });
+  const held = Buffer.from(mapped.buffer, mapped.byteOffset, bytes);
   const loop = (await output(['losetup', '-f', '--show', file])).trim();
   let mounted: string | null = null;
+  const put = ({ durable, pieces }: StandImage): void => {
+    if (durable.length !== bytes) throw new Error(`an image of ${durable.length} bytes`);
+    for (let from = 0; from < bytes; from += CHUNK_BYTES) {
+      const to = Math.min(from + CHUNK_BYTES, bytes);
+      if (held.compare(durable, from, to, from, to) !== 0) durable.copy(held, from, from, to);
+    }
+    for (const piece of pieces) piece.bytes.copy(held, piece.at);
+  };
   const stand: Stand = {
     async mount(image, at) {
-      if (image.length !== bytes) throw new Error(`an image of ${image.length} bytes`);
-      writeSync(fd, image, 0, bytes, 0);
+      put(image);
       mkdirSync(at, { recursive: true });
       const isMounted = () => library.mount(c(loop), c(at), c('ext4'), 0, c('')) === 0;
       const whole = isMounted();
@@ -55,7 +74,7 @@ export async function makeStand(file: string, bytes: number): Promise<Stand> {
     async remove() {
       if (mounted !== null) await run(['umount', '-l', mounted]);
       await run(['losetup', '-d', loop]);
-      closeSync(fd);
+      rmSync(file, { force: true });
     },
   };
   return stand;

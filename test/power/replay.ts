@@ -6,20 +6,26 @@
  *
  * Run as a program: `replay.ts IMAGES SEED CHANGES`; the last line is the tally in JSON.
  */
-import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import type { LaneState } from '../crash/lane-states.ts';
 import { writeState } from '../crash/lane-states.ts';
-import { fileFaults, programsOf, tornFiles, versionFaults } from '../crash/lane-witness.ts';
+import { fileFaults, programsOf, versionFaults } from '../crash/lane-witness.ts';
 import { endChild } from '../support/command.ts';
 import { eventually } from '../support/eventually.ts';
 import { type Parts, startParts } from '../support/plant.ts';
-import { seededRandom } from '../support/seeded-random.ts';
-import { makeDisk } from './disk.ts';
-import { type DiskEntry, readLog } from './disk-log.ts';
+import { readLog } from './disk-log.ts';
+import type { Outside } from './images.ts';
+import type { Case, Judged } from './judge-child.ts';
+import { type Judge, makeJudge } from './judges.ts';
 import {
   boot,
   darkness,
@@ -29,8 +35,6 @@ import {
   type PowerLane,
   settled,
 } from './live.ts';
-import type { Look } from './look-child.ts';
-import { makeStand, type Stand } from './mounting.ts';
 import { stopOnSignal } from './stop.ts';
 
 export interface ReplayAsked {
@@ -56,35 +60,24 @@ export interface ReplayTally {
 }
 
 const CHANNEL = 'canary';
-/** images that are looked at beside each other */
-const STANDS = 6;
-/** cuts at one place until one gives what no other gave; where nothing waits there is but one */
-const TRIES = 8;
+/** one of them starts agents as well: the configuration of an agent names one mount */
+const JUDGES = Math.max(2, availableParallelism()) + 1;
 /** a network of its own, with nothing but itself in it */
 const ALONE = 'ip link set lo up && exec "$@"';
 const OFFLINE = ['unshare', '--net', 'sh', '-c', ALONE, 'sh'];
 
-/** What had happened outside by a place in the log. */
-interface Outside {
-  /** the newest that a status had called applied, and its state */
-  applied: { readonly sequence: number; readonly state: LaneState | null };
-  /** the newest boot of a status */
-  boot: number;
-  /** published since, and not refused yet */
-  offered: { readonly sequence: number; readonly state: LaneState }[];
-}
-
 interface Recording {
   readonly lane: PowerLane;
-  /** the disk before the first entry */
-  readonly base: Buffer;
-  readonly entries: readonly DiskEntry[];
+  /** files */
+  readonly base: string;
+  readonly log: string;
 }
 
 /** Changes without any cut; what is told outside is marked in the log after it was told. */
 async function record(parts: Parts, { seed, changes }: ReplayAsked): Promise<Recording> {
   const lane = await makePowerLane(parts, 0, seed);
-  const base = readFileSync(lane.image);
+  const base = join(lane.plant.folder, 'base.img');
+  cpSync(lane.image, base);
   const log = join(lane.plant.folder, 'disk.log');
   await boot(lane, { log });
   const mark = async (what: object) => await lane.disk?.mark(JSON.stringify(what));
@@ -99,19 +92,7 @@ async function record(parts: Parts, { seed, changes }: ReplayAsked): Promise<Rec
     if (applied) lane.state = next;
   }
   await darkness(lane);
-  return { lane, base, entries: readLog(readFileSync(log)) };
-}
-
-function heard(outside: Outside, text: string): void {
-  const mark = JSON.parse(text);
-  if (mark.offered) {
-    outside.offered.push({ sequence: mark.sequence, state: mark.offered as LaneState });
-    return;
-  }
-  const of = outside.offered.find(({ sequence }) => sequence === mark.told);
-  outside.offered = outside.offered.filter(({ sequence }) => sequence > mark.told);
-  outside.boot = mark.boot;
-  if (of && mark.applied) outside.applied = of;
+  return { lane, base, log };
 }
 
 export async function replay(asked: ReplayAsked): Promise<ReplayTally> {
@@ -121,24 +102,19 @@ export async function replay(asked: ReplayAsked): Promise<ReplayTally> {
   const memory = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
   const folder = mkdtempSync(join(memory, 'holdfast-replay-'));
   try {
-    const recording = await record(parts, asked);
+    const { lane, ...recorded } = await record(parts, asked);
     try {
-      const cuts = images(recording, asked, tally);
-      const turn = { started: Promise.resolve() };
-      const ran = Array.from({ length: STANDS }, async (_, index) => {
-        const stand = await makeStand(join(folder, `image-${index}`), recording.base.length);
-        const mount = join(folder, `mount-${index}`);
-        const bench = { tally, stand, mount, looker: makeLooker(), turn, lane: recording.lane };
-        try {
-          await judgeAll(cuts, asked, bench);
-        } finally {
-          bench.looker.end();
-          await stand.remove();
-        }
-      });
-      await Promise.all(ran);
+      for (const { kind } of readLog(readFileSync(recorded.log))) {
+        if (kind === 'flush') tally.flushes += 1;
+        if (kind === 'write') tally.writes += 1;
+      }
+      const { images, seed } = asked;
+      const given: Case = { ...recorded, images, seed, place: lane.place };
+      const file = join(folder, 'case.json');
+      writeFileSync(file, JSON.stringify(given));
+      await judgeAll({ lane, asked, tally, next: turnsOf(asked) }, file, folder);
     } finally {
-      await endLane(recording.lane);
+      await endLane(lane);
     }
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -149,127 +125,90 @@ export async function replay(asked: ReplayAsked): Promise<ReplayTally> {
 
 interface Bench {
   readonly lane: PowerLane;
+  readonly asked: ReplayAsked;
   readonly tally: ReplayTally;
-  readonly stand: Stand;
-  /** where this stand puts its images */
-  readonly mount: string;
-  readonly looker: Looker;
-  /** one agent at a time: its configuration names one mount */
-  readonly turn: { started: Promise<void> };
+  readonly next: Turns;
 }
 
-interface Moment {
-  readonly image: Buffer;
-  readonly outside: Outside;
-  /** writes and flushes before it */
-  readonly at: number;
+/** Indexes of images, to look at and to start: each is given once, in rising order. */
+interface Turns {
+  look(): number;
+  start(): number;
 }
 
-/** Along the log, as many at each entry as the whole number asks for, no two alike. */
-function* images(
-  { base, entries }: Recording,
-  asked: ReplayAsked,
-  tally: ReplayTally,
-): Generator<Moment> {
-  const { unit } = seededRandom(asked.seed);
-  const disk = makeDisk(Buffer.from(base));
-  const outside: Outside = { applied: { sequence: 0, state: null }, boot: 0, offered: [] };
-  const total = entries.filter(({ kind }) => kind !== 'mark').length;
-  const seen = new Set<string>();
-  let [passed, made] = [0, 0];
-  for (const entry of entries) {
-    if (entry.kind === 'mark') {
-      heard(outside, entry.text);
-      continue;
-    }
-    if (entry.kind === 'write') {
-      tally.writes += 1;
-      disk.write(entry.at, entry.bytes, entry.durable);
-    }
-    passed += 1;
-    const due = Math.floor((asked.images * passed) / total);
-    const most = disk.waiting === 0 ? 1 : TRIES;
-    for (let tries = 0; made < due && tries < most; tries += 1) {
-      const image = disk.cut(unit);
-      // The same bytes are looked at again when more had been told outside.
-      const key = `${Bun.hash(image)} ${outside.boot} ${outside.offered.length}`;
-      if (seen.has(key)) continue;
-      seen.add(key);
-      made += 1;
-      yield { image, outside: structuredClone(outside), at: passed };
-    }
-    if (entry.kind === 'flush') {
-      tally.flushes += 1;
-      disk.flush();
-    }
-  }
+function turnsOf({ startEvery }: ReplayAsked): Turns {
+  let [looks, starts] = [0, startEvery - 1];
+  return {
+    look() {
+      if (looks % startEvery === startEvery - 1) looks += 1;
+      looks += 1;
+      return looks - 1;
+    },
+    start() {
+      starts += startEvery;
+      return starts - startEvery;
+    },
+  };
 }
 
-async function judgeAll(cuts: Generator<Moment>, asked: ReplayAsked, bench: Bench): Promise<void> {
-  const { tally } = bench;
-  for (const moment of cuts) {
-    tally.images += 1;
-    const isStarted = tally.images % asked.startEvery === 0;
-    const faults = await judge(moment, isStarted, bench);
-    if (faults.length > 0) {
-      tally.bad.push(`seed ${asked.seed}, entry ${moment.at}: ${faults.join('; ')}`);
+async function judgeAll(bench: Bench, file: string, folder: string): Promise<void> {
+  const running = Array.from({ length: JUDGES }, async (_, index) => {
+    const judge = makeJudge(file, join(folder, `judge-${index}`));
+    try {
+      await judgeSome(bench, judge, index === 0 ? startNext : lookNext);
+    } finally {
+      await judge.end();
     }
+  });
+  await Promise.all(running);
+}
+
+/** false: there are no more images */
+type Step = (bench: Bench, judge: Judge) => Promise<boolean>;
+
+async function judgeSome(bench: Bench, judge: Judge, step: Step): Promise<void> {
+  const { asked, tally } = bench;
+  while (!asked.stopped?.() && (await step(bench, judge))) {
     if (tally.images % 500 === 0) {
       asked.say?.(`${tally.images} images, ${tally.bad.length} bad`);
     }
-    if (asked.stopped?.()) return;
   }
 }
 
-async function judge(moment: Moment, isStarted: boolean, bench: Bench): Promise<readonly string[]> {
-  const { lane, turn, tally } = bench;
-  if (!isStarted) return await mounted(moment, bench.mount, bench);
-  const before = turn.started;
-  const { promise, resolve } = Promise.withResolvers<void>();
-  turn.started = promise;
-  await before;
-  try {
-    tally.started += 1;
-    return await mounted(moment, lane.mount, bench);
-  } finally {
-    resolve();
-  }
-}
+const lookNext: Step = async (bench, judge) => {
+  const index = bench.next.look();
+  const found = await judge.look(index);
+  return counted(bench, index, found, []);
+};
 
-/** Looked at; where the agent expects it, started as well. */
-async function mounted(moment: Moment, at: string, bench: Bench): Promise<readonly string[]> {
-  const { lane, stand, looker, tally } = bench;
-  const how = await stand.mount(moment.image, at);
-  if (how === 'no file system') return ['it cannot be mounted'];
-  if (how === 'mended') tally.mended += 1;
-  try {
-    const faults = await looked(moment.outside, { ...lane, mount: at }, looker);
-    return at === lane.mount ? [...faults, ...(await startedOn(lane, moment.outside))] : faults;
-  } finally {
-    await stand.unmount();
-  }
-}
+/** Looked at where the agent expects it, and started. */
+const startNext: Step = async (bench, judge) => {
+  const { lane, tally, next } = bench;
+  const index = next.start();
+  mkdirSync(lane.mount, { recursive: true });
+  const found = await judge.mount(index, lane.mount);
+  const isUp = found?.outside && !found.faults.includes('it cannot be mounted');
+  const more = isUp && found.outside ? await startedOn(lane, found.outside) : [];
+  if (found && !found.end) tally.started += 1;
+  if (found) await judge.unmount();
+  return counted(bench, index, found, more);
+};
 
-/** Before the agent: every file whole, and the store has all that was told. */
-async function looked(outside: Outside, { mount, ...lane }: PowerLane, looker: Looker) {
-  const place = { ...lane.place, line: join(mount, 'opt/line') };
-  const states = [outside.applied.state, ...outside.offered.map(({ state }) => state)];
-  const faults = tornFiles(place, states).map((path) => `${path} is torn`);
-  // Before the first boot was told, there may be no store yet.
-  const stateDir = join(mount, 'state');
-  if (!existsSync(stateDir)) {
-    return outside.boot > 0 ? [...faults, 'no state directory'] : faults;
+function counted(
+  { asked, tally }: Bench,
+  index: number,
+  found: Judged | null,
+  more: readonly string[],
+): boolean {
+  if (found?.end) return false;
+  tally.images += 1;
+  if (found?.isMended) tally.mended += 1;
+  const faults = found ? [...found.faults, ...more] : ['the process that looked at it died'];
+  if (faults.length > 0) {
+    const at = found ? `entry ${found.at}, ` : '';
+    tally.bad.push(`seed ${asked.seed}, ${at}image ${index}: ${faults.join('; ')}`);
   }
-  const look = await looker.look(stateDir);
-  const told = outside.applied.sequence;
-  if (look === null) return [...faults, 'the process that opened the store died'];
-  if (look.recovered !== 'opened' && (outside.boot > 0 || look.recovered !== 'created')) {
-    faults.push(`the store: ${look.recovered}`);
-  }
-  if (look.applied < told) faults.push(`told applied ${told}, it has ${look.applied}`);
-  if (look.floor < told) faults.push(`told applied ${told}, its floor is ${look.floor}`);
-  if (look.boot < outside.boot) faults.push(`told boot ${outside.boot}, it has ${look.boot}`);
-  return [...faults, ...look.missing];
+  return true;
 }
 
 /** A start without a network: old or new, by the disk and the process table. */
@@ -314,31 +253,6 @@ async function startedOn(lane: PowerLane, { applied, offered }: Outside) {
     });
     rmSync(join(plant.folder, 'keeper-starts'), { force: true });
   }
-}
-
-interface Looker {
-  /** null: it died over this one */
-  look(stateDir: string): Promise<Look | null>;
-  end(): void;
-}
-
-function makeLooker(): Looker {
-  const program = new URL('look-child.ts', import.meta.url).pathname;
-  const begin = () => {
-    const child = spawn(process.execPath, [program], { stdio: ['pipe', 'pipe', 'ignore'] });
-    return { child, lines: createInterface({ input: child.stdout })[Symbol.asyncIterator]() };
-  };
-  let running = begin();
-  return {
-    async look(stateDir) {
-      running.child.stdin.write(`${stateDir}\n`);
-      const { value, done } = await running.lines.next();
-      if (!done) return JSON.parse(String(value)) as Look;
-      running = begin();
-      return null;
-    },
-    end: () => running.child.kill('SIGKILL'),
-  };
 }
 
 if (import.meta.main) {
