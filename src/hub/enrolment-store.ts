@@ -23,6 +23,8 @@ export interface EnrolmentStore {
   readonly devices: Records<DeviceRecord>;
   readonly tokens: Records<TokenRecord>;
   readonly operators: Records<OperatorRecord>;
+  /** Called after each change of a device's record. */
+  onChange(call: () => void): void;
   /** the device that was let in under this name; null: nobody */
   deviceNamed(id: string): DeviceRecord | null;
   /** whose credential it is, whatever has become of it */
@@ -60,6 +62,7 @@ export function openEnrolmentStore(files: Files, folder: string): Result<Enrolme
 function storeIn(directory: Directory): Result<EnrolmentStore> {
   const names = new Map<string, string>();
   const holders = new Map<string, string>();
+  const listeners: (() => void)[] = [];
   const devices = recordsIn<DeviceRecord>(directory, {
     folder: 'devices',
     max: DEVICES_MAX,
@@ -72,6 +75,7 @@ function storeIn(directory: Directory): Result<EnrolmentStore> {
       }
       if (before && names.get(before.id) === before.keyid) names.delete(before.id);
       if (after && isLetIn(after)) names.set(after.id, after.keyid);
+      for (const tell of listeners) tell();
     },
   });
   if (!devices.ok) return devices;
@@ -93,6 +97,7 @@ function storeIn(directory: Directory): Result<EnrolmentStore> {
     devices: devices.value,
     tokens: tokens.value,
     operators: operators.value,
+    onChange: (call) => void listeners.push(call),
     deviceNamed: (id) => devices.value.get(names.get(id) ?? ''),
     holderOf(fingerprint) {
       const device = devices.value.get(holders.get(fingerprint) ?? '');

@@ -21,6 +21,8 @@ export interface FleetRow {
   /** why the newest message does not count; empty: it does */
   readonly doubt: string;
   readonly condition: Condition;
+  /** what this hub knows of one that has said nothing; empty: it has, or nothing is known */
+  readonly note: string;
   /** by its presence, which nobody signs; null: none was seen */
   readonly online: boolean | null;
   /** Unix ms by this hub's clock; 0: not known */

@@ -10,6 +10,7 @@ import type { Clock } from '#platform/clock.ts';
 import { isDeviceId, isFleet } from '#state/names.ts';
 import { readSignedStatus, type SignedStatus } from '#trust/signed-status.ts';
 import { readPresence } from '#wire/presence.ts';
+import { awaitedRows, type Enrolments } from './fleet-awaited.ts';
 import {
   type FleetPage,
   type FleetQuery,
@@ -30,6 +31,8 @@ export interface FleetViewInput {
   /** of this view */
   readonly kept: Pick<Retained, 'messages' | 'put'>;
   readonly keyOf: EnrolledKey;
+  /** null: this hub enrols nobody */
+  readonly enrolments: Enrolments | null;
 }
 
 export interface FleetView {
@@ -112,13 +115,14 @@ export function fleetView(input: FleetViewInput): FleetView {
   };
   for (const topic of input.kept.messages.keys()) if (topicOf(topic)) later(self, topic);
   for (const topic of input.retained.messages.keys()) later(self, topic);
+  input.enrolments?.onChange(() => soon(self));
   return {
     saw: (topic) => later(self, topic),
     judgeAgain(device) {
       for (const [id, row] of self.rows) if (row.topic.device === device) later(self, id);
     },
     page(query) {
-      self.order ??= ordered([...self.rows.values()].map(shownOf));
+      self.order ??= ordered([...[...self.rows.values()].map(shownOf), ...awaited(self)]);
       return { ...self.order.page(query), beyond: self.beyond.size };
     },
     detail(id) {
@@ -136,6 +140,12 @@ export function fleetView(input: FleetViewInput): FleetView {
       for (const wake of self.waiters) wake();
     },
   };
+}
+
+function awaited({ rows, input }: Self): readonly FleetRow[] {
+  if (!input.enrolments) return [];
+  const heard = new Set([...rows.values()].map(({ topic }) => topic.device));
+  return awaitedRows(input.enrolments.all(), heard, Math.max(0, ROWS_MAX - rows.size));
 }
 
 function later(self: Self, topic: string): void {
@@ -304,6 +314,7 @@ function makeShown({ topic, accepted, doubt, online, seenAt }: Row): FleetRow {
     proof: accepted === null ? 'none' : accepted.pinned ? 'first-seen' : 'enrolled',
     doubt,
     condition: doubt !== '' ? 'unproven' : (summary?.condition ?? silent),
+    note: '',
     online,
     seenAt,
     summary,

@@ -23,7 +23,7 @@ export interface FleetOptions {
   readonly host: string;
   /** every machine may read and write */
   readonly insecure: boolean;
-  readonly guard: Pick<Secure, 'access' | 'keyOf'> | null;
+  readonly guard: Pick<Secure, 'access' | 'enrolments' | 'keyOf'> | null;
   readonly retained: Retained;
 }
 
@@ -37,7 +37,8 @@ export function openFleet(
   const kept = openRetained(files, `${folder}/fleet`, clock);
   if (!kept.ok) return kept;
   const keyOf = guard?.keyOf ?? (() => 'open' as const);
-  const view = fleetView({ clock, retained, kept: kept.value, keyOf });
+  const enrolments = guard?.enrolments ?? null;
+  const view = fleetView({ clock, retained, kept: kept.value, keyOf, enrolments });
   guard?.access.onRevoked((name) => view.judgeAgain(name));
   const hosts = guard || insecure ? null : new Set([...LOOPBACK, host]);
   const routes = fleetRoutes({ view, clock, hosts });

@@ -14,6 +14,7 @@ import { serveAdmin } from './admin-socket.ts';
 import { type Authority, openAuthority } from './authority.ts';
 import { enrolment, type Offer } from './enrolment.ts';
 import { type EnrolmentStore, openEnrolmentStore } from './enrolment-store.ts';
+import type { Enrolments } from './fleet-awaited.ts';
 import type { FleetRoutes } from './fleet-routes.ts';
 import type { EnrolledKey } from './fleet-view.ts';
 import { gateOf } from './gate.ts';
@@ -44,6 +45,7 @@ export interface Secure {
   gate(registry: RegistryHandler, fleet: FleetRoutes): RegistryHandler;
   /** by which key a device was let in here; null: by none */
   readonly keyOf: EnrolledKey;
+  readonly enrolments: Enrolments;
   /** Once the ports are known: what devices are told, and the operator's socket. */
   listening(ports: Ports): Promise<Result<Listening>>;
   close(): void;
@@ -85,6 +87,7 @@ export async function openSecure(
       access.onRevoked((name) => fleet.revoked(name));
       return gateOf({ clock, access, enrolment: service, registry, fleet });
     },
+    enrolments: { all: () => store.value.devices.all(), onChange: store.value.onChange },
     keyOf: (device) => store.value.deviceNamed(device)?.keyid ?? null,
     async listening(ports) {
       offer = offerOf(options, ports);

@@ -130,6 +130,17 @@ describe('by a token', () => {
 });
 
 describe('by approval', () => {
+  let secret: string | null = null;
+  /** what the fleet page says of a device that has reported nothing */
+  const onPage = async (device: string): Promise<string> => {
+    secret ??= (await hub.operator('operator', 'page')).trim().split(/\s+/).at(-1) ?? '';
+    const headers = { authorization: `Basic ${btoa(`page:${secret}`)}` };
+    const tls = { ca: readFileSync(hub.ca, 'utf8') };
+    const asked = await fetch(`${hub.url}/v1/fleet?q=${device}`, { headers, tls });
+    const { rows } = (await asked.json()) as { rows: readonly { note: string }[] };
+    return rows.map(({ note }) => note).join();
+  };
+
   real(
     title('it waits, through kills of device and hub, until the operator approves'),
     async () => {
@@ -158,7 +169,11 @@ describe('by approval', () => {
       const device = cabinet(folder, 'mill-2');
       const args = ['--hub', hub.url, '--hub-fingerprint', hub.authority()];
       await device.enroll([...args, '--timeout', '0s']);
+      expect(await onPage('mill-2')).toContain('asks to be let in');
       await hub.operator('approve', 'mill-2');
+      await eventually('the page says so', async () =>
+        (await onPage('mill-2')).includes('not fetched its credential'),
+      );
       const ended = await device.enroll(args);
       expect([ended.code, ended.err.includes('enroll.root-unconfirmed')]).toEqual([3, true]);
       const done = await device.enroll(['--root-digest', rootDigest()]);

@@ -214,6 +214,7 @@ export const FLEET_SCRIPT = String.raw`
     const many = summary && summary.deployments ? el('div', 'dim', (summary.ill ? summary.ill + ' of ' : '') + summary.deployments + (summary.deployments === 1 ? ' deployment' : ' deployments') + (summary.ill ? ' ill' : '')) : null;
     const reason = el('td', '');
     if (row.doubt) reason.append(el('div', 'doubt', 'Not proven: ' + row.doubt));
+    if (row.note) reason.append(el('div', '', row.note));
     if (summary && summary.reason) reason.append(el('div', '', summary.reason));
     if (summary && summary.cure) reason.append(el('div', 'cure', summary.cure));
     return [
@@ -257,6 +258,7 @@ export const FLEET_SCRIPT = String.raw`
     const summary = row && row.summary;
     const parts = [];
     if (row && row.doubt) parts.push(el('p', 'note', 'Not proven: ' + row.doubt + '. What stands below is the last that counted.'));
+    if (row && row.note) parts.push(el('p', 'note', row.note));
     parts.push(pairs([
       ['State', row ? state(row.condition) : ''],
       ['Proof', row ? PROOF[row.proof] : ''],

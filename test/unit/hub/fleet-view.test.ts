@@ -1,7 +1,9 @@
 /** hub/fleet-view.ts: what a row says, whom it believes, and what stays after a forgery or a restart. */
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
 import { refuse } from '#errors/fault.ts';
+import type { DeviceRecord, DeviceState } from '#hub/enrolment-records.ts';
 import { watched } from '#hub/fleet.ts';
+import type { Enrolments } from '#hub/fleet-awaited.ts';
 import { readQuery } from '#hub/fleet-query.ts';
 import { type EnrolledKey, type FleetView, fleetView } from '#hub/fleet-view.ts';
 import { openRetained, type Retained } from '#hub/retained.ts';
@@ -28,11 +30,15 @@ interface Hub {
   again(): Promise<Hub>;
 }
 
-async function open(keyOf: EnrolledKey = () => 'open', clock = manualClock(NOON)): Promise<Hub> {
+async function open(
+  keyOf: EnrolledKey = () => 'open',
+  clock = manualClock(NOON),
+  enrolments: Enrolments | null = null,
+): Promise<Hub> {
   const at = (name: string) =>
     value(openRetained(storePlatform.files, `${place.path}/${name}`, clock));
   const [retained, kept]: Retained[] = [at('mqtt'), at('fleet')];
-  const view = fleetView({ clock, retained: retained!, kept: kept!, keyOf });
+  const view = fleetView({ clock, retained: retained!, kept: kept!, keyOf, enrolments });
   const broker = watched(retained!, view);
   await clock.advance(1_000);
   const hub: Hub = {
@@ -49,7 +55,7 @@ async function open(keyOf: EnrolledKey = () => 'open', clock = manualClock(NOON)
       view.close();
       retained!.close();
       kept!.close();
-      return open(keyOf, clock);
+      return open(keyOf, clock, enrolments);
     },
   };
   return hub;
@@ -216,6 +222,7 @@ describe('whom it believes', () => {
     const full = async () => refuse('hub.retained-full', { messages: 1, bytes: 1 });
     const view = fleetView({
       ...{ clock, retained: { messages, receivedAt: new Map() }, keyOf: () => 'open' },
+      enrolments: null,
       kept: { messages: new Map(), put: full },
     });
     const device = signingDevice('press-7');
@@ -301,5 +308,53 @@ describe('a page of many', () => {
     expect(detail).toMatchObject({ key: `sha256:${device.keyid}`, report: '1.1' });
     expect(detail?.channels[0]?.deployments.map(({ id }) => id)).toEqual(['plc', 'web']);
     expect(hub.view.detail('no/such/row')).toBeNull();
+  });
+});
+
+describe('a device that has said nothing', () => {
+  const record = (id: string, state: DeviceState): DeviceRecord => ({
+    ...{ keyid: Bun.SHA256.hash(id, 'hex'), id, key: '', labels: { line: '7' }, state },
+    ...{ kind: 'certificate', askedAt: NOON - 60_000, address: '10.0.0.9', token: '' },
+    ...{ agentVersion: '1', credentials: [] },
+  });
+
+  test('is shown as soon as it asks, with what to do, and as silent when it was let in', async () => {
+    const records = new Map<string, DeviceRecord>();
+    const tell: (() => void)[] = [];
+    const clock = manualClock(NOON);
+    const hub = await open((name) => records.get(name)?.keyid ?? null, clock, {
+      all: () => records.values(),
+      onChange: (call) => void tell.push(call),
+    });
+    const become = async (state: DeviceState) => {
+      records.set('press-9', record('press-9', state));
+      for (const call of tell) call();
+      await clock.advance(1_000);
+      return hub.row('press-9');
+    };
+    const asks = await become('waiting');
+    expect(asks).toMatchObject({ condition: 'waiting', proof: 'none', seenAt: NOON - 60_000 });
+    expect(asks?.note).toContain('asks to be let in, from 10.0.0.9');
+    expect(asks?.note).toContain(`hub enroll approve ${asks?.id.slice(10, 26)}`);
+    expect((await become('approved'))?.note).toContain('not fetched its credential');
+    expect(await become('enrolled')).toMatchObject({
+      condition: 'silent',
+      note: 'enrolled; it has not reported anything yet',
+    });
+    expect(hub.rows('q=line%3D7').matched).toBe(1);
+    expect(await become('revoked')).toBeUndefined();
+  });
+
+  test('has one row, its own, from its first report on', async () => {
+    const device = signingDevice('press-7');
+    const enrolled = { ...record('press-7', 'enrolled'), keyid: device.keyid };
+    const hub = await open(() => device.keyid, manualClock(NOON), {
+      all: () => [enrolled],
+      onChange: () => undefined,
+    });
+    expect(hub.row('press-7')?.condition).toBe('silent');
+    await hub.hears(device.topic, await device.says({ channels: [channelOf({})] }));
+    expect(hub.rows().total).toBe(1);
+    expect(hub.row('press-7')).toMatchObject({ condition: 'settled', proof: 'enrolled', note: '' });
   });
 });
