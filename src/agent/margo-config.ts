@@ -12,16 +12,22 @@ export interface MargoConfig {
   /** what the manager calls this device; null: the client of the SVID */
   readonly deviceId: string | null;
   /** absolute paths: the SVID with its intermediates, its key, the trust bundle (a JWK set) */
-  readonly identity: { readonly cert: string; readonly key: string; readonly trustBundle: string };
+  readonly identity: {
+    readonly cert: string;
+    readonly key: string;
+    readonly trustBundle: string;
+    /** whether and where the bundle is fetched again */
+    readonly refresh: MargoRefreshConfig;
+  };
   readonly proxy: string | null;
+  /** when the manager is asked, and when changes begin */
+  readonly hours: MargoHours;
   /** in place of what the machine says of itself */
   readonly properties: Readonly<Record<string, unknown>>;
   readonly labels: Readonly<Record<string, string | number | boolean>>;
 }
 
 const path = v.pipe(v.string(), v.nonEmpty('a path'));
-  /** when the manager is asked, and when changes begin */
-  readonly hours: MargoHours;
 const text = v.pipe(v.string(), v.nonEmpty('text'), v.maxLength(255, 'at most 255 characters'));
 const type = v.strictObject({ type: text });
 
@@ -35,15 +41,15 @@ export const margoSchema = v.strictObject({
   deviceId: v.optional(
     v.pipe(v.string(), v.regex(/^[A-Za-z0-9._~-]{1,255}$/, 'a device id of Margo, no gateway')),
   ),
-  identity: v.strictObject({ cert: path, key: path, trustBundle: path }),
+  identity: v.strictObject({ cert: path, key: path, trustBundle: path, ...refreshEntries }),
   proxy: v.optional(v.pipe(v.string(), v.regex(/^http:\/\//, 'http://host:port'))),
+  ...hoursEntries,
   properties: v.optional(
     v.strictObject({
       vendor: v.optional(text),
       modelNumber: v.optional(text),
       serialNumber: v.optional(text),
       memory: v.optional(text),
-  ...hoursEntries,
       storage: v.optional(text),
       cpus: v.optional(
         v.array(v.strictObject({ cores: v.number(), architecture: v.optional(text) })),
@@ -71,10 +77,13 @@ export function margoOf(
     dialect: read.dialect,
     authority: read.authority,
     deviceId: read.deviceId ?? null,
-    identity: { cert: at(cert), key: at(key), trustBundle: at(trustBundle) },
+    identity: {
+      ...{ cert: at(cert), key: at(key), trustBundle: at(trustBundle) },
+      refresh: refreshOf(read.identity, at),
+    },
     proxy: read.proxy ?? null,
+    hours: hoursOf(read),
     properties: read.properties,
     labels: read.labels,
   };
 }
-    hours: hoursOf(read),

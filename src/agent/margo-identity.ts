@@ -1,19 +1,16 @@
 /**
  * Who this device is to its Margo manager, and whom it takes for that manager (MARGO.md section 9). The
- * files are read again at each connection: a renewed SVID and another trust bundle need no restart. A
- * new bundle takes the place of the old one, anchor for anchor; one that cannot be used, or is older,
- * changes nothing.
+ * files are read again at each connection: a renewed SVID and another trust bundle (margo-anchors.ts)
+ * need no restart.
  */
 import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { JudgePeer } from '#link/dead-clock.ts';
 import { checkMargoPeer } from '#link/margo-peer.ts';
-import { pemOf } from '#link/root-anchors.ts';
 import type { Log } from '#platform/log.ts';
 import type { Platform } from '#platform/platform.ts';
 import { readSvid } from '#platform/svid.ts';
-import type { PeerCertificate } from '#platform/tls.ts';
 import { type MargoName, wfmName } from '#state/spiffe.ts';
-import { readTrustBundle, TRUST_BUNDLE_BYTES } from '#wire/trust-bundle.ts';
+import type { MargoAnchors } from './margo-anchors.ts';
 import type { MargoConfig } from './margo-config.ts';
 import type { AgentTime } from './time.ts';
 
@@ -21,6 +18,7 @@ export interface MargoIdentityInput {
   readonly platform: Pick<Platform, 'certificates' | 'clock' | 'files'> & { readonly log: Log };
   readonly config: Pick<MargoConfig, 'identity'>;
   readonly time: Pick<AgentTime, 'view'>;
+  readonly anchors: Pick<MargoAnchors, 'current'>;
 }
 
 export interface MargoIdentity {
@@ -31,28 +29,15 @@ export interface MargoIdentity {
 
 export type ClientName = MargoName & { readonly client: string };
 
-interface Anchors {
-  readonly certificates: readonly PeerCertificate[];
-  readonly sequence: number;
-}
-
 const PEM_MAX = 64 * 1024;
 
 export function margoIdentity(input: MargoIdentityInput): MargoIdentity {
-  let held: Anchors | null = null;
-  const anchors = (): Result<Anchors> => {
-    const read = readAnchors(input);
-    const newer = read.ok && (held === null || read.value.sequence >= held.sequence);
-    if (read.ok && newer) held = read.value;
-    else if (!read.ok) input.platform.log.write('warn', 'margo.bundle', { code: read.fault.code });
-    return held ? ok(held) : read;
-  };
   return {
     name: () => ownName(input),
     judge(chain) {
       const name = ownName(input);
       if (!name.ok) return name;
-      const trusted = anchors();
+      const trusted = input.anchors.current();
       if (!trusted.ok) return trusted;
       return checkMargoPeer(chain, {
         anchors: trusted.value.certificates,
@@ -79,17 +64,4 @@ function ownName({ platform, config }: MargoIdentityInput): Result<ClientName> {
     return refuse('margo.identity', { who: cert, reason: 'it is a manager’s, not a client’s' });
   }
   return ok({ ...name.value, client });
-}
-
-function readAnchors({ platform, config }: MargoIdentityInput): Result<Anchors> {
-  const file = config.identity.trustBundle;
-  const bytes = platform.files.readFile(file, TRUST_BUNDLE_BYTES);
-  if (!bytes.ok) return refuse('margo.trust-bundle', { file, reason: bytes.fault.message });
-  const bundle = readTrustBundle(bytes.value, file);
-  if (!bundle.ok) return bundle;
-  const certificates = platform.certificates(bundle.value.anchors.map(pemOf).join(''));
-  if (!certificates.ok) {
-    return refuse('margo.trust-bundle', { file, reason: certificates.fault.message });
-  }
-  return ok({ certificates: certificates.value, sequence: bundle.value.sequence ?? 0 });
 }

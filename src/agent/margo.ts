@@ -31,6 +31,7 @@ import {
   type MargoDeployment,
   type MargoSelf,
 } from './margo-state.ts';
+import { margoTrust } from './margo-trust.ts';
 import type { Links } from './sources.ts';
 
 export interface Margo {
@@ -48,6 +49,7 @@ export interface MargoInput {
   readonly config: MargoConfig;
   readonly allow: Allow;
   readonly runDir: string;
+  readonly stateDir: string;
   row(): ChannelRow;
 }
 
@@ -61,13 +63,15 @@ export function withMargo(
   wires: { margo?: Margo; readonly followers: ReadonlyMap<string, { row(): ChannelRow }> },
   links: Links,
 ): Result<Links> {
-  const { margo: settings, runDir, channels } = config;
+  const { margo: settings, runDir, stateDir, channels } = config;
   const own = channels.find(({ name }) => name === MARGO_CHANNEL);
   if (!settings || !own) return ok(links);
   const row = () =>
     wires.followers.get(MARGO_CHANNEL)?.row() ?? emptyRow(base.root.fleet, MARGO_CHANNEL);
   const { allow } = own;
-  const margo = openMargo({ platform, base, config: settings, allow, runDir, row });
+  const margo = openMargo({
+    ...{ platform, base, config: settings, allow, runDir, stateDir, row },
+  });
   if (!margo.ok) return margo;
   wires.margo = margo.value;
   const close = async (): Promise<void> => {
@@ -94,35 +98,37 @@ const NO_ROW: MargoLinkRow = { etag: '', state: null, capabilities: null };
 export function openMargo(input: MargoInput): Result<Margo> {
   const { platform, base, config } = input;
   const { time, store, content } = base;
-  const identity = margoIdentity({ platform, config, time });
+  const { runDir, stateDir } = input;
+  const trust = margoTrust({ platform, config, time, stateDir, runDir });
+  const { identity } = trust;
   const link = openLink(input, identity);
   if (!link.ok) return link;
   const { fleet } = base.root;
   const capabilities = capabilitiesOf(input, identity);
+  const policy = { ...POLICY, windows: config.hours.windows };
   const self = (): Result<MargoSelf> => {
     const said = capabilities();
     if (!said.ok) return said;
     const { device } = base;
     return ok({ fleet, capabilities: said.value, device, allow: input.allow, policy });
   };
-  const policy = { ...POLICY, windows: config.hours.windows };
   const { clock, random, log } = platform;
   const reports = openMargoReports({
     ...{ link: link.value, store, clock, random, log, fleet },
     facts: factsOf(input, self),
+    downForMs: () => downForMs(config.hours, time.view()),
   });
   if (!reports.ok) return reports;
   const finder = margoFinder({
     ...{ link: link.value, inflate: platform.inflate, clock, store, content },
     ...{ name: new URL(config.url).host, row: () => input.row(), self },
+    quiet: (wake) => quietNow(config.hours, time.view(), wake.kind),
     introduce: introduction(input, link.value, { reports: reports.value, capabilities }),
-    downForMs: () => downForMs(config.hours, time.view()),
     reached: () => reports.value.reached(),
     alsoFound(warnings) {
       for (const message of warnings) log.write('warn', 'margo.manifest', { message });
     },
   });
-    quiet: (wake) => quietNow(config.hours, time.view(), wake.kind),
   return ok({
     finder,
     beside(tx, moment) {
@@ -135,6 +141,7 @@ export function openMargo(input: MargoInput): Result<Margo> {
     note: () => reports.value.note(),
     close() {
       reports.value.stop();
+      trust.stop();
       link.value.close();
     },
   });

@@ -29,6 +29,7 @@ import {
   STATUS_BYTES,
 } from './margo-clients.ts';
 import type { Published, PublishedReader } from './margo-published.ts';
+import { type ServedTrust, trustAnswer } from './margo-trust.ts';
 import { viewFor } from './margo-view.ts';
 
 export interface MargoApiInput {
@@ -39,12 +40,11 @@ export interface MargoApiInput {
   /** the SPIFFE ID of who calls, when this manager lets it in; else why not */
   caller(request: ServedRequest): { readonly name: string } | { readonly refused: string };
   /** the trust bundle and what leads to it: for everyone */
-  readonly trust: { readonly bundle: Uint8Array; discovery(): string };
+  readonly trust: ServedTrust;
 }
 
 export type MargoHandler = (request: ServedRequest) => Promise<ServedResponse>;
 
-export const TRUST_BUNDLE_PATH = '/.well-known/margo/trust-bundle';
 const API = '/api/v1/';
 /** seconds until what failed at this end is worth asking for again */
 const RETRY_S = 30;
@@ -58,7 +58,7 @@ export function margoApi(input: MargoApiInput): MargoHandler {
   };
   return async (request) => {
     const [target = ''] = request.target.split('?', 1);
-    const open = trustAnswer(input, request, target);
+    const open = trustAnswer(input.trust, request, target);
     if (open) return open;
     if (!target.startsWith(API)) return plain(404, 'Not Found');
     const who = input.caller(request);
@@ -219,22 +219,6 @@ async function status(
   const told = { client: client.name, deployment: id, state, version: `${adoptedVersion ?? ''}` };
   input.log.write('info', 'margo.status', told);
   return { status: 200 };
-}
-
-function trustAnswer(
-  { trust }: MargoApiInput,
-  request: ServedRequest,
-  path: string,
-): ServedResponse | null {
-  const body =
-    path === TRUST_BUNDLE_PATH
-      ? trust.bundle
-      : path === '/.well-known/margo'
-        ? trust.discovery()
-        : null;
-  if (body === null) return null;
-  if (request.method !== 'GET' && request.method !== 'HEAD') return notAllowed('GET');
-  return { status: 200, headers: { 'content-type': 'application/json' }, body };
 }
 
 /** M21: none accepts the default; parameters and weights say nothing but q=0. */

@@ -10,9 +10,10 @@ import { readSvid } from '#platform/svid.ts';
 import { clientName, type MargoName } from '#state/spiffe.ts';
 import { readTrustBundle, TRUST_BUNDLE_BYTES } from '#wire/trust-bundle.ts';
 import type { Disk } from './disk.ts';
-import { type MargoApiInput, margoApi, TRUST_BUNDLE_PATH } from './margo-api.ts';
+import { type MargoApiInput, margoApi } from './margo-api.ts';
 import { type MargoClients, openMargoClients } from './margo-clients.ts';
 import { publishedReader } from './margo-published.ts';
+import { servedTrust, TRUST_BUNDLE_PATH } from './margo-trust.ts';
 
 export interface MargoOptions {
   readonly port: number;
@@ -68,7 +69,10 @@ export async function startMargo(
     ...{ log: platform.log, inflate: platform.inflate, clients: clients.value },
     published: published.value,
     caller: (request) => callerOf({ platform, options, name }, request),
-    trust: { bundle, discovery },
+    trust: servedTrust({
+      ...{ files: platform.files, log: platform.log, file: options.bundle },
+      ...{ first: bundle, discovery },
+    }),
   };
   const on = { kind: 'tcp', host, port: options.port, tls } as const;
   const listening = await platform.listener.listen(on, margoApi(input));

@@ -10,6 +10,7 @@ import { readMargoManifest, VERSION_MAX, writeMargoManifest } from '#wire/margo-
 import { readProblem, writeProblem } from '#wire/margo-problem.ts';
 import { readMargoStatus, writeMargoStatus } from '#wire/margo-status.ts';
 import { readTrustBundle } from '#wire/trust-bundle.ts';
+import { readDiscovery } from '#wire/trust-kept.ts';
 import { bytesOf } from '../support/wire-samples.ts';
 import type { Target } from './engine.ts';
 import { answerOf, promise } from './promises.ts';
@@ -104,5 +105,14 @@ export const MARGO: readonly Target[] = [
     ...{ name: 'SPIFFE trust bundle', shape: 'text' },
     seeds: [bytesOf('{"keys":[{"use":"x509-svid","x5c":["AAAA"]}]}')],
     run: (input) => answerOf(readTrustBundle(input, 'bundle')),
+  },
+  {
+    ...{ name: 'Margo discovery', shape: 'text', words: ['https://', 'http://', '"trustDomain":'] },
+    seeds: [bytesOf('{"trustDomain":"d.example","trustBundleUri":"https://d.example/b"}')],
+    run(input) {
+      const read = readDiscovery(input, 'discovery');
+      if (read.ok) promise(read.value.trustBundleUri.startsWith('https://'), 'https alone');
+      return answerOf(read);
+    },
   },
 ];

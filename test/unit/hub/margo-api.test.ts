@@ -16,7 +16,7 @@ async function asked(of: MargoClients['of']) {
     ...{ log, inflate: systemInflate(), clients: clients(of) },
     published: { read: () => ok(null) },
     caller: () => ({ name: 'spiffe://d/margo/wfm/w/client/c' }),
-    trust: { bundle: bytesOf('{}'), discovery: () => '{}' },
+    trust: { bundle: () => bytesOf('{}'), discovery: () => '{}' },
   });
   const body = (async function* () {})();
   const { signal } = new AbortController();
