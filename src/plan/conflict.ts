@@ -1,11 +1,12 @@
 /**
  * What a state wants against what other channels own on this device: a deployment id, a target, a
- * path inside a target or around it. The state that came second is refused, naming both (FORMATS:
- * Words). Pure, and linear in paths and their depth: two states of thousands of targets are fine.
+ * path inside a target or around it, the configuration of the agent. The state that came second is
+ * refused, naming both (FORMATS: Words). Pure, and linear in paths and their depth: two states of thousands of targets are fine.
  * Data directories may be shared, unless one of the two would purge it. Ports are nobody's.
  */
 import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { Generation } from '#state/generation.ts';
+import { isOwnConfiguration } from '#state/own-configuration.ts';
 
 /** What one channel has in force here, or has accepted. */
 export interface Claim {
@@ -39,9 +40,20 @@ export function checkOwned(
       return refuse('plan.conflict', { target: `the id ${id}`, one, other: second });
     }
   }
+  const twice = configuredTwice([...others, own]);
+  if (twice) return twice;
   const theirs = pathsOf(others, real);
   const ours = pathsOf([own], real);
   return firstClash(ours, theirs) ?? firstClash(theirs, ours) ?? ok();
+}
+
+/** An agent has one configuration: of two channels that bring one, the first one's counts. */
+function configuredTwice(claims: readonly Claim[]): Result<undefined> | null {
+  const [one, other] = claims.flatMap(({ channel, generations }) =>
+    generations.filter(isOwnConfiguration).map(({ id }) => nameOf(id, channel)),
+  );
+  if (one === undefined || other === undefined) return null;
+  return refuse('plan.conflict', { target: 'the configuration of the agent', one, other });
 }
 
 function nameOf(id: string, channel: string): string {

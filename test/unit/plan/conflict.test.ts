@@ -55,6 +55,20 @@ describe('plan.conflict', () => {
     );
   });
 
+  test('the configuration of the agent from two channels, before anything is accepted', () => {
+    const settings = (channel: string, id: string) => ({
+      channel,
+      generations: [
+        { id, deployment: { profile: { kind: 'other', type: 'agent' }, data: [] } },
+      ] as unknown as readonly Generation[],
+    });
+    const both = checkOwned(settings('stable', 'tuning'), [settings('oem', 'settings')]);
+    expect(both.ok ? '' : both.fault.message).toBe(
+      'settings (channel oem) and tuning (channel stable) both want the configuration of the agent',
+    );
+    expect(checkOwned(settings('stable', 'tuning'), [claim('oem', 'y', {})]).ok).toBe(true);
+  });
+
   test('two names of one place, where a target root is a link', () => {
     const real = (path: string) => path.replace(/^\/srv\/link\//, '/opt/line/');
     const checked = checkOwned(
