@@ -14,6 +14,7 @@ import { formatFaults } from './format.ts';
 import { hubFaults } from './hub.ts';
 import { linkFaults } from './link.ts';
 import { margoFaults } from './margo.ts';
+import { margoClientFaults } from './margo-client.ts';
 import { planFaults } from './plan.ts';
 import { platformFaults } from './platform.ts';
 import { publishFaults } from './publish.ts';
@@ -34,6 +35,7 @@ export const FAULTS = {
   ...hubFaults,
   ...linkFaults,
   ...margoFaults,
+  ...margoClientFaults,
   ...planFaults,
   ...platformFaults,
   ...publishFaults,

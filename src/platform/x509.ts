@@ -4,6 +4,7 @@
  * registry and TLS library of the field takes in a client certificate; private ones are PKCS#8 PEM.
  */
 import type { Result } from '#errors/fault.ts';
+import type { MessageKeys } from './message-keys.ts';
 
 export interface X509 {
   /** A self-signed CA for servers and clients, with no CA below it. */
@@ -29,6 +30,8 @@ export interface X509 {
   makeRequest(name: string): { readonly keyPem: string; readonly csr: Uint8Array };
   /** The certificate is for the key of this PEM. */
   belongTogether(certificatePem: string, keyPem: string): boolean;
+  /** keys that sign requests instead of connections */
+  readonly messageKeys: MessageKeys;
 }
 
 /** Unix ms, whole seconds count. */

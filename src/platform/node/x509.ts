@@ -15,6 +15,7 @@ import { isIP } from 'node:net';
 import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { CertifiedKey, Named, Validity, X509 } from '#platform/x509.ts';
 import { der, derInteger, derOid, derSequence, TAG } from './der.ts';
+import { systemMessageKeys } from './message-keys.ts';
 
 const OID = {
   commonName: '2.5.4.3',
@@ -30,7 +31,8 @@ const CONTEXT_0 = 0xa0;
 type Library = typeof import('@peculiar/x509');
 
 export function systemX509(): X509 {
-  return { makeAuthority, issueServer, issueClient, makeRequest, belongTogether };
+  const messageKeys = systemMessageKeys();
+  return { makeAuthority, issueServer, issueClient, makeRequest, belongTogether, messageKeys };
 }
 
 /** The library wants the metadata of reflect-metadata to be there before it is loaded. */
