@@ -53,7 +53,7 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   quick(
     'the state is committed without proof',
-    ['apply/transaction.ts', '  if (!proven.ok) return undo', '  if (false) return undo'],
+    ['apply/transaction.ts', '  if (!proven.ok) return giveUp', '  if (false) return giveUp'],
     CHANGE,
   ),
   quick(

@@ -5,6 +5,7 @@
  */
 
 import { phaseOf, wholeInForce } from '#apply/journal.ts';
+import { recordLeftOpen } from '#apply/leave-open.ts';
 import { wantsRoom } from '#apply/of-disk.ts';
 import { generationsOf, recover } from '#apply/recover.ts';
 import { type Change, doStep, proveAndCommit } from '#apply/transaction.ts';
@@ -37,8 +38,8 @@ interface Loop {
   /** null: none is due */
   cancelCollect: (() => void) | null;
   cancelWatch: () => void;
-  /** a look at disk and processes is under way */
-  watching: boolean;
+  /** a look at disk and processes is under way; null: none is */
+  watching: Promise<void> | null;
   /** nothing is looked for any more */
   leftAlone: boolean;
   /** rejects `run`: the agent stops, recovery takes over at the next start */
@@ -55,7 +56,7 @@ export function agent(parts: AgentParts): Agent {
     cancelRetry: () => {},
     cancelCollect: null,
     cancelWatch: () => {},
-    watching: false,
+    watching: null,
     leftAlone: false,
     fail: (error) => {
       throw error;
@@ -76,9 +77,7 @@ export function agent(parts: AgentParts): Agent {
     resume: () => resume(loop),
     current: () => currentOf(loop),
     valuesChanged: () => valuesChanged(loop).catch((error: unknown) => loop.fail(error)),
-    leaveAlone: () => {
-      loop.leftAlone = true;
-    },
+    leaveAlone: () => leaveAlone(loop),
   };
 }
 
@@ -326,16 +325,26 @@ function watchLater(loop: Loop): void {
 /** Every 30 s and after each wake that changed nothing; never two at once. */
 async function watch(loop: Loop): Promise<void> {
   const { parts } = loop;
-  if (parts.runner.busy || loop.watching || loop.leftAlone) return;
+  if (parts.runner.busy || loop.watching !== null || loop.leftAlone) return;
   const current = currentOf(loop);
   if (!current.ok) return complain(parts.log, '', current.fault);
-  loop.watching = true;
+  loop.watching = parts.drift.pass(current.value, 'stat');
   try {
-    await parts.drift.pass(current.value, 'stat');
+    await loop.watching;
   } finally {
-    loop.watching = false;
+    loop.watching = null;
   }
-  parts.watchHealth(current.value);
+  if (!loop.leftAlone) parts.watchHealth(current.value);
+}
+
+async function leaveAlone(loop: Loop): Promise<void> {
+  const { context, follower, runner, log } = loop.parts;
+  loop.leftAlone = true;
+  const halted = runner.halt();
+  const recorded = recordLeftOpen(context, follower.fleet, follower.channel);
+  // The next start takes it for a cut then, and counts it.
+  if (!recorded.ok) log.write('warn', 'stop.unrecorded', { code: recorded.fault.code });
+  await Promise.all([halted, loop.watching?.catch(() => undefined)]);
 }
 
 async function collect(loop: Loop): Promise<void> {

@@ -42,8 +42,8 @@ export interface DeviceAgent {
   resume(): Promise<void>;
   /** Other values of this device are in force: what names them follows. */
   valuesChanged(): Promise<void>;
-  /** Programs are about to be stopped: what is missing from now on is no drift. */
-  leaveAlone(): void;
+  /** Programs are about to be stopped: resolves when none is started any more (loop-parts.ts). */
+  leaveAlone(): Promise<void>;
 }
 
 export function deviceAgent(input: DeviceAgentInput): DeviceAgent {
@@ -58,9 +58,7 @@ export function deviceAgent(input: DeviceAgentInput): DeviceAgent {
       wake.kind === 'bundle' ? lookInBundle(channels, wake) : lookAll(channels, wake),
     resume: () => each((agent) => agent.resume()),
     valuesChanged: () => each((agent) => agent.valuesChanged()),
-    leaveAlone() {
-      for (const { agent } of channels) agent.leaveAlone();
-    },
+    leaveAlone: () => each((agent) => agent.leaveAlone()),
   };
 }
 

@@ -61,8 +61,11 @@ export interface Agent {
   current(): Result<readonly Generation[]>;
   /** Other values of this device are in force: what names them follows. Resolves when it has. */
   valuesChanged(): Promise<void>;
-  /** Programs are about to be stopped: what is missing from now on is no drift. */
-  leaveAlone(): void;
+  /**
+   * Programs are about to be stopped: what is missing from now on is no drift, nothing is begun or repaired
+   * any more, and a change that is under way is left open. Resolves when nothing is.
+   */
+  leaveAlone(): Promise<void>;
 }
 
 export interface Glance {

@@ -5,6 +5,7 @@
  * change that is ready while another channel's is under way is made again on what that one leaves.
  */
 
+import { leaveOpen } from '#apply/leave-open.ts';
 import {
   type ApplyContext,
   type Change,
@@ -38,6 +39,11 @@ export interface Runner {
    */
   runOther(point: Point, work: (signal: AbortSignal) => Promise<void>): Promise<void>;
   readonly busy: boolean;
+  /**
+   * Nothing is begun any more, and what is under way is left open at its next step (apply/leave-open.ts).
+   * Resolves when nothing is under way.
+   */
+  halt(): Promise<void>;
   /** Ends what runs (a clean stop): its undo is left to recovery when it takes longer. */
   idle(): Promise<void>;
 }
@@ -66,8 +72,10 @@ export interface RunnerInput {
 export function runner(input: RunnerInput): Runner {
   let running: Running | null = null;
   let waiting: Waiting | null = null;
+  let halted = false;
 
   async function run(job: Job): Promise<JobEnd> {
+    if (halted) return { kind: 'superseded' };
     if (!running) return begin(job);
     if (job.point && running.point && comparePoints(job.point, running.point) <= 0) {
       await running.done;
@@ -101,6 +109,7 @@ export function runner(input: RunnerInput): Runner {
   return {
     run,
     async runOther(point, work) {
+      if (halted) return;
       const abort = new AbortController();
       const done = inTurn(input, abort.signal, work);
       running = { point, abort, done };
@@ -109,10 +118,19 @@ export function runner(input: RunnerInput): Runner {
     get busy() {
       return running !== null;
     },
-    async idle() {
-      while (running) await running.done.catch(() => undefined);
+    halt() {
+      halted = true;
+      waiting?.resolve({ kind: 'superseded' });
+      waiting = null;
+      if (running) leaveOpen(running.abort);
+      return idle();
     },
+    idle,
   };
+
+  async function idle(): Promise<void> {
+    while (running) await running.done.catch(() => undefined);
+  }
 }
 
 async function attempt(

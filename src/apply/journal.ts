@@ -6,6 +6,7 @@
 import { assert, type Code, type Fault } from '#errors/fault.ts';
 import type { ChannelRow, Intent, Tried } from '#state/channel-row.ts';
 import type { Digest } from '#state/digest.ts';
+import { LIMITS } from '#state/limits.ts';
 import type { Fleet } from '#state/names.ts';
 import { comparePoints } from '#state/point.ts';
 import type { Freshness, Phase, StatusPoint, Via } from '#state/status.ts';
@@ -103,6 +104,21 @@ function triedOf({ kind, to: { stateDigest }, tries, attemptsMax }: Intent): Tri
   return kind === 'apply' ? { stateDigest, tries, attemptsMax } : null;
 }
 
+/** The row in phase `undoing`, from whichever phase it is in. */
+export function undoing(row: ChannelRow, why: Fault, superseded: boolean): ChannelRow {
+  const failure = failureOf(why, '');
+  switch (row.intent?.phase) {
+    case 'activating':
+      return entered(row, superseded ? 'superseded' : 'failed', failure);
+    case 'proving':
+      return entered(takenUp(row), superseded ? 'superseded' : 'unhealthy', failure);
+    case 'stuck':
+      return entered(row, 'retried');
+    default:
+      return row;
+  }
+}
+
 /** Undone without a verdict: a newer state or a rollback came. The count stays (I6). */
 export function givenUp(row: ChannelRow): ChannelRow {
   const tried = row.intent && triedOf(row.intent);
@@ -145,6 +161,19 @@ export function handedOver(row: ChannelRow): ChannelRow {
   return { ...next, intent: { ...next.intent, restarting: true } };
 }
 
+/**
+ * The operator stops what runs, and the next start goes on with this try: no cut. Not without end: a state
+ * that makes somebody stop it again and again is judged like one that is cut again and again (check 20).
+ * @returns null: nothing is to be recorded
+ */
+export function leftOpen(row: ChannelRow): ChannelRow | null {
+  const { intent } = row;
+  const stops = (intent?.stops ?? 0) + 1;
+  if (intent?.phase !== 'activating' && intent?.phase !== 'proving') return null;
+  if (stops > LIMITS.stopsMax) return null;
+  return { ...row, intent: { ...intent, restarting: true, stops } };
+}
+
 /** It has started again by its own will: no try was cut. */
 export function takenUp(row: ChannelRow): ChannelRow {
   assert(row.intent, 'nothing to take up');
@@ -178,16 +207,19 @@ export function committed(row: ChannelRow, at: number, keep: number): ChannelRow
   };
 }
 
-/** Whether a failed or cut try may come again (check 20), given how often it was tried. */
+/** Whether a failed, cut or stopped try may come again (check 20), given how often it was tried. */
 export function mayTryAgain(intent: Intent, fault: Pick<Fault, 'code' | 'retry'>): boolean {
+  if (intent.restarting) return true;
   return isOfDisk(fault.code) || (fault.retry === 'later' && intent.tries < intent.attemptsMax);
 }
 
-/** Undone and to be tried again; a try that the disk ended is given back (of-disk.ts). */
+/** Undone and to be tried again; a try that the disk ended (of-disk.ts) or the operator is given back. */
 export function retriable(row: ChannelRow, { code }: Pick<Fault, 'code'>): ChannelRow {
   const next = entered(row, 'retriable');
-  if (!next.intent || !isOfDisk(code)) return next;
-  return { ...next, intent: { ...next.intent, tries: Math.max(0, next.intent.tries - 1) } };
+  if (!next.intent) return next;
+  const { restarting, ...intent } = next.intent;
+  if (!restarting && !isOfDisk(code)) return next;
+  return { ...next, intent: { ...intent, tries: Math.max(0, intent.tries - 1) } };
 }
 
 export function failureOf(fault: Fault, deployment: string): Intent['failure'] {

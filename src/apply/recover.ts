@@ -40,7 +40,7 @@ export async function recover(
     const superseded = failure.code === 'apply.superseded';
     return closed(await undo(context, change, failure, superseded));
   }
-  const byItself = intent.phase === 'proving' && intent.restarting === true;
+  const byItself = intent.restarting === true;
   if (intent.tries >= intent.attemptsMax && !byItself) {
     const loop = fault('apply.crash-loop', { tries: intent.tries });
     return closed(await undo(context, change, loop, false));
@@ -67,6 +67,7 @@ async function proveAgain(
   const next = row.intent?.restarting ? takenUp(row) : counted(row);
   const saved = context.store.transaction((tx) => tx.putChannel(next));
   if (!saved.ok) return saved;
+  context.onPhase('proving', next);
   for (const { step, changed } of wholeState(change.steps, desired)) {
     const done = await doStep(context, step);
     if (done.ok) continue;

@@ -29,12 +29,13 @@ import {
   committed,
   emptyRow,
   entered,
-  failureOf,
   givenUp,
   handedOver,
   mayTryAgain,
   retriable,
+  undoing,
 } from './journal.ts';
+import { isLeftOpen } from './leave-open.ts';
 import type { Followed } from './orphans.ts';
 import { provenIds } from './proven-ids.ts';
 import { forgetReplaced, restoreReplaced } from './replaced.ts';
@@ -129,7 +130,7 @@ export async function runTransaction(
   const acceptance = accept(context, change);
   if (!acceptance.ok) return { kind: 'waiting', fault: acceptance.fault };
   const activated = await activateAll(context, change, signal);
-  if (!activated.ok) return undo(context, change, activated.fault, signal.aborted);
+  if (!activated.ok) return giveUp(context, change, activated.fault, signal);
   const handsOver = context.reconfigure && touchesConfiguration(change.steps);
   if (!needsProof(change) && !handsOver) return commit(context, change);
   const proving = transition(context, change, (row) =>
@@ -151,8 +152,19 @@ export async function proveAndCommit(
 ): Promise<Outcome> {
   const generations = changedGenerations(change.steps);
   const proven = await proveReachable(context, { ...change, generations }, signal);
-  if (!proven.ok) return undo(context, change, proven.fault, signal.aborted);
+  if (!proven.ok) return giveUp(context, change, proven.fault, signal);
   return commit(context, change);
+}
+
+/** Undone; or left to the next start, when what runs is about to be stopped. */
+function giveUp(
+  context: ApplyContext,
+  change: Change,
+  why: Fault,
+  signal: AbortSignal,
+): Outcome | Promise<Outcome> {
+  if (!isLeftOpen(signal)) return undo(context, change, why, signal.aborted);
+  return { kind: 'waiting', fault: fault('apply.stopped', { point: pointText(change.to) }) };
 }
 
 async function prepareAll(context: ApplyContext, change: Change): Promise<Result<void>> {
@@ -249,21 +261,6 @@ export async function undo(
   }));
   if (!marked.ok) context.log.write('error', 'stuck.unrecorded', { code: marked.fault.code });
   return { kind: 'stuck', fault: stuck };
-}
-
-/** The row in phase `undoing`, from whichever phase it is in. */
-function undoing(row: ChannelRow, why: Fault, superseded: boolean): ChannelRow {
-  const failure = failureOf(why, '');
-  switch (row.intent?.phase) {
-    case 'activating':
-      return entered(row, superseded ? 'superseded' : 'failed', failure);
-    case 'proving':
-      return entered(row, superseded ? 'superseded' : 'unhealthy', failure);
-    case 'stuck':
-      return entered(row, 'retried');
-    default:
-      return row;
-  }
 }
 
 async function undoSteps(

@@ -12,6 +12,7 @@ import { serveMetrics } from '#agent/metrics.ts';
 import { readEffective } from '#agent/own-configuration.ts';
 import { startRenewal } from '#agent/renewal.ts';
 import { forgetStartFailure, noteStartFailure } from '#agent/start-failure.ts';
+import { stopPrograms } from '#agent/stop-programs.ts';
 import { serveControl } from '#control/server.ts';
 import { type Fault, ok, type Result } from '#errors/fault.ts';
 import type { CliContext } from './context.ts';
@@ -117,7 +118,7 @@ async function serve(
   { startedAt, reload }: { readonly startedAt: number; readonly reload: Reload },
 ): Promise<Result<Ended>> {
   const { platform, version } = context;
-  const { config, runtimes } = assembled;
+  const { config } = assembled;
   const stopping = new AbortController();
   const ended: { how: Ended } = { how: 'stop' };
   const end = (how: Ended) => {
@@ -133,8 +134,7 @@ async function serve(
     agentVersion: version.version,
     startedAt,
     async stop() {
-      assembled.agent.leaveAlone();
-      const stopped = await runtimes.process.stopAll();
+      const stopped = await stopPrograms(assembled);
       end('stop-programs');
       return stopped;
     },
@@ -178,7 +178,7 @@ async function serve(
     await closeMetrics.value();
     await closeControl.value();
   }
-  if (ended.how === 'stop-programs') await runtimes.process.stopAll();
+  if (ended.how === 'stop-programs') await stopPrograms(assembled);
   assembled.base.starts.reset();
   platform.log.write('info', 'agent.stopped', { how: ended.how });
   return ok(ended.how);

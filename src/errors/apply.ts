@@ -50,6 +50,11 @@ export const applyFaults = {
       `the agent or the power was cut while ${d.phase} (try ${d.tries})`,
     remedy: 'Nothing to do: the old state is back and the next try follows.',
   },
+  'apply.stopped': {
+    retry: 'later',
+    says: (d: { point: string }) => `${d.point} is left as it is: everything is being stopped`,
+    remedy: 'Nothing to do: the next start of the agent goes on with it.',
+  },
   'apply.crash-loop': {
     retry: 'never',
     says: (d: { tries: number }) => `every one of ${d.tries} tries was cut short`,

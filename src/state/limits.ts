@@ -73,6 +73,8 @@ export const LIMITS = {
   /** ms: the longest that a policy may let a state go without attested time */
   unattestedMs: 10 * 365 * 24 * 3_600_000,
   attemptsMaxDefault: 3,
+  /** how often `holdfast stop` in the middle of a state's tries costs it none */
+  stopsMax: 8,
   /** maintenance windows of one policy */
   windowsMax: 32,
   /** refused digests remembered in memory */

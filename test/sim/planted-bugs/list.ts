@@ -28,7 +28,7 @@ const ACCEPT = `  const acceptance = accept(context, change);
   if (!acceptance.ok) return { kind: 'waiting', fault: acceptance.fault };
 `;
 const ACTIVATE = `  const activated = await activateAll(context, change, signal);
-  if (!activated.ok) return undo(context, change, activated.fault, signal.aborted);
+  if (!activated.ok) return giveUp(context, change, activated.fault, signal);
 `;
 
 export const PLANTED: readonly PlantedBug[] = [
@@ -44,8 +44,8 @@ export const PLANTED: readonly PlantedBug[] = [
   ]),
   bug('the state is committed without proof', 200, [
     TRANSACTION,
-    '  if (!proven.ok) return undo',
-    '  if (false) return undo',
+    '  if (!proven.ok) return giveUp',
+    '  if (false) return giveUp',
   ]),
   bug('declared health checks are not run', 200, [
     'apply/health.ts',

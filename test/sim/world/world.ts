@@ -6,6 +6,7 @@
 import { assemble } from '#agent/assemble.ts';
 import { type AgentConfig, parseConfig } from '#agent/config.ts';
 import { controlHandlers } from '#agent/handlers.ts';
+import { stopPrograms } from '#agent/stop-programs.ts';
 import { simBroker } from './broker.ts';
 import { Cut, type CutKind, type Life, steps } from './crash.ts';
 import { disk } from './disk.ts';
@@ -158,8 +159,7 @@ async function start(world: World, life: Life): Promise<void> {
     agentVersion: version.version,
     startedAt: 0,
     async stop() {
-      assembled.value.agent.leaveAlone();
-      const done = await assembled.value.runtimes.process.stopAll();
+      const done = await stopPrograms(assembled.value);
       stopsPrograms = true;
       stopping.abort();
       return done;
@@ -184,7 +184,7 @@ async function start(world: World, life: Life): Promise<void> {
   await assembled.value.agent.run(stopping.signal);
   await disconnect();
   // As `holdfast agent` ends (cli/agent.ts).
-  if (stopsPrograms) await assembled.value.runtimes.process.stopAll();
+  if (stopsPrograms) await stopPrograms(assembled.value);
   assembled.value.base.starts.reset();
   assembled.value.close();
   endAgent(world);

@@ -59,3 +59,29 @@ test('a newer state of the same channel takes the place of one that waits for it
   end?.();
   expect(await newer).toMatchObject({ kind: 'not-made' });
 });
+
+test('halted: what waits for its turn is given up, and nothing is begun any more', async () => {
+  const desk = turns();
+  const run = runner({
+    ...{ context: {} as ApplyContext, channel: 'stable', turns: desk },
+    waits: () => undefined,
+  });
+  const end = await desk.take('oem', new AbortController().signal);
+  let made = 0;
+  const job = {
+    ...{ point, manifestDigest: null },
+    make: async () => {
+      made += 1;
+      return { ok: true as const, value: {} as never };
+    },
+  };
+  const first = run.run(job);
+  const newer = run.run({ ...job, point: { ...point, sequence: 3n } });
+  await run.halt();
+  expect([await first, await newer]).toEqual([{ kind: 'superseded' }, { kind: 'superseded' }]);
+  end?.();
+  const worked: string[] = [];
+  await run.runOther(point, async () => void worked.push('begun'));
+  expect([await run.run(job), worked, made]).toEqual([{ kind: 'superseded' }, [], 1]);
+  expect(run.busy).toBe(false);
+});
