@@ -8,7 +8,8 @@ import { type Followed, takenOver } from '#apply/orphans.ts';
 import { checkOthers } from '#apply/owned.ts';
 import { generationsOf } from '#apply/recover.ts';
 import { before } from '#apply/replaced.ts';
-import type { Change } from '#apply/transaction.ts';
+import type { Runtime } from '#apply/runtimes/runtime.ts';
+import { type Change, runtimeOf } from '#apply/transaction.ts';
 import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { Allow } from '#plan/allow.ts';
 import { type Document, type Plan, planChange } from '#plan/plan.ts';
@@ -31,6 +32,7 @@ import { readKnownDeployment } from '#wire/known-deployment.ts';
 import { evidenceOf } from './evidence.ts';
 import type { Candidate } from './found.ts';
 import type { Mirrors } from './mirrors.ts';
+import type { OpenPackages } from './packages.ts';
 
 export interface ChangeInput {
   readonly store: Store;
@@ -47,6 +49,9 @@ export interface ChangeInput {
   real?(path: string): string;
   /** those in force of this device's own channel */
   values?(): KnownValues;
+  /** what the owner's registries have beside the statement (apply/runtimes/packages.ts) */
+  readonly packages?: OpenPackages;
+  readonly runtimes?: ReadonlyMap<string, Runtime>;
   /** bytes that stay free on the file system of stateDir */
   readonly reserveBytes: number;
   readonly wallMs: () => number;
@@ -110,6 +115,8 @@ export async function changeOf(
   if (!left.ok) return left;
   const fetched = await input.downloads.fetchAll(left.value, order, signal);
   if (!fetched.ok) return fetched;
+  const also = await fetchPackages(input, plan, signal);
+  if (!also.ok) return also;
   const root = input.store.root(row.fleet);
   if (!root.ok) return root;
   const evidence = evidenceOf(candidate, plan, root.value ?? new Uint8Array());
@@ -139,6 +146,23 @@ export async function changeOf(
     issuedAt: state.issuedAt,
     startedAt: candidate.startedAt,
   });
+}
+
+/** Images and packages of what changes: what none of its runtimes asks for costs nothing. */
+async function fetchPackages(
+  { packages, runtimes, allow }: ChangeInput,
+  { steps }: Plan,
+  signal: AbortSignal,
+): Promise<Result<void>> {
+  if (!packages || !runtimes) return ok(undefined);
+  for (const step of steps) {
+    if (step.kind === 'remove') continue;
+    const runtime = runtimeOf({ runtimes }, step.next);
+    if (!runtime.ok) return runtime;
+    const fetched = await runtime.value.fetch?.(step.next, packages(allow, signal));
+    if (fetched && !fetched.ok) return fetched;
+  }
+  return ok(undefined);
 }
 
 /** Applied before, and in part another channel's since: what is left of it comes back by an undo. */

@@ -142,13 +142,16 @@ async function sweepDeployment(
 }
 
 function sweepContent(
-  { store, content }: ApplyContext,
+  { store, content, runtimes }: ApplyContext,
   statements: ReadonlySet<Digest>,
   generations: readonly Generation[],
 ): Result<void> {
   const blobs = new Set<Digest>();
   for (const generation of generations) {
     for (const { digest } of generation.blobs.values()) blobs.add(digest);
+  }
+  for (const runtime of runtimes.values()) {
+    for (const digest of runtime.blobs?.(generations) ?? []) blobs.add(digest);
   }
   const waiting = deferredContent({ store, content });
   if (!waiting.ok) return waiting;

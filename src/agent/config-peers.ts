@@ -20,7 +20,7 @@ export interface TlsSettings {
 }
 
 export const pathSchema = v.pipe(v.string(), v.nonEmpty('a path'));
-const auth = v.union(
+export const authSchema = v.union(
   [
     v.strictObject({ usernameFile: pathSchema, passwordFile: pathSchema }),
     v.strictObject({ tokenFile: pathSchema }),
@@ -28,7 +28,7 @@ const auth = v.union(
   'auth with usernameFile and passwordFile, or with tokenFile',
 );
 const account = v.strictObject({ usernameFile: pathSchema, passwordFile: pathSchema });
-const tls = v.pipe(
+export const tlsSchema = v.pipe(
   v.strictObject({
     ca: v.optional(pathSchema),
     cert: v.optional(pathSchema),
@@ -36,7 +36,7 @@ const tls = v.pipe(
   }),
   v.check(({ cert, key }) => (cert === undefined) === (key === undefined), 'cert and key together'),
 );
-const proxied = {
+export const proxied = {
   proxy: v.optional(v.pipe(v.string(), v.regex(/^http:\/\//, 'http://host:port'))),
   proxyAuth: v.optional(account),
 };
@@ -66,7 +66,7 @@ export const timeSchema = v.optional(
     v.strictObject({
       url: v.optional(timeUrl),
       interval: v.optional(duration(), '1d'),
-      tls: v.optional(tls),
+      tls: v.optional(tlsSchema),
       ...proxied,
       insecure: v.optional(v.boolean('true or false'), false),
     }),
@@ -79,8 +79,8 @@ export const registriesSchema = v.optional(
     v.pipe(
       v.strictObject({
         url: registryUrl,
-        auth: v.optional(auth),
-        tls: v.optional(tls),
+        auth: v.optional(authSchema),
+        tls: v.optional(tlsSchema),
         ...proxied,
         insecure: v.optional(v.boolean('true or false'), false),
       }),
@@ -98,7 +98,7 @@ export const mqttSchema = v.optional(
       ),
       protocol: v.optional(v.picklist(['auto', '5', '3.1.1'], 'auto, "5" or "3.1.1"'), 'auto'),
       auth: v.optional(account),
-      tls: v.optional(tls),
+      tls: v.optional(tlsSchema),
       ...proxied,
       insecure: v.optional(v.boolean('true or false'), false),
     }),
@@ -131,7 +131,7 @@ export function mqttOf(mqtt: NonNullable<v.InferOutput<typeof mqttSchema>>, at: 
   };
 }
 
-function authOf(read: v.InferOutput<typeof auth> | undefined, at: At): AuthSettings {
+export function authOf(read: v.InferOutput<typeof authSchema> | undefined, at: At): AuthSettings {
   if (!read) return null;
   if ('tokenFile' in read) return { tokenFile: at(read.tokenFile) };
   return accountOf(read, at);
@@ -144,7 +144,7 @@ export function timeEndpointOf(
   return url === undefined ? null : { url, tls: tlsOf(files, at), ...proxyOf(rest, at), insecure };
 }
 
-function proxyOf(
+export function proxyOf(
   {
     proxy,
     proxyAuth,
@@ -158,7 +158,10 @@ function accountOf({ usernameFile, passwordFile }: Account, at: At): Account {
   return { usernameFile: at(usernameFile), passwordFile: at(passwordFile) };
 }
 
-function tlsOf(read: v.InferOutput<typeof tls> | undefined, at: At): TlsSettings | null {
+export function tlsOf(
+  read: v.InferOutput<typeof tlsSchema> | undefined,
+  at: At,
+): TlsSettings | null {
   if (!read) return null;
   return {
     ...(read.ca === undefined ? {} : { ca: at(read.ca) }),

@@ -30,6 +30,14 @@ import {
   timeSchema,
 } from './config-peers.ts';
 import { type MargoConfig, margoOf, margoSchema } from './margo-config.ts';
+import {
+  type ComposeConfig,
+  composeOf,
+  composeSchema,
+  type PackagesConfig,
+  packagesOf,
+  packagesSchema,
+} from './packages-config.ts';
 
 const CONFIG_BYTES = 1024 * 1024;
 
@@ -72,6 +80,9 @@ export interface AgentConfig {
   /** host:port, or null: none */
   readonly metricsListen: string | null;
   readonly process: { readonly user: string | null; readonly allowRoot: boolean };
+  /** the container engine */
+  readonly compose: ComposeConfig;
+  readonly packages: PackagesConfig;
   readonly keep: { readonly generations: number; readonly reserveBytes: number };
   /** sections that a state put in place of the file's (own-configuration.ts); absent: none */
   readonly fromState?: readonly string[];
@@ -173,9 +184,11 @@ export const agentSchema = v.strictObject({
         }),
         {},
       ),
+      compose: composeSchema,
     }),
     {},
   ),
+  packages: packagesSchema,
   keep: v.optional(
     v.strictObject({
       generations: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(16)), 3),
@@ -219,7 +232,8 @@ export function parseConfig(bytes: Uint8Array, file: string): Result<AgentConfig
   const { url: timeAt, insecure: timeInsecure } = value.time;
   const authority = timeAt === undefined ? [] : [{ url: timeAt, insecure: timeInsecure }];
   const mqtt = value.mqtt ? [value.mqtt] : [];
-  for (const { url, insecure } of [...value.registries, ...mqtt, ...authority]) {
+  const peers = [...value.registries, ...value.packages.registries, ...mqtt, ...authority];
+  for (const { url, insecure } of peers) {
     const plain = /^(?:http|mqtt|ws):/.test(url);
     if (plain && !insecure && !isLoopback(new URL(url).hostname)) {
       return refuse('config.plain-transport', { file, url });
@@ -261,6 +275,8 @@ function withDefaults(value: Read, file: string): AgentConfig {
     bundleConsent: value.bundles.consent,
     metricsListen: value.metrics?.listen ?? null,
     process: { user: user ?? null, allowRoot },
+    compose: composeOf(value.runtimes.compose),
+    packages: packagesOf(value.packages, at),
     keep: { generations: value.keep.generations, reserveBytes: value.keep.reserve },
     applyNow: value.apply.now === 'allow',
     log: value.log,

@@ -13,6 +13,7 @@ import { downloads } from '#sources/download.ts';
 import { ociLayout } from '#sources/oci-layout.ts';
 import type { Generation } from '#state/generation.ts';
 import { pointText } from '#state/point.ts';
+import { packagePins } from '#store/package-pins.ts';
 import type { Gate } from '#triggers/gate.ts';
 import type { Schedule } from '#triggers/schedule.ts';
 import type { Wake } from '#triggers/trigger.ts';
@@ -33,6 +34,7 @@ import type { Agent } from './loop-parts.ts';
 import { makeChange, makeValuesChange } from './make-change.ts';
 import { MARGO_CHANNEL } from './margo-state.ts';
 import { namedAgain } from './named-again.ts';
+import { packagesFrom } from './packages.ts';
 import { type Runner, runner } from './runner.ts';
 import type { Links } from './sources.ts';
 import { recordDrift, recordLag } from './telling.ts';
@@ -150,12 +152,16 @@ function changesOf(common: Common, { name, allow }: ChannelSettings): ChangeInpu
   const { base, platform, config, links, context } = common;
   const { content } = base;
   const { clock, files } = platform;
+  const fetching = downloads({ content, clock, progress: common.progress });
+  const pins = packagePins(files, config.stateDir);
   return {
     store: base.store,
     content,
     sources: links.of(name).sources,
     mirrors: links.mirrors,
-    downloads: downloads({ content, clock, progress: common.progress }),
+    downloads: fetching,
+    packages: packagesFrom({ config, http: links.http, pins, downloads: fetching }),
+    runtimes: context.runtimes,
     device: base.device,
     allow,
     followed: context.followed,

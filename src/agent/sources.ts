@@ -2,7 +2,7 @@
 import type { ControlPath } from '#apply/control-path.ts';
 import { ok, type Result } from '#errors/fault.ts';
 import { readEndpoint } from '#link/endpoint.ts';
-import { httpLink } from '#link/http.ts';
+import { type HttpLink, httpLink } from '#link/http.ts';
 import { type MqttLink, mqttLink } from '#link/mqtt.ts';
 import { brokerName, checkBroker } from '#link/mqtt-broker.ts';
 import { type Registry, registry } from '#link/registry.ts';
@@ -40,6 +40,8 @@ export interface Links {
   /** what is known of the registries, for all channels */
   readonly mirrors: Mirrors;
   readonly mqtt: MqttLink | null;
+  /** for registries of images and packages (packages.ts) */
+  readonly http: HttpLink;
   /** the same ways, asked anew */
   readonly control: ControlPath;
   readonly topicRoot: string;
@@ -96,6 +98,7 @@ export function openLinks(input: LinksInput): Result<Links> {
     timeTags,
     askTime: authority && ((request, signal) => askTime(http, authority, request, signal)),
     mqtt: mqtt.value,
+    http,
     control: controlPath({
       ...{ platform, config, mqtt: mqtt.value },
       link: { ...link, deadClock: { ...link.deadClock, directory: `${config.runDir}/reach` } },

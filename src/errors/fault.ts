@@ -15,6 +15,7 @@ import { hubFaults } from './hub.ts';
 import { linkFaults } from './link.ts';
 import { margoFaults } from './margo.ts';
 import { margoClientFaults } from './margo-client.ts';
+import { packageFaults } from './package.ts';
 import { planFaults } from './plan.ts';
 import { platformFaults } from './platform.ts';
 import { publishFaults } from './publish.ts';
@@ -36,6 +37,7 @@ export const FAULTS = {
   ...linkFaults,
   ...margoFaults,
   ...margoClientFaults,
+  ...packageFaults,
   ...planFaults,
   ...platformFaults,
   ...publishFaults,

@@ -24,6 +24,12 @@ export interface Registry {
   headManifest(reference: string, signal?: AbortSignal): Promise<Result<Digest | null>>;
   /** Null when it is not there. By digest: checked; by tag: the digest is that of the bytes. */
   getManifest(reference: string, signal?: AbortSignal): Promise<Result<Fetched | null>>;
+  /** The same of any of these media types: images of other people's tools. */
+  getManifestOf(
+    types: readonly string[],
+    reference: string,
+    signal?: AbortSignal,
+  ): Promise<Result<Fetched | null>>;
   /**
    * From `offset` on. `restart` when the registry ignores ranges: the whole blob follows.
    * Ends with `link.cut` (go on), `source.range` (start again), `source.too-large` (never).
@@ -64,7 +70,8 @@ function openRegistry(http: HttpLink, endpoint: RegistryEndpoint): Registry {
   return {
     name: endpoint.name,
     headManifest: (reference, signal) => headManifest(ask, reference, signal),
-    getManifest: (reference, signal) => getManifest(ask, reference, signal),
+    getManifest: (reference, signal) => getManifest(ask, [MEDIA.ociManifest], reference, signal),
+    getManifestOf: (types, reference, signal) => getManifest(ask, types, reference, signal),
     blob: (digest, offset, cap, signal) => readBlob(ask, { digest, offset, cap, signal }),
     hasBlob: (digest, signal) => hasBlob(ask, digest, signal),
     pushBlob: (digest, size, source, progress) => pushBlob(ask, { digest, size, source, progress }),
@@ -79,6 +86,7 @@ function refusingRegistry(why: Refused): Registry {
     name: 'registry',
     headManifest: refuseAll,
     getManifest: refuseAll,
+    getManifestOf: refuseAll,
     blob: async function* () {
       yield failed(why.fault);
     },
@@ -119,6 +127,7 @@ async function headManifest(
 
 async function getManifest(
   ask: Ask,
+  types: readonly string[],
   reference: string,
   signal: AbortSignal | undefined,
 ): Promise<Result<Fetched | null>> {
@@ -128,7 +137,7 @@ async function getManifest(
     method: 'GET',
     path: `manifests/${reference}`,
     actions: 'pull',
-    headers: { accept: MEDIA.ociManifest },
+    headers: { accept: types.join(', ') },
     redirects: 'same-origin',
     cap: LIMITS.manifestBytes,
     what,
@@ -143,9 +152,10 @@ async function getManifest(
   if (status !== 200) return ask.refuseStatus(response.value);
   // Check 3
   const got = headers['content-type'] ?? 'nothing';
-  if (got !== MEDIA.ociManifest) {
+  if (!types.includes(got)) {
     response.value.cancel();
-    return refuse('source.media-type', { what, wanted: MEDIA.ociManifest, got: got.slice(0, 100) });
+    const wanted = types.join(' or ');
+    return refuse('source.media-type', { what, wanted, got: got.slice(0, 100) });
   }
   const bytes = await readBody(response.value);
   if (!bytes.ok) return bytes;

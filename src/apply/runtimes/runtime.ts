@@ -6,10 +6,19 @@
 import type { Result } from '#errors/fault.ts';
 import type { Digest } from '#state/digest.ts';
 import type { Generation } from '#state/generation.ts';
+import type { Packages } from './packages.ts';
 
 export interface Runtime {
   /** the profile type of the documents it serves */
   readonly type: string;
+  /**
+   * Contents that no blob of the statement holds (images, packages): fetched, checked, and laid where
+   * `prepare` and every later call find them without a network. Before windows and spread are asked,
+   * with no visible effect. Absent: there is no such content.
+   */
+  fetch?(next: Generation, packages: Packages): Promise<Result<void>>;
+  /** Blobs that generations in `keep` need beside those of their statement. */
+  blobs?(keep: readonly Generation[]): ReadonlySet<Digest>;
   /**
    * Stages everything on the target's own file system, verified and fsynced, with no visible
    * effect (checks 16–19). Refuses what could not be activated: an occupied target, a missing user.
