@@ -10,6 +10,7 @@ import type { ChannelView } from '#control/api.ts';
 import { run } from '../support/command.ts';
 import { type Device, holdfast, programsOf } from '../support/device.ts';
 import { eventually } from '../support/eventually.ts';
+import { freePort } from '../support/free-port.ts';
 import { ROOT } from '../support/parts.ts';
 import {
   filesSpec,
@@ -27,12 +28,16 @@ const title = (what: string) => (missing === null ? what : `${what} (${missing})
 let parts: Parts;
 let plant: Plant;
 let device: Device;
+let metrics: string;
 
 beforeAll(async () => {
   if (missing !== null) return;
   parts = await startParts();
   plant = await makePlant(parts, { channels: ['oem', 'canary', 'stable'] });
-  device = plant.device('press-7', { channel: 'oem' });
+  metrics = `127.0.0.1:${await freePort()}`;
+  device = plant.device('press-7', {
+    ...{ channel: 'oem', settings: { metrics: { listen: metrics } } },
+  });
   device.configure({ channels: [channel('oem'), channel('canary')] });
   plant.write('oem', 'base', 'oem 1\n');
   plant.deploy('oem', 'base', filesSpec({ conf: { blob: 'base', target: at('base.conf') } }));
@@ -77,6 +82,21 @@ real(title('both are applied, told apart, and reported in one signed status'), a
   const list = await device.command(['get', 'channels']);
   expect(list.out).toMatch(/oem\s+1\.1\s+1\.1\s+idle\s+1\/1/);
   expect(list.out).toMatch(/canary\s+1\.1\s+1\.1\s+idle\s+1\/1/);
+});
+
+real(title('metrics tell the channels apart, and say nothing twice'), async () => {
+  const text = await (await fetch(`http://${metrics}/metrics`)).text();
+  const series = text
+    .split('\n')
+    .filter((line) => line !== '' && !line.startsWith('#'))
+    .map((line) => line.slice(0, line.lastIndexOf(' ')));
+  expect(series).toHaveLength(new Set(series).size);
+  for (const name of ['oem', 'canary']) {
+    expect(series).toContain(`holdfast_phase{channel="${name}",phase="idle"}`);
+  }
+  // A family is told in one block (Prometheus, text format).
+  const families = text.match(/^# TYPE \S+/gm) ?? [];
+  expect(families).toHaveLength(new Set(families).size);
 });
 
 real(title('a nudge for one channel wakes that one'), async () => {
