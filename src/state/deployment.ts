@@ -28,6 +28,8 @@ export type Profile =
       readonly kind: 'other';
       readonly type: string;
       readonly components: readonly OtherComponent[];
+      /** `metadata.namespace` of a Margo document */
+      readonly namespace?: string;
     };
 
 /** A component of a profile that only its runtime understands. */
@@ -95,13 +97,18 @@ export interface Parameter {
 
 export type ParameterValue =
   /** text as it reaches a program; numbers and booleans in their JSON spelling */
-  | { readonly kind: 'literal'; readonly text: string }
+  | {
+      readonly kind: 'literal';
+      readonly text: string;
+      /** as written, where that is no text: for runtimes that know types */
+      readonly typed?: unknown;
+    }
   | { readonly kind: 'device-id' }
   | { readonly kind: 'device-label'; readonly label: string }
   /** from the device's own channel */
   | { readonly kind: 'device-value'; readonly name: string };
 
-/** `pointer` is the name of an environment variable. */
+/** `pointer` is the name of an environment variable, or what another runtime takes it for. */
 export interface ParameterTarget {
   readonly pointer: string;
   readonly components: readonly string[];

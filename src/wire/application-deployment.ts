@@ -6,7 +6,7 @@
  */
 import * as v from 'valibot';
 import type { Refused, Result } from '#errors/fault.ts';
-import type { Deployment } from '#state/deployment.ts';
+import type { Deployment, Parameter } from '#state/deployment.ts';
 import { checkRules } from './deployment-rules.ts';
 import {
   data,
@@ -66,6 +66,8 @@ const targets = v.pipe(
   ),
   v.minLength(1, 'at least one target'),
 );
+
+type Targets = v.InferOutput<typeof targets>;
 
 const schema = v.looseObject({
   kind: v.optional(v.literal('ApplicationDeployment', 'ApplicationDeployment')),
@@ -135,13 +137,34 @@ export function readApplicationDeployment(document: YamlDocument, id: string): R
       id,
       name: metadata.name,
       dependsOn: [],
-      profile: { kind: 'other', type, components },
-      parameters: [],
+      profile: {
+        ...{ kind: 'other', type, components },
+        ...(metadata.namespace !== undefined && { namespace: metadata.namespace }),
+      },
+      parameters: packageParameters(type, spec.parameters),
       health: [],
       drift: 'repair',
       data: [],
     },
   };
+}
+
+/** Of a package's runtime: values of any type as written; old documents write ENV.NAME for NAME. */
+function packageParameters(
+  type: string,
+  all: Readonly<Record<string, { readonly value?: unknown; readonly targets: Targets }>>,
+): readonly Parameter[] {
+  if (type !== 'helm' && type !== 'compose') return [];
+  return Object.entries(all).flatMap(([name, { value, targets: of }]) => {
+    if (value === undefined) return [];
+    const text = typeof value === 'string' ? value : JSON.stringify(value);
+    const typed = typeof value === 'string' ? {} : { typed: value };
+    const named = of.map(({ pointer, components }) => ({
+      pointer: type === 'compose' ? pointer.replace(/^ENV\./, '') : pointer,
+      components,
+    }));
+    return [{ name, value: { kind: 'literal', text, ...typed } as const, targets: named }];
+  });
 }
 
 function readExtension(document: YamlDocument, id: string, name: string): Result<Deployment> {

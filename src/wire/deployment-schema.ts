@@ -231,6 +231,7 @@ const literal = v.pipe(
     (value): ParameterValue => ({
       kind: 'literal',
       text: typeof value === 'string' ? value : JSON.stringify(value),
+      ...(typeof value !== 'string' && { typed: value }),
     }),
   ),
 );

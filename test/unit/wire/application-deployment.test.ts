@@ -74,12 +74,40 @@ describe('a profile of our own in a custom document', () => {
       components: [{ name: 'monitor', blob: 'bin/monitor', command: ['monitor', '${poll}'] }],
     });
     expect(deployment.parameters.map(({ name, value }) => [name, value])).toEqual([
-      ['poll', { kind: 'literal', text: '30' }],
-      ['list', { kind: 'literal', text: '[1,2]' }],
+      ['poll', { kind: 'literal', text: '30', typed: 30 }],
+      ['list', { kind: 'literal', text: '[1,2]', typed: [1, 2] }],
     ]);
     expect(deployment.parameters[0]?.targets).toEqual([
       { pointer: 'POLL', components: ['monitor'] },
     ]);
+  });
+
+  test('rule 54: parameters of packages are what was written, of any type', () => {
+    const document = (type: string): string => `metadata: { name: n, namespace: plant-a }
+spec:
+  deploymentProfile:
+    type: ${type}
+    components: [{ name: web, properties: { repository: 'oci://r/w', revision: 1.0.0 } }]
+  parameters:
+    port: { value: 8080, targets: [{ pointer: ENV.PORT, components: [web] }] }
+    hosts: { value: [a, b], targets: [{ pointer: hosts, components: [web] }] }
+    unset: { targets: [{ pointer: unset, components: [web] }] }
+`;
+    const of = (type: string) => granted(read(document(type)));
+    const { parameters, profile } = of('helm');
+    expect(profile).toMatchObject({ kind: 'other', type: 'helm', namespace: 'plant-a' });
+    expect(parameters).toEqual([
+      {
+        ...{ name: 'port', value: { kind: 'literal', text: '8080', typed: 8080 } },
+        targets: [{ pointer: 'ENV.PORT', components: ['web'] }],
+      },
+      {
+        ...{ name: 'hosts', value: { kind: 'literal', text: '["a","b"]', typed: ['a', 'b'] } },
+        targets: [{ pointer: 'hosts', components: ['web'] }],
+      },
+    ]);
+    expect(of('compose').parameters[0]?.targets[0]?.pointer).toBe('PORT');
+    expect(of('custom').parameters).toEqual([]);
   });
 
   test('compose, helm and a bare custom are types without a runtime here', () => {

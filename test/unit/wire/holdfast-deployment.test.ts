@@ -166,10 +166,10 @@ describe('documents are decoded', () => {
     expect(deployment.parameters).toEqual([
       {
         name: 'port',
-        value: { kind: 'literal', text: '8080' },
+        value: { kind: 'literal', text: '8080', typed: 8080 },
         targets: [{ pointer: 'PORT', components: ['server', 'helper'] }],
       },
-      { name: 'mode', value: { kind: 'literal', text: 'true' }, targets: [] },
+      { name: 'mode', value: { kind: 'literal', text: 'true', typed: true }, targets: [] },
     ]);
   });
 
