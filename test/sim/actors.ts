@@ -10,6 +10,7 @@ import type { Issued, IssueOptions } from './world/publisher.ts';
 import type { Dice } from './world/random.ts';
 import type { Running, World } from './world/shape.ts';
 import type { Choice } from './world/states.ts';
+import { toldNow } from './world/watch.ts';
 import { USB } from './world/world.ts';
 
 export interface Stage {
@@ -171,9 +172,14 @@ const DOES: Readonly<Record<CoreAct, Do>> = {
     world.registry.stale = true;
   },
   'broker-restart': ({ world }) => world.broker.restart(),
-  'end-program'({ world }, choose) {
-    const programs = [...world.processes.living.values()].filter(({ agent }) => !agent);
-    if (programs.length > 0) choose.pick(programs).end(null, 'SIGSEGV');
+  'end-program'(stage, choose) {
+    const living = [...stage.world.processes.living.values()];
+    const programs = living.filter(({ agent }) => !agent);
+    if (programs.length === 0) return;
+    const program = choose.pick(programs);
+    // Of the state that is being proven: it is rejected for that, and its publisher publishes anew.
+    if (isOnTrial(stage, program.behaviour.version)) stage.head = null;
+    program.end(null, 'SIGSEGV');
   },
   meddle({ world, model }, choose) {
     const path = choose.pick(['/opt/conf/a.conf', '/opt/conf/b.conf', '/opt/web/index.html']);
@@ -231,6 +237,13 @@ const DOES: Readonly<Record<CoreAct, Do>> = {
     }
   },
 };
+
+function isOnTrial({ world, head }: Stage, version: string): boolean {
+  const told = world.running?.ready ? toldNow(world) : null;
+  if (told?.phase !== 'activating' && told?.phase !== 'proving') return false;
+  const named = head?.wanted.programs.some((each) => each === version || each === `~${version}`);
+  return named === true && told.floor?.digest === head?.digest;
+}
 
 /** Accepted, not under way, neither applied nor rejected: the digest of such a state. */
 function unjudgedState({ assembled: { base, lines } }: Running): string | null {

@@ -50,6 +50,8 @@ export interface RunOptions {
 const CUTS_TO_REJECT = 3;
 /** ms that a healed device has: the backoff's cap, twice */
 const HEALED_MS = 2 * 3_600_000;
+/** ms in which a session with the broker is made anew, the longest backoff included, and what it held is read */
+const HEARD_MS = 20 * 60_000;
 /** ms in which nothing may be written that nobody asked for */
 const IDLE_MS = 3_600_000;
 
@@ -250,6 +252,8 @@ export function isThere({ world: { running }, head }: Stage): boolean {
 /** I7: an idle device writes nothing, and nothing of a change is left over. */
 function idle(stage: Watching): void {
   const { world, model: told } = stage;
+  // Nudges that waited at the broker are news: what is refused of them is written down.
+  pass(world, { ms: HEARD_MS });
   const before = world.commits.count;
   pass(world, { ms: IDLE_MS });
   const commits = world.commits.count - before;

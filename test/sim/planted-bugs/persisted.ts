@@ -95,7 +95,7 @@ function hasRecord`,
   bug(
     'a state is recorded as applied when it is accepted',
     'apply/journal.ts',
-    'return { ...rest, floor, intent,',
-    'return { ...rest, floor, applied: { ...to, at: 0 }, intent,',
+    '    floor,\n    intent,\n    ...(waits',
+    '    floor,\n    applied: { ...to, at: 0 },\n    intent,\n    ...(waits',
   ),
 ];
