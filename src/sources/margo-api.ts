@@ -30,16 +30,16 @@ export async function fetchMargoDocuments(
   manifest: MargoManifest,
   signal: AbortSignal,
 ): Promise<Result<Documents>> {
+  // Also where every document is known: an archive that is not what the manifest says refuses it.
+  const bundle = manifest.bundle ? await fromBundle(source, manifest, signal) : ok(null);
+  if (!bundle.ok) return bundle;
+  if (bundle.value) return ok(bundle.value);
   const found = new Map<Digest, Uint8Array>();
   for (const { digest } of manifest.deployments) {
     const known = source.known(digest);
     if (known) found.set(digest, known);
   }
   const missing = manifest.deployments.filter(({ digest }) => !found.has(digest));
-  if (missing.length === 0) return ok(found);
-  const bundle = manifest.bundle ? await fromBundle(source, manifest, signal) : ok(null);
-  if (!bundle.ok) return bundle;
-  if (bundle.value) return ok(bundle.value);
   let bytes = 0;
   for (const { id, digest } of missing) {
     if (found.has(digest)) continue;
