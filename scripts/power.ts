@@ -15,16 +15,21 @@ import { provide } from './test-parts.ts';
 
 /** Ctrl-C: the part ends after what is under way and tells its counts; no new one is begun. */
 let stopped = false;
-let running: Bun.Subprocess | null = null;
-process.on('SIGINT', () => {
-  stopped = true;
-  running?.kill('SIGTERM');
-});
+const running = new Set<Bun.Subprocess>();
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    stopped = true;
+    for (const child of running) child.kill('SIGTERM');
+  });
+}
 
 /** how often each control has to be caught, and the cuts that it may take each time */
 const TRIALS = 3;
 const TRIAL_CUTS = 40;
-const LANES = 4;
+/** devices beside each other: most wait for something most of the time */
+const LANES = 10;
+/** logs that are recorded and judged beside each other */
+const LOGS = 2;
 /** changes in one log; images of it */
 const CHANGES = 20;
 const IMAGES_OF_A_LOG = 5_000;
@@ -43,7 +48,9 @@ interface Tally {
 }
 interface Live extends Tally {
   readonly cuts: number;
+  readonly early: number;
   readonly held: number;
+  readonly givenUp: number;
   readonly delivered: number;
   readonly flushes: number;
   readonly waiting: number;
@@ -63,13 +70,16 @@ async function part<T>(name: string, args: readonly string[], env: Record<string
     stdin: 'ignore',
     stdout: 'pipe',
     stderr: 'HOLDFAST_POWER_CONTROL' in env ? 'ignore' : 'inherit',
-    env: { ...process.env, ...env },
+    // Waits are for real parts on a machine that does other work as well.
+    env: { HOLDFAST_PATIENCE: '4', ...process.env, ...env },
     // Ctrl-C reaches a whole group: disks and agents in it would end at once.
     detached: true,
   });
-  running = child;
+  running.add(child);
+  if (stopped) child.kill('SIGTERM');
   const text = await new Response(child.stdout).text();
   await child.exited;
+  running.delete(child);
   const last = text.trim().split('\n').at(-1) ?? '';
   if (!last.startsWith('{')) throw new Error(`${name} ended without a tally\n${text}`);
   return JSON.parse(last) as T;
@@ -115,41 +125,56 @@ async function controls(seed: number): Promise<{ caught: number; of: number }> {
   }
 }
 
+interface Sum {
+  cuts: number;
+  images: number;
+  readonly bad: string[];
+}
+type Env = Readonly<Record<string, string>>;
+
+async function live(cuts: number, seed: number, env: Env, sum: Sum): Promise<void> {
+  const tally = await part<Live>('live.ts', [`${cuts}`, `${seed}`, `${LANES}`], env);
+  const { early, held, givenUp, delivered, flushes, waiting, dirty, phases } = tally;
+  sum.cuts += tally.cuts;
+  sum.bad.push(...tally.bad);
+  console.log(`live: ${tally.cuts} cuts in ${JSON.stringify(phases)}, ${early} before a start was`);
+  console.log(`  ready; ${flushes} flushes before them; ${dirty} found writes not flushed`);
+  console.log(`  (${waiting} in all); ${held} held at ready; ${delivered} delivered statuses;`);
+  console.log(`  ${givenUp} states given up after ${givenUp === 1 ? 'its' : 'their'} tries`);
+}
+
+/** Logs one after the other, each with the next seed; `turn` is shared by those beside each other. */
+async function replays(images: number, turn: { seed: number; left: number }, env: Env, sum: Sum) {
+  while (turn.left > 0 && !stopped) {
+    const wanted = Math.min(IMAGES_OF_A_LOG, turn.left);
+    turn.left -= wanted;
+    turn.seed += 1;
+    const args = [`${wanted}`, `${turn.seed - 1}`, `${CHANGES}`];
+    const tally = await part<Replayed>('replay.ts', args, env);
+    // No two images of a log are alike, and it may not give as many.
+    turn.left += wanted - tally.images;
+    sum.images += tally.images;
+    sum.bad.push(...tally.bad);
+    const { started, mended, flushes } = tally;
+    const of = `${tally.images} images of ${flushes} flushes, seed ${args[1]}, ${started} started`;
+    console.log(`replay: ${of}, ${mended} with a torn superblock; ${sum.images} of ${images}`);
+    if (tally.images === 0) return;
+  }
+}
+
 async function main(cuts: number, images: number, seed: number): Promise<number> {
   await provide();
   const executable = await build(hostTarget());
   const env = { HOLDFAST_EXECUTABLE: executable };
-  const bad: string[] = [];
-  let cut = 0;
-  if (cuts > 0) {
-    const live = await part<Live>('live.ts', [`${cuts}`, `${seed}`, `${LANES}`], env);
-    const { held, delivered, flushes, waiting, dirty, phases } = live;
-    cut = live.cuts;
-    bad.push(...live.bad);
-    console.log(`live: ${cut} cuts in ${JSON.stringify(phases)}; ${flushes} flushes before them;`);
-    console.log(`  ${dirty} found writes not flushed (${waiting} in all); ${held} held at ready;`);
-    console.log(`  ${delivered} delivered statuses`);
-  }
-  let replayed = 0;
-  for (let log = 0; replayed < images && !stopped; log += 1) {
-    const wanted = Math.min(IMAGES_OF_A_LOG, images - replayed);
-    const tally = await part<Replayed>(
-      'replay.ts',
-      [`${wanted}`, `${seed + log}`, `${CHANGES}`],
-      env,
-    );
-    replayed += tally.images;
-    bad.push(...tally.bad);
-    const { started, mended } = tally;
-    console.log(
-      `replay: ${tally.images} images of ${tally.flushes} flushes, ${started} started; superblock torn: ${mended}`,
-    );
-  }
-  for (const each of bad) console.log(each);
+  const sum: Sum = { cuts: 0, images: 0, bad: [] };
+  const turn = { seed, left: images };
+  const logs = Array.from({ length: LOGS }, () => replays(images, turn, env, sum));
+  await Promise.all([...logs, ...(cuts > 0 ? [live(cuts, seed, env, sum)] : [])]);
+  for (const each of sum.bad) console.log(each);
   const { caught, of } = stopped ? { caught: 0, of: 1 } : await controls(seed);
-  const counted = `${cut} cuts, ${replayed} images, ${bad.length} bad`;
+  const counted = `${sum.cuts} cuts, ${sum.images} images, ${sum.bad.length} bad`;
   console.log(`power cuts: ${counted}; controls: ${caught} of ${of} caught`);
-  return bad.length === 0 && caught === of ? 0 : 1;
+  return sum.bad.length === 0 && caught === of ? 0 : 1;
 }
 
 const { values } = parseArgs({

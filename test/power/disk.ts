@@ -13,8 +13,8 @@ export interface Disk {
   flush(): void;
   /** What of the waiting writes reaches the platters if the power goes now, in their order. */
   survivors(random: () => number): readonly Piece[];
-  /** What the platters may hold if the power went now; the disk goes on as it was. */
-  cut(random: () => number): Buffer;
+  /** The power goes and comes back: of what waited the survivors are there, and nothing waits. */
+  restart(random: () => number): void;
   readonly waiting: number;
 }
 
@@ -49,10 +49,10 @@ export function makeDisk(image: Buffer): Disk {
       waiting = [];
     },
     survivors: (random) => scattered(waiting, random),
-    cut(random) {
-      const cut = Buffer.from(durable);
-      for (const { at, bytes } of disk.survivors(random)) bytes.copy(cut, at);
-      return cut;
+    restart(random) {
+      for (const { at, bytes } of disk.survivors(random)) bytes.copy(durable, at);
+      durable.copy(seen);
+      waiting = [];
     },
   };
   return disk;

@@ -1,32 +1,31 @@
 /**
  * Power cuts under the compiled agent, live: changes by real registry and broker, files and programs
- * on an ext4 whose disk forgets what was not flushed. After each cut: no file torn; at ready the old
- * or the new state by the disk and the process table; nothing that a delivered status had said is
- * gone; and it settles where it should. The looks use no code of the agent (test/crash/lane-witness).
+ * on an ext4 whose disk forgets what was not flushed. Each change is cut several times: in the apply, in
+ * the recovery, in the apply that is resumed. After a cut: no file torn; at ready the old or the new state
+ * by the disk and the process table; nothing that a delivered status had said is gone; and it settles
+ * where it should. The looks use no code of the agent (test/crash/lane-witness).
  *
  * Run as a program: `live.ts CUTS SEED LANES [MOUNT-OPTIONS]`; the last line is the tally in JSON.
  */
 import type { ChildProcess } from 'node:child_process';
-import { mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { LanePlace, LaneState } from '../crash/lane-states.ts';
+import type { LaneState } from '../crash/lane-states.ts';
 import { writeState } from '../crash/lane-states.ts';
-import {
-  fileFaults,
-  programFaults,
-  programsOf,
-  tornFiles,
-  versionFaults,
-} from '../crash/lane-witness.ts';
+import { fileFaults, programFaults, tornFiles, versionFaults } from '../crash/lane-witness.ts';
 import { contentOf, phaseAtKill } from '../crash/phase-at-kill.ts';
-import { endChild } from '../support/command.ts';
-import type { Device } from '../support/device.ts';
 import { eventually } from '../support/eventually.ts';
-import { freePort } from '../support/free-port.ts';
-import { makePlant, type Parts, type Plant, startParts } from '../support/plant.ts';
-import { seededRandom } from '../support/seeded-random.ts';
+import { type Parts, startParts } from '../support/plant.ts';
 import type { Report } from '../support/status-watch.ts';
-import { makeImage, type PoweredDisk, powerUp } from './rig.ts';
+import {
+  boot,
+  darkness,
+  endLane,
+  makePowerLane,
+  nextState,
+  type PowerLane,
+  settled,
+} from './lane.ts';
+import type { CutCount } from './rig.ts';
 import { stopOnSignal } from './stop.ts';
 
 export interface LiveAsked {
@@ -46,8 +45,12 @@ export interface LiveTally {
   cuts: number;
   /** cuts that found the agent with a try open, by the last phase that it logged */
   readonly phases: Record<string, number>;
+  /** cuts that came before a start had ended its recovery */
+  early: number;
   /** seen whole between recovery and the next try */
   held: number;
+  /** states that were given up because cuts had ended too many of their tries */
+  givenUp: number;
   /** statuses that came in, each of which had to be true after the next cut */
   delivered: number;
   flushes: number;
@@ -57,176 +60,130 @@ export interface LiveTally {
   readonly bad: string[];
 }
 
-export interface PowerLane {
-  readonly plant: Plant;
-  readonly device: Device;
-  readonly place: LanePlace;
-  readonly mount: string;
-  readonly image: string;
-  readonly random: () => number;
-  disk: PoweredDisk | null;
-  child: ChildProcess | null;
-  /** in force by what was published and reported */
-  state: LaneState | null;
-  number: number;
-}
-
 const CHANNEL = 'canary';
-/** what is copied and written at each cut: no larger than a few generations need */
-const DISK_MIB = 24;
-/** of the big file; the disk keeps a few generations of it */
-const BULK_BYTES = [5_000, 600_000] as const;
 const CUT_WITHIN_MS = 1_200;
-/** an apply is some 60 writes */
+/** what is aimed at the middle of an apply, which is some 60 writes, comes by then all the same */
+const AIMED_WITHIN_MS = 1_500;
 const CUT_WRITES = 70;
-const SETTLES_WITHIN = 6;
+/** a start, its recovery and what it resumes */
+const EARLY_WRITES = 40;
+const EARLY_WITHIN_MS = 700;
+/** of one change; how likely one is followed by another, and how likely that one comes early */
+const CUTS_MAX = 6;
+const AGAIN = 0.6;
+const EARLY = 0.5;
+const FIRST = 0.7;
+/** tries of a state, of which every cut may end one (agent.yaml: the default) */
+const ATTEMPTS_MAX = 3;
 /** the agent is held still meanwhile: only what it had started already can come */
 const EXEC_MS = 5_000;
 
-export async function makePowerLane(parts: Parts, index: number, seed: number): Promise<PowerLane> {
-  const plant = await makePlant(parts, { channels: [CHANNEL] });
-  const mount = join(plant.folder, 'disk');
-  const allow = { roots: [join(mount, 'opt')] };
-  const settings = {
-    ...{ stateDir: join(mount, 'state'), channels: [{ name: CHANNEL, allow }] },
-    ...{ log: { level: 'info' }, schedule: { interval: '1h' } },
-  };
-  const device = plant.device(`power-${index}`, { channel: CHANNEL, settings });
-  const place: LanePlace = {
-    channel: CHANNEL,
-    line: join(mount, 'opt/line'),
-    port: await freePort(),
-    mark: `power-${process.pid}-${index}-${seed}`,
-    starts: join(plant.folder, 'keeper-starts'),
-  };
-  const image = join(plant.folder, 'disk.img');
-  await makeImage(image, DISK_MIB);
-  const { unit } = seededRandom(seed * 31 + index);
-  const made = { plant, device, place, mount, image, random: unit };
-  const lane: PowerLane = { ...made, disk: null, child: null, state: null, number: 0 };
-  return lane;
-}
-
-export async function endLane(lane: PowerLane): Promise<void> {
-  await darkness(lane);
-  await lane.plant.remove();
-}
-
-/** Everything that a power cut would not have left running. */
-export async function darkness(lane: PowerLane): Promise<void> {
-  if (lane.child) await endChild(lane.child, 'SIGKILL');
-  lane.child = null;
-  await eventually('no program of the lane runs', () => {
-    const left = programsOf(lane.place);
-    for (const { pid } of left) process.kill(pid, 'SIGKILL');
-    return left.length === 0;
-  });
-  await lane.disk?.remove();
-  lane.disk = null;
-  rmSync(lane.device.runDir, { recursive: true, force: true });
-  rmSync(lane.place.starts, { force: true });
-}
-
-export async function boot(lane: PowerLane, rig: { options?: string; log?: string }) {
-  const { plant, mount, image } = lane;
-  lane.disk = await powerUp(image, { folder: plant.folder, mount, ...rig });
-  mkdirSync(lane.place.line, { recursive: true });
-  // A device has these two before the agent is installed.
-  mkdirSync(join(mount, 'state'), { recursive: true, mode: 0o700 });
-  lane.child = lane.device.launch();
-}
-
-/** The next one to publish: files, a program or both; some that can never be proven. */
-export function nextState(lane: PowerLane): LaneState {
-  lane.number += 1;
-  const { number, random, state } = lane;
-  const fresh = `v${number}`;
-  const bulk = BULK_BYTES[random() < 0.4 ? 1 : 0];
-  if (state === null) return { settings: fresh, server: fresh, bulk, broken: 'nothing' };
-  const kind = random();
-  const fails = random() < 0.15;
-  const how = (['hangs', 'ends', 'missing'] as const)[Math.floor(random() * 3)] ?? 'hangs';
-  return {
-    settings: kind < 0.66 ? fresh : state.settings,
-    server: fails || kind > 0.33 ? fresh : state.server,
-    bulk: kind < 0.66 ? bulk : state.bulk,
-    broken: fails ? how : 'nothing',
-  };
-}
-
-export async function settled(lane: PowerLane, point: string, after: bigint): Promise<Report> {
-  const holds = ({ order, phase, desired, applied, refused, health }: Report) =>
-    order[0] > after &&
-    phase === 'IDLE' &&
-    desired === point &&
-    (applied === point || !!refused) &&
-    Object.values(health).every((each) => each !== 'starting');
-  for (let turn = 1; ; turn += 1) {
-    try {
-      return await lane.device.reports(`${point} settled`, holds);
-    } catch (error) {
-      const ended = lane.child === null || lane.child.exitCode !== null;
-      if (ended || turn === SETTLES_WITHIN) throw error;
-    }
-  }
-}
-
-/** One change with one cut, or two; what was found wrong. */
+/** One change with one cut or several; what was found wrong. */
 async function change(lane: PowerLane, asked: LiveAsked, tally: LiveTally): Promise<void> {
-  const { device, plant, random } = lane;
+  const { device, random } = lane;
+  const logAt = device.log().length;
   const before = lane.state;
   const next = nextState(lane);
-  writeState(plant, lane.place, next);
-  const offered = {
-    digest: '',
-    before,
-    next,
-    names: new Set(contentOf(join(lane.mount, 'state'))),
-  };
-  const cutting = random();
-  const { point, stateDigest } = await plant.publish(CHANNEL);
-  offered.digest = stateDigest.slice('sha256:'.length);
-  let last = 0n;
-  for (const _ of cutting < 0.15 ? [1, 2] : [1]) {
-    const { newest, count } = await cut(lane, tally);
-    last = newest?.order[0] ?? 0n;
-    await boot(lane, asked.options === undefined ? {} : { options: asked.options });
-    await atReady(lane, offered, tally);
-    await kept(lane, newest, count);
+  writeState(lane.plant, lane.place, next);
+  const names = new Set(contentOf(join(lane.mount, 'state')));
+  const { point, stateDigest, ...first } = await publishedAndCut(lane, tally);
+  const offered = { digest: stateDigest.slice('sha256:'.length), before, next, names };
+  let { newest, count } = first;
+  let cuts = 1;
+  for (;;) {
+    await boot(lane, asked.options);
+    const again = cuts < CUTS_MAX && random() < AGAIN;
+    const early = again && random() < EARLY;
+    if (!early) {
+      await atReady(lane, offered, tally);
+      await kept(lane, newest, count);
+    }
+    if (!again) break;
+    if (early) tally.early += 1;
+    ({ newest, count } = await cut(lane, tally, early ? earlyAim(random) : aimOf(random)));
+    cuts += 1;
   }
-  const end = await settled(lane, point, last);
-  const state = end.applied === point ? next : before;
+  const end = await settled(lane, point, newest?.order[0] ?? 0n);
+  const applied = end.applied === point;
+  const state = applied ? next : before;
   const faults = [...fileFaults(lane.place, state), ...(await programFaults(lane.place, state))];
-  if ((end.applied === point) !== (next.broken === 'nothing')) {
-    faults.push(`${point} ended ${end.applied === point ? 'applied' : end.refused?.code}`);
+  const givenUp = end.refused?.code === 'apply.crash-loop' && cuts >= ATTEMPTS_MAX;
+  if (givenUp && !applied) tally.givenUp += 1;
+  else if (applied !== (next.broken === 'nothing')) {
+    faults.push(`${point} ended ${applied ? 'applied' : end.refused?.code}`);
   }
   if (end.degraded) faults.push('the signed status says degraded');
-  if (device.log().includes('"event":"store.quarantined"'))
+  if (device.log().slice(logAt).includes('"event":"store.quarantined"'))
     faults.push('the store was moved aside');
   if (faults.length > 0) throw new Error(faults.join('; '));
   lane.state = state;
 }
 
+/** The disk waits for its cut before the device hears of anything: what it counts is the apply. */
+async function publishedAndCut(lane: PowerLane, tally: LiveTally) {
+  const aim = aimOf(lane.random);
+  if (aim.writes === 0) {
+    const published = await lane.plant.publish(CHANNEL);
+    return { ...published, ...(await cut(lane, tally, aim)) };
+  }
+  const { seed, writes } = aim;
+  const { gone, hurry } = lane.platters.cut(seed, writes);
+  const published = await lane.plant.publish(CHANNEL);
+  return { ...published, ...(await gonePower(lane, tally, within(gone, hurry, aim.delay))) };
+}
+
+/** When the power goes: after that many writes, at `delay` at the latest; 0 writes: at `delay`. */
+interface Aim {
+  readonly seed: number;
+  readonly writes: number;
+  /** ms */
+  readonly delay: number;
+}
+
 /** By the clock, or in the middle of what the disk is asked to write. */
-async function cut(lane: PowerLane, tally: LiveTally) {
-  const { device, random } = lane;
-  const to = join(lane.plant.folder, 'after.img');
+function aimOf(random: () => number): Aim {
   const seed = Math.floor(random() * 2 ** 31);
-  const byClock = random() < 0.3;
-  const delay = random() * (byClock ? CUT_WITHIN_MS : CUT_WITHIN_MS / 6);
+  if (random() < 0.3) return { seed, writes: 0, delay: random() * CUT_WITHIN_MS };
+  return { seed, writes: 1 + Math.floor(random() * CUT_WRITES), delay: AIMED_WITHIN_MS };
+}
+
+function earlyAim(random: () => number): Aim {
+  const seed = Math.floor(random() * 2 ** 31);
+  if (random() < 0.3) return { seed, writes: 0, delay: random() * EARLY_WITHIN_MS };
+  return { seed, writes: 1 + Math.floor(random() * EARLY_WRITES), delay: EARLY_WITHIN_MS };
+}
+
+async function cut(lane: PowerLane, tally: LiveTally, { seed, writes, delay }: Aim) {
+  if (writes > 0) {
+    const { gone, hurry } = lane.platters.cut(seed, writes);
+    return await gonePower(lane, tally, within(gone, hurry, delay));
+  }
   await new Promise((resolve) => setTimeout(resolve, delay));
-  const writes = byClock ? 0 : 1 + Math.floor(random() * random() * CUT_WRITES);
-  const count = await lane.disk?.cut(seed, to, writes);
+  return await gonePower(lane, tally, lane.platters.cut(seed).gone);
+}
+
+async function within<T>(gone: Promise<T>, hurry: () => void, delay: number): Promise<T> {
+  const late = setTimeout(hurry, delay);
+  try {
+    return await gone;
+  } finally {
+    clearTimeout(late);
+  }
+}
+
+async function gonePower(lane: PowerLane, tally: LiveTally, gone: Promise<CutCount>) {
+  const { device } = lane;
+  const { flushes, waiting } = await gone;
   // What was said until now was committed before: the disk has not answered since.
   const told = device.allReports();
-  const phase = [...device.log().matchAll(/"event":"phase","phase":"(\w+)"/g)].at(-1)?.[1];
+  const log = device.log().slice(lane.bootAt);
+  const phase = [...log.matchAll(/"event":"phase","phase":"(\w+)"/g)].at(-1)?.[1];
   await darkness(lane);
-  renameSync(to, lane.image);
   tally.cuts += 1;
   tally.phases[phase ?? 'none'] = (tally.phases[phase ?? 'none'] ?? 0) + 1;
-  tally.flushes += count?.flushes ?? 0;
-  tally.waiting += count?.waiting ?? 0;
-  tally.dirty += count?.waiting ? 1 : 0;
+  tally.flushes += flushes;
+  tally.waiting += waiting;
+  tally.dirty += waiting > 0 ? 1 : 0;
   return { newest: told.at(-1), count: told.length };
 }
 
@@ -300,7 +257,16 @@ function sequenceOf(point: string): number {
 }
 
 export async function cutLive(asked: LiveAsked): Promise<LiveTally> {
-  const counts = { cuts: 0, held: 0, delivered: 0, flushes: 0, waiting: 0, dirty: 0 };
+  const counts = {
+    cuts: 0,
+    early: 0,
+    held: 0,
+    givenUp: 0,
+    delivered: 0,
+    flushes: 0,
+    waiting: 0,
+    dirty: 0,
+  };
   const tally: LiveTally = { ...counts, phases: {}, bad: [] };
   const parts = await startParts();
   try {
@@ -314,14 +280,24 @@ export async function cutLive(asked: LiveAsked): Promise<LiveTally> {
   return tally;
 }
 
+/** States of one device; then another begins, with an empty disk. */
+const CHANGES_OF_A_LANE = 40;
+
 async function runLane(parts: Parts, index: number, asked: LiveAsked, tally: LiveTally) {
   // A lane that went wrong is no good any more: the next one begins with an empty disk.
   const goesOn = () => tally.cuts < asked.cuts && !asked.stopped?.();
   for (let again = 0; goesOn(); again += 1) {
-    const lane = await makePowerLane(parts, index + asked.lanes * again, asked.seed);
+    const { seed } = asked;
+    const lane = await makePowerLane(parts, { index: index + asked.lanes * again, seed });
     try {
-      await boot(lane, asked.options === undefined ? {} : { options: asked.options });
-      while (goesOn()) {
+      await boot(lane, asked.options);
+      // The power goes in the first start of all as well.
+      if (lane.random() < FIRST) {
+        await cut(lane, tally, earlyAim(lane.random));
+        tally.early += 1;
+        await boot(lane, asked.options);
+      }
+      for (let changes = 0; goesOn() && changes < CHANGES_OF_A_LANE; changes += 1) {
         await change(lane, asked, tally);
         if (tally.cuts % 50 === 0) asked.say?.(`${tally.cuts} cuts, ${tally.bad.length} bad`);
       }

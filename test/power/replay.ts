@@ -34,7 +34,7 @@ import {
   nextState,
   type PowerLane,
   settled,
-} from './live.ts';
+} from './lane.ts';
 import { stopOnSignal } from './stop.ts';
 
 export interface ReplayAsked {
@@ -75,12 +75,12 @@ interface Recording {
 
 /** Changes without any cut; what is told outside is marked in the log after it was told. */
 async function record(parts: Parts, { seed, changes }: ReplayAsked): Promise<Recording> {
-  const lane = await makePowerLane(parts, 0, seed);
+  const lane = await makePowerLane(parts, { index: 0, seed, log: 'disk.log' });
   const base = join(lane.plant.folder, 'base.img');
   cpSync(lane.image, base);
   const log = join(lane.plant.folder, 'disk.log');
-  await boot(lane, { log });
-  const mark = async (what: object) => await lane.disk?.mark(JSON.stringify(what));
+  await boot(lane);
+  const mark = async (what: object) => await lane.platters.mark(JSON.stringify(what));
   for (let number = 0; number < changes; number += 1) {
     const next = nextState(lane);
     writeState(lane.plant, lane.place, next);
@@ -92,6 +92,8 @@ async function record(parts: Parts, { seed, changes }: ReplayAsked): Promise<Rec
     if (applied) lane.state = next;
   }
   await darkness(lane);
+  // Every judge has to read the same log.
+  await lane.platters.end();
   return { lane, base, log };
 }
 

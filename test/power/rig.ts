@@ -11,8 +11,6 @@ import { eventually } from '../support/eventually.ts';
 import { noMounts } from '../support/mounts.ts';
 import { program } from '../support/parts.ts';
 
-/** a disk that nobody writes to is cut all the same */
-const CUT_WITHIN_MS = 2_000;
 /** exit code; 1 and 2 mean that all was mended */
 const E2FSCK_LEFT_ERRORS = 4;
 const NEEDED = ['nbdfuse', 'losetup', 'fusermount3', 'mke2fs', 'e2fsck'];
@@ -34,15 +32,25 @@ export interface CutCount {
   readonly waiting: number;
 }
 
-export interface PoweredDisk {
+/** A disk that outlives its power cuts, in a process of its own (disk-child.ts). */
+export interface Platters {
+  /** Gives it power: it is served on this socket. */
+  serve(socket: string): Promise<void>;
   /** Into the log, in the order of what the disk sees. */
   mark(text: string): Promise<void>;
   /**
-   * The power goes, at once or at that many writes from now (`CUT_WITHIN_MS` at the latest); what the disk
-   * then holds is written to `file`. The mount is dead afterwards.
+   * Takes the power away, at that many writes from now (default: at once) or when `hurry` is called. What
+   * the disk then holds follows from the seed.
    */
-  cut(seed: number, file: string, writes?: number): Promise<CutCount>;
-  /** Takes the dead mount away; whoever used it has to be gone. */
+  cut(seed: number, writes?: number): { readonly gone: Promise<CutCount>; hurry(): void };
+  /** What it holds, while it has no power. */
+  save(file: string): Promise<void>;
+  end(): Promise<void>;
+}
+
+/** A mounted file system on it. */
+export interface PoweredDisk {
+  /** Takes the mount away, alive or dead; whoever used it has to be gone. */
   remove(): Promise<void>;
 }
 
@@ -51,7 +59,6 @@ export interface RigPlace {
   readonly folder: string;
   readonly mount: string;
   readonly options?: string;
-  readonly log?: string;
 }
 
 /** An empty ext4 of this many MiB. */
@@ -70,29 +77,57 @@ export async function mended(device: string): Promise<boolean> {
   return code !== null && code < E2FSCK_LEFT_ERRORS;
 }
 
-export async function powerUp(image: string, place: RigPlace): Promise<PoweredDisk> {
+/** @param image  what it holds at first; it is not written to */
+export function makePlatters(image: string, log = '-'): Platters {
+  const program = new URL('disk-child.ts', import.meta.url).pathname;
+  const child = spawn(process.execPath, [program, image, log], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  child.stdin.on('error', () => undefined); // it was ended; the answer that is missing tells
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  // One after the other: each is answered by one line.
+  let last: Promise<unknown> = Promise.resolve();
+  const ask = (line: string): Promise<string> => {
+    child.stdin.write(`${line}\n`);
+    const answer = last.then(async () => {
+      const { value, done } = await lines.next();
+      if (done) throw new Error('the disk has ended');
+      return String(value);
+    });
+    last = answer.catch(() => undefined);
+    return answer;
+  };
+  return {
+    async serve(socket) {
+      rmSync(socket, { force: true });
+      await ask(`serve ${socket}`);
+    },
+    async mark(text) {
+      await ask(`mark ${text}`);
+    },
+    cut(seed, writes = 0) {
+      const gone = ask(`cut ${seed} ${writes}`).then((told) => JSON.parse(told) as CutCount);
+      return { gone, hurry: () => child.stdin.write('cut\n') };
+    },
+    async save(file) {
+      await ask(`save ${file}`);
+    },
+    end: () => endChild(child, 'SIGKILL'),
+  };
+}
+
+export async function powerUp(platters: Platters, place: RigPlace): Promise<PoweredDisk> {
   const { folder, mount } = place;
   const socket = join(folder, 'nbd');
   const fuse = join(folder, 'fuse');
-  rmSync(socket, { force: true });
   mkdirSync(fuse, { recursive: true });
   mkdirSync(mount, { recursive: true });
-  const program = new URL('disk-child.ts', import.meta.url).pathname;
-  const disk = spawn(process.execPath, [program, socket, image, place.log ?? '-'], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  const lines = createInterface({ input: disk.stdout })[Symbol.asyncIterator]();
-  const answer = async () => String((await lines.next()).value ?? '');
-  if ((await answer()) !== 'serves') throw new Error('the disk did not come up');
+  await platters.serve(socket);
   const bridge = spawn('nbdfuse', [fuse, `nbd+unix:///?socket=${socket}`], { stdio: 'ignore' });
   const file = join(fuse, 'nbd');
   await eventually('nbdfuse shows the disk', () => statSync(file, { throwIfNoEntry: false })?.size);
   const loop = (await output(['losetup', '-f', '--show', file])).trim();
-  const ask = async (line: string) => {
-    disk.stdin.write(`${line}\n`);
-    return await answer();
-  };
-  const remove = () => takeAway({ mount, loop, fuse, disk, bridge });
+  const remove = () => takeAway({ mount, loop, fuse, bridge });
   const options = place.options ? ['-o', place.options] : [];
   const mounting = () => run(['mount', '-t', 'ext4', ...options, loop, mount]);
   let mounted = await mounting();
@@ -101,33 +136,19 @@ export async function powerUp(image: string, place: RigPlace): Promise<PoweredDi
     await remove();
     throw new Error(`the file system cannot be mounted: ${mounted.err}`);
   }
-  return {
-    async mark(text) {
-      await ask(`mark ${text}`);
-    },
-    async cut(seed, to, writes = 0) {
-      const late = setTimeout(() => disk.stdin.write('cut\n'), CUT_WITHIN_MS);
-      disk.stdin.on('error', () => undefined); // it was cut at that very moment
-      const told = await ask(`cut ${seed} ${to} ${writes}`);
-      clearTimeout(late);
-      return JSON.parse(told) as CutCount;
-    },
-    remove,
-  };
+  return { remove };
 }
 
 interface Built {
   readonly mount: string;
   readonly loop: string;
   readonly fuse: string;
-  readonly disk: ChildProcess;
   readonly bridge: ChildProcess;
 }
 
-async function takeAway({ mount, loop, fuse, disk, bridge }: Built): Promise<void> {
+async function takeAway({ mount, loop, fuse, bridge }: Built): Promise<void> {
   await run(['umount', '-l', mount]);
   await run(['losetup', '-d', loop]);
-  await endChild(disk, 'SIGKILL');
   await run(['fusermount3', '-uz', fuse]);
   await endChild(bridge, 'SIGKILL');
 }
