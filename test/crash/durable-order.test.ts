@@ -21,6 +21,8 @@ import {
 import { type FileCall, fileCalls, linesOfTrace, strace, traced } from '../support/syscalls.ts';
 
 const CHANNEL = 'canary';
+/** more than comes along with a pushed statement */
+const DOWNLOAD_BYTES = 300_000;
 const reason = missing ?? (strace === null ? 'no strace' : null);
 const real = reason === null ? test : test.skip;
 const title = (what: string) => (reason === null ? what : `${what} (${reason})`);
@@ -162,6 +164,19 @@ describe('a change of one small file', () => {
       const calls = fileCalls(trace, device.pid(), from);
       return !calls.some(({ path }) => path.startsWith(device.folder) && counts(path));
     });
+  });
+});
+
+describe('a blob too large to come with its statement', () => {
+  real(title('is durable before its name as well'), async () => {
+    const big = Buffer.alloc(DOWNLOAD_BYTES, 'of the first version\n');
+    plant.write(CHANNEL, 'big.bin', big);
+    const target = join(device.opt, 'line/big.bin');
+    plant.deploy(CHANNEL, 'download', filesSpec({ big: { blob: 'big.bin', target } }));
+    const calls = await change('v5', 'file');
+    expect(calls.some(({ path }) => path.endsWith('.part'))).toBe(true);
+    expect(namedTooEarly(calls)).toEqual([]);
+    expect(unsyncedNames(calls)).toEqual([]);
   });
 });
 
