@@ -42,6 +42,8 @@ export interface LinkRequest {
   readonly redirects: 'refuse' | 'same-origin' | 'content';
   /** bytes of the body */
   readonly cap: number;
+  /** a packed body is handed on as it came: whoever asks unpacks it, under a cap. Default: refused */
+  readonly gzip?: boolean;
   /** for messages: what the body is */
   readonly what: string;
   readonly signal?: AbortSignal | undefined;
@@ -234,7 +236,8 @@ function acceptResponse(
 ): Result<LinkResponse> {
   const { status, headers } = response;
   const encoding = headers['content-encoding']?.trim().toLowerCase() ?? 'identity';
-  if (encoding !== 'identity' && request.method !== 'HEAD') {
+  const known = encoding === 'identity' || (request.gzip === true && encoding === 'gzip');
+  if (!known && request.method !== 'HEAD') {
     response.cancel();
     return refuse('link.encoding-refused', { peer: url.host, encoding: encoding.slice(0, 40) });
   }
