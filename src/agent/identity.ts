@@ -52,9 +52,11 @@ export function openIdentity(input: IdentityInput): Result<Identity> {
     let made: Identity['made'] = null;
     if (!found.value || moved) {
       made = found.value ? 'other-machine' : 'first-start';
-      // What a hub gave to another key is not this device's (agent/enrolled.ts).
-      const foreign = directory.value.removeTree('hub');
-      if (!foreign.ok) return foreign;
+      // What a hub or a Margo manager gave to another key is not this device's (agent/enrolled.ts).
+      for (const name of ['hub', 'margo']) {
+        const foreign = directory.value.removeTree(name);
+        if (!foreign.ok) return foreign;
+      }
       const { privatePem } = keyFiles.generate(null);
       const temporary = `${DEVICE_KEY_FILE}.new`;
       const removed = directory.value.removeTree(temporary);

@@ -1,24 +1,18 @@
 /** The section `margo` of agent.yaml: the one manager (WFM) whose channel `margo` this device follows. */
 import * as v from 'valibot';
+import type { MargoDialect } from '#state/margo.ts';
 import { hoursEntries, hoursOf, type MargoHours } from './margo-hours.ts';
 import { type MargoRefreshConfig, refreshEntries, refreshOf } from './margo-refresh.ts';
 
 export interface MargoConfig {
   readonly url: string;
   /** configured, never fallen back from (a downgrade is an attack) */
-  readonly dialect: 'rc3';
+  readonly dialect: MargoDialect;
   /** the manager speaks for the channel by its TLS identity */
   readonly authority: 'tls';
   /** what the manager calls this device; null: the client of the SVID */
   readonly deviceId: string | null;
-  /** absolute paths: the SVID with its intermediates, its key, the trust bundle (a JWK set) */
-  readonly identity: {
-    readonly cert: string;
-    readonly key: string;
-    readonly trustBundle: string;
-    /** whether and where the bundle is fetched again */
-    readonly refresh: MargoRefreshConfig;
-  };
+  readonly identity: MargoSvid | MargoSigning;
   readonly proxy: string | null;
   /** when the manager is asked, and when changes begin */
   readonly hours: MargoHours;
@@ -27,21 +21,44 @@ export interface MargoConfig {
   readonly labels: Readonly<Record<string, string | number | boolean>>;
 }
 
+/** rc3. Absolute paths: the SVID with its intermediates, its key, the trust bundle (a JWK set). */
+export interface MargoSvid {
+  readonly kind: 'svid';
+  readonly cert: string;
+  readonly key: string;
+  readonly trustBundle: string;
+  /** whether and where the bundle is fetched again */
+  readonly refresh: MargoRefreshConfig;
+}
+
+/** rc2 and pr1. Absolute paths. */
+export interface MargoSigning {
+  readonly kind: 'signing';
+  /** the root CA of the manager, PEM: nothing else counts, neither what it tells nor the system's */
+  readonly ca: string;
+  /** whose key signs requests; null: the device makes them */
+  readonly files: { readonly cert: string; readonly key: string } | null;
+}
+
 const path = v.pipe(v.string(), v.nonEmpty('a path'));
 const text = v.pipe(v.string(), v.nonEmpty('text'), v.maxLength(255, 'at most 255 characters'));
 const type = v.strictObject({ type: text });
 
-export const margoSchema = v.strictObject({
+const sectionSchema = v.strictObject({
   url: v.pipe(
     v.string(),
     v.regex(/^https:\/\/[^/\s@?#]+(?:\/[^\s@?#]*)?$/, 'https://host/path, without credentials'),
   ),
-  dialect: v.optional(v.literal('rc3', 'rc3 (rc2 and pr1 are not spoken by this version)'), 'rc3'),
+  dialect: v.optional(v.picklist(['rc3', 'rc2', 'pr1'], 'rc3, rc2 or pr1'), 'rc3'),
   authority: v.literal('tls', 'tls: the manager is believed by its certificate alone'),
   deviceId: v.optional(
     v.pipe(v.string(), v.regex(/^[A-Za-z0-9._~-]{1,255}$/, 'a device id of Margo, no gateway')),
   ),
-  identity: v.strictObject({ cert: path, key: path, trustBundle: path, ...refreshEntries }),
+  identity: v.strictObject({
+    ...{ cert: v.optional(path), key: v.optional(path), trustBundle: v.optional(path) },
+    ca: v.optional(path),
+    ...refreshEntries,
+  }),
   proxy: v.optional(v.pipe(v.string(), v.regex(/^http:\/\//, 'http://host:port'))),
   ...hoursEntries,
   properties: v.optional(
@@ -66,24 +83,51 @@ export const margoSchema = v.strictObject({
   labels: v.optional(v.record(v.string(), v.union([v.string(), v.number(), v.boolean()])), {}),
 });
 
+export const margoSchema = v.pipe(
+  sectionSchema,
+  v.check(
+    ({ dialect, identity: { cert, key, trustBundle, ca } }) =>
+      dialect !== 'rc3' || (!!cert && !!key && !!trustBundle && !ca),
+    'of rc3: identity with cert, key and trustBundle, and no ca',
+  ),
+  v.check(
+    ({ dialect, identity: { cert, key, trustBundle, ca, trustBundleUri, discover } }) =>
+      dialect === 'rc3' ||
+      (!!ca && !trustBundle && !trustBundleUri && !discover && (cert === undefined) === !key),
+    'of rc2 and pr1: identity with ca (the root CA of the manager), and cert with key or neither',
+  ),
+);
+
+type Section = v.InferOutput<typeof margoSchema>;
+
 export function margoOf(
-  read: v.InferOutput<typeof margoSchema> | undefined,
+  read: Section | undefined,
   at: (name: string) => string,
 ): MargoConfig | null {
   if (!read) return null;
-  const { cert, key, trustBundle } = read.identity;
   return {
     url: read.url,
     dialect: read.dialect,
     authority: read.authority,
     deviceId: read.deviceId ?? null,
-    identity: {
-      ...{ cert: at(cert), key: at(key), trustBundle: at(trustBundle) },
-      refresh: refreshOf(read.identity, at),
-    },
+    identity: identityOf(read, at),
     proxy: read.proxy ?? null,
     hours: hoursOf(read),
     properties: read.properties,
     labels: read.labels,
+  };
+}
+
+/** The schema has checked which of them stand together. */
+function identityOf(
+  { dialect, identity }: Section,
+  at: (name: string) => string,
+): MargoSvid | MargoSigning {
+  const { cert, key, trustBundle = '', ca = '' } = identity;
+  const files = cert && key ? { cert: at(cert), key: at(key) } : null;
+  if (dialect !== 'rc3') return { kind: 'signing', ca: at(ca), files };
+  return {
+    ...{ kind: 'svid', cert: files?.cert ?? '', key: files?.key ?? '' },
+    ...{ trustBundle: at(trustBundle), refresh: refreshOf(identity, at) },
   };
 }

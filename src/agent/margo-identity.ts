@@ -11,12 +11,12 @@ import type { Platform } from '#platform/platform.ts';
 import { readSvid } from '#platform/svid.ts';
 import { type MargoName, wfmName } from '#state/spiffe.ts';
 import type { MargoAnchors } from './margo-anchors.ts';
-import type { MargoConfig } from './margo-config.ts';
+import type { MargoSvid } from './margo-config.ts';
 import type { AgentTime } from './time.ts';
 
 export interface MargoIdentityInput {
   readonly platform: Pick<Platform, 'certificates' | 'clock' | 'files'> & { readonly log: Log };
-  readonly config: Pick<MargoConfig, 'identity'>;
+  readonly config: { readonly identity: Pick<MargoSvid, 'cert'> };
   readonly time: Pick<AgentTime, 'view'>;
   readonly anchors: Pick<MargoAnchors, 'current'>;
 }

@@ -13,7 +13,7 @@ import type { Log } from '#platform/log.ts';
 import type { Random } from '#platform/random.ts';
 import { statusText } from '#report/text.ts';
 import type { ChannelRow, Intent } from '#state/channel-row.ts';
-import type { MargoError, MargoReportRow, MargoState } from '#state/margo.ts';
+import type { MargoDialect, MargoError, MargoReportRow, MargoState } from '#state/margo.ts';
 import type { Fleet } from '#state/names.ts';
 import type { Store } from '#store/store.ts';
 import { writeMargoStatus } from '#wire/margo-status.ts';
@@ -34,6 +34,7 @@ export interface MargoReportsInput {
   readonly random: Random;
   readonly log: Log;
   readonly fleet: Fleet;
+  readonly dialect: MargoDialect;
   /** what is true now; null: it cannot be read */
   facts(): MargoFacts | null;
   /** ms for which nothing is to be told; absent: it always may */
@@ -149,7 +150,7 @@ async function sendAll(task: Task): Promise<Fault | null> {
   const { link, log } = task.input;
   for (const [id, queue] of task.queues) {
     for (let report = queue[0]; report; report = queue[0]) {
-      const answer = await link.postStatus(id, bodyOf(report));
+      const answer = await link.postStatus(id, bodyOf(report, task.input.dialect));
       if (task.stopped) return null;
       if (!answer.ok) {
         log.write('info', 'margo.report-failed', { code: answer.fault.code });
@@ -185,7 +186,7 @@ function taken(task: Task, report: MargoReportRow, newest: boolean): void {
   if (!done.ok) log.write('warn', 'margo.report-unrecorded', { code: done.fault.code });
 }
 
-function bodyOf(report: MargoReportRow): Uint8Array {
+function bodyOf(report: MargoReportRow, dialect: MargoDialect): Uint8Array {
   const { deployment, name, state, code, message, version, components } = report;
   const error: MargoError | null = code === '' ? null : { code, source: name, message };
   const each = components.map((component) => ({ name: component, state, error: null }));
@@ -194,7 +195,7 @@ function bodyOf(report: MargoReportRow): Uint8Array {
       ...{ deploymentId: deployment, deviceId: null, adoptedVersion: version, state, error },
       components: each,
     },
-    'rc3',
+    dialect,
   );
 }
 

@@ -158,10 +158,13 @@ function judge(
   const facts = readMargoFacts(bytes, file);
   if (!facts.ok) return facts;
   const made = (refused: Fault | null) => ok({ id, digest, facts: facts.value, refused });
-  const { deviceId, rules, type } = facts.value;
+  const { deviceId, rules, type, unpinned } = facts.value;
   const own = self.capabilities.properties.id;
   if (deviceId !== null && deviceId !== own) {
     return made(fault('margo.not-this-device', { deployment: id, device: deviceId }));
+  }
+  if (unpinned !== null) {
+    return made(fault('margo.package-unpinned', { deployment: id, component: unpinned }));
   }
   if (deployment.value.profile.kind === 'other') {
     return made(fault('margo.unsupported', { deployment: id, type }));

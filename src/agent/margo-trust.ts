@@ -5,14 +5,14 @@
 import type { JudgePeer } from '#link/dead-clock.ts';
 import type { Platform } from '#platform/platform.ts';
 import { margoAnchors } from './margo-anchors.ts';
-import type { MargoConfig } from './margo-config.ts';
+import type { MargoConfig, MargoSvid } from './margo-config.ts';
 import { type MargoIdentity, margoIdentity } from './margo-identity.ts';
 import { margoRefresh } from './margo-refresh.ts';
 import type { AgentTime } from './time.ts';
 
 export interface MargoTrustInput {
   readonly platform: Platform;
-  readonly config: Pick<MargoConfig, 'identity' | 'url' | 'proxy'>;
+  readonly config: Pick<MargoConfig, 'url' | 'proxy'> & { readonly identity: MargoSvid };
   readonly time: Pick<AgentTime, 'view'>;
   readonly stateDir: string;
   readonly runDir: string;

@@ -6,8 +6,7 @@
 import { emptyRow } from '#apply/journal.ts';
 import type { Moment } from '#apply/transaction.ts';
 import { ok, type Result } from '#errors/fault.ts';
-import { httpLink } from '#link/http.ts';
-import { type MargoLink, margoLink } from '#link/margo.ts';
+import type { MargoLink } from '#link/margo.ts';
 import type { Allow } from '#plan/allow.ts';
 import type { Platform } from '#platform/platform.ts';
 import type { ChannelRow } from '#state/channel-row.ts';
@@ -17,21 +16,21 @@ import type { MargoCapabilities, MargoLinkRow } from '#state/margo.ts';
 import type { Policy } from '#state/policy.ts';
 import type { StoreWriter } from '#store/store.ts';
 import { writeMargoCapabilities } from '#wire/margo-capabilities.ts';
+import { writeOlderCapabilities } from '#wire/margo-capabilities-older.ts';
 import type { Base } from './base.ts';
 import type { AgentConfig } from './config.ts';
 import type { MargoConfig } from './margo-config.ts';
 import { type MargoFinder, margoFinder } from './margo-finder.ts';
 import { downForMs, quietNow } from './margo-hours.ts';
-import type { MargoIdentity } from './margo-identity.ts';
 import { margoCapabilities } from './margo-machine.ts';
 import { type MargoFacts, type MargoReports, openMargoReports } from './margo-reports.ts';
+import { type MargoSide, openMargoSide } from './margo-side.ts';
 import {
   keptMargoState,
   MARGO_CHANNEL,
   type MargoDeployment,
   type MargoSelf,
 } from './margo-state.ts';
-import { margoTrust } from './margo-trust.ts';
 import type { Links } from './sources.ts';
 
 export interface Margo {
@@ -98,13 +97,11 @@ const NO_ROW: MargoLinkRow = { etag: '', state: null, capabilities: null };
 export function openMargo(input: MargoInput): Result<Margo> {
   const { platform, base, config } = input;
   const { time, store, content } = base;
-  const { runDir, stateDir } = input;
-  const trust = margoTrust({ platform, config, time, stateDir, runDir });
-  const { identity } = trust;
-  const link = openLink(input, identity);
-  if (!link.ok) return link;
+  const side = openMargoSide(input);
+  if (!side.ok) return side;
+  const { link } = side.value;
   const { fleet } = base.root;
-  const capabilities = capabilitiesOf(input, identity);
+  const capabilities = capabilitiesOf(input, side.value);
   const policy = { ...POLICY, windows: config.hours.windows };
   const self = (): Result<MargoSelf> => {
     const said = capabilities();
@@ -114,16 +111,16 @@ export function openMargo(input: MargoInput): Result<Margo> {
   };
   const { clock, random, log } = platform;
   const reports = openMargoReports({
-    ...{ link: link.value, store, clock, random, log, fleet },
+    ...{ link, store, clock, random, log, fleet, dialect: config.dialect },
     facts: factsOf(input, self),
     downForMs: () => downForMs(config.hours, time.view()),
   });
   if (!reports.ok) return reports;
   const finder = margoFinder({
-    ...{ link: link.value, inflate: platform.inflate, clock, store, content },
+    ...{ link, inflate: platform.inflate, clock, store, content },
     ...{ name: new URL(config.url).host, row: () => input.row(), self },
     quiet: (wake) => quietNow(config.hours, time.view(), wake.kind),
-    introduce: introduction(input, link.value, { reports: reports.value, capabilities }),
+    introduce: introduction(input, link, { reports: reports.value, capabilities }),
     reached: () => reports.value.reached(),
     alsoFound(warnings) {
       for (const message of warnings) log.write('warn', 'margo.manifest', { message });
@@ -141,24 +138,15 @@ export function openMargo(input: MargoInput): Result<Margo> {
     note: () => reports.value.note(),
     close() {
       reports.value.stop();
-      trust.stop();
-      link.value.close();
+      side.value.stop();
+      link.close();
     },
   });
 }
 
-function openLink({ platform, base, config, runDir }: MargoInput, { judge }: MargoIdentity) {
-  const http = httpLink(platform, {
-    deadClock: { directory: `${runDir}/margo`, time: () => base.time.view(), judge },
-  });
-  const { cert, key } = config.identity;
-  const access = { insecure: false, tls: { cert, key }, proxy: config.proxy };
-  return margoLink(http, { url: config.url, access });
-}
-
 function capabilitiesOf(
   { platform, base, config }: MargoInput,
-  { name }: MargoIdentity,
+  { deviceId }: Pick<MargoSide, 'deviceId'>,
 ): () => Result<MargoCapabilities> {
   const machine = {
     files: platform.files,
@@ -168,15 +156,14 @@ function capabilitiesOf(
     },
   };
   return () => {
-    const client = name();
-    if (!client.ok) return client;
-    return ok(margoCapabilities(machine, config, config.deviceId ?? client.value.client));
+    const id = config.deviceId === null ? deviceId() : ok(config.deviceId);
+    return id.ok ? ok(margoCapabilities(machine, config, id.value)) : id;
   };
 }
 
 /** M14: at every start, and again whenever something of it has changed. */
 function introduction(
-  { base }: MargoInput,
+  { base, config: { dialect } }: MargoInput,
   link: Pick<MargoLink, 'putCapabilities'>,
   {
     reports,
@@ -190,15 +177,16 @@ function introduction(
     const known = capabilities();
     if (!known.ok) return known;
     const said = known.value;
-    const body = writeMargoCapabilities(said);
+    const body =
+      dialect === 'rc3' ? writeMargoCapabilities(said) : writeOlderCapabilities(said, dialect);
     const digest = sha256(body);
     if (told === digest) return ok();
-    const put = await link.putCapabilities(said.properties.id, body);
+    const before = store.margoLink(fleet);
+    const row = (before.ok && before.value) || NO_ROW;
+    const put = await link.putCapabilities(said.properties.id, body, row.capabilities !== null);
     if (!put.ok) return put;
     told = digest;
     reports.reached();
-    const before = store.margoLink(fleet);
-    const row = (before.ok && before.value) || NO_ROW;
     if (row.capabilities === digest) return ok();
     return store.transaction((tx) => tx.putMargoLink(fleet, { ...row, capabilities: digest }));
   };

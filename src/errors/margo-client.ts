@@ -34,4 +34,11 @@ export const margoClientFaults = {
     remedy:
       'Compare the certificate with the one the manager onboarded, and margo.url with the name it knows itself by.',
   },
+  'margo.package-unpinned': {
+    retry: 'operator',
+    says: (d: { deployment: string; component: string }) =>
+      `component ${d.component} of deployment ${d.deployment} names a packageLocation, which has no digest`,
+    remedy:
+      'Deploy it with repository and revision: what a URL serves may change, and nobody could tell.',
+  },
 } as const;

@@ -19,6 +19,8 @@ export interface MargoDocumentFacts {
   /** without the version that older documents append */
   readonly type: string;
   readonly components: readonly string[];
+  /** a component whose content a `packageLocation` alone names: a URL has no digest; null: none */
+  readonly unpinned: string | null;
   /** one that matches suffices; none at all: it fits every device */
   readonly rules: readonly MargoRule[];
   /** `x-holdfast-extensions.blobs`: content by digest, for managers whose manifests carry none */
@@ -58,9 +60,19 @@ export function readMargoFacts(bytes: Uint8Array, file: string): Result<MargoDoc
     deviceId: typeof deviceId === 'string' ? deviceId : null,
     type: `${type ?? ''}`.replace(/\.v[0-9]$/, ''),
     components: names,
+    unpinned: unpinnedOf(list(components)),
     rules: rules.value,
     blobs: blobs.value,
   });
+}
+
+/** pr1; who also names a repository is read by that. */
+function unpinnedOf(components: readonly unknown[]): string | null {
+  const found = components.map(mapping).find(({ properties }) => {
+    const { repository, packageLocation } = mapping(properties);
+    return packageLocation !== undefined && repository === undefined;
+  });
+  return found ? `${found.name ?? ''}` : null;
 }
 
 /** By name: `{ digest, size }` of a file, with `unpackedSize` of a tree. */

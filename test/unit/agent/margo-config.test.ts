@@ -28,8 +28,9 @@ describe('agent.yaml', () => {
       dialect: 'rc3',
       deviceId: null,
     });
-    expect(margo?.identity.cert).toBe('/etc/holdfast/svid.pem');
-    expect(margo?.identity.trustBundle).toBe('/etc/bundle.json');
+    expect(margo?.identity).toMatchObject({
+      ...{ kind: 'svid', cert: '/etc/holdfast/svid.pem', trustBundle: '/etc/bundle.json' },
+    });
   });
 
   test('rule 70: config.margo: the section and the channel stand there together', () => {
@@ -38,10 +39,39 @@ describe('agent.yaml', () => {
     expect(codeOf(read(AGENT.replace('margo', 'stable')))).toBe('ok');
   });
 
-  test('rules 1, 8: an older dialect, another authority and plain http are not taken', () => {
+  test('rule 1: an older dialect has the root CA of its manager, and a certificate or none', () => {
+    const older = (identity: string, dialect = 'rc2') =>
+      read(
+        `${AGENT}${MARGO.replace(/identity:.*/, `identity: ${identity}\n  dialect: ${dialect}`)}`,
+      );
+    const ca = '/etc/holdfast/ca.pem';
+    for (const dialect of ['rc2', 'pr1']) {
+      expect(granted(older('{ ca: ca.pem }', dialect)).margo).toMatchObject({
+        ...{ dialect, identity: { kind: 'signing', ca, files: null } },
+      });
+    }
+    const named = granted(older('{ ca: ca.pem, cert: c.pem, key: c.key }')).margo;
+    const files = { cert: '/etc/holdfast/c.pem', key: '/etc/holdfast/c.key' };
+    expect(named?.identity).toMatchObject({ files });
+    for (const identity of [
+      '{}',
+      '{ ca: a, cert: b }',
+      '{ ca: a, key: b }',
+      '{ ca: a, trustBundle: b }',
+      '{ ca: a, discover: true }',
+    ]) {
+      expect([identity, codeOf(older(identity))]).toEqual([identity, 'config.invalid']);
+    }
+    expect(codeOf(older('{ cert: a, key: b, trustBundle: c, ca: d }', 'rc3'))).toBe(
+      'config.invalid',
+    );
+  });
+
+  test('rules 1, 8: another identity, another authority and plain http are not taken', () => {
     for (const [from, to] of [
       ['authority: tls', 'authority: signature'],
       ['authority: tls', 'authority: tls\n  dialect: pr1'],
+      ['authority: tls', 'authority: tls\n  dialect: rc1'],
       ['https://wfm', 'http://wfm'],
     ] as const) {
       const text = AGENT + MARGO.replace(from, to);

@@ -22,6 +22,7 @@ const deployment = (id: string, text: string, refused: MargoDeployment['refused'
     type: 'custom',
     components: ['c'],
     rules: [],
+    unpinned: null,
     blobs: [],
   },
 });

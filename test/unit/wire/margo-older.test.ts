@@ -2,8 +2,10 @@
 import { describe, expect, test } from 'bun:test';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { MargoCapabilities } from '#state/margo.ts';
+import { MARGO_MEDIA, type MargoCapabilities } from '#state/margo.ts';
+import { readDeployment } from '#wire/deployment.ts';
 import { readOlderCapabilities, writeOlderCapabilities } from '#wire/margo-capabilities-older.ts';
+import { readMargoFacts } from '#wire/margo-document.ts';
 import {
   isClientId,
   readClientId,
@@ -160,6 +162,24 @@ describe.skipIf(!present)(`Margo's examples${present ? '' : ' (skipped: none her
         expect(reader(body).kind).toBe(wanted.startsWith('refuse') ? 'wrong' : 'read');
       });
     }
+  }
+
+  const facts = (file: string) => {
+    const read = readMargoFacts(readFileSync(join(EXAMPLES, 'deployment', file)), file);
+    return read.ok ? read.value : null;
+  };
+  const ids = '6f1c0a52-3b7e-4d0a-9a41-0d5f6c1e2b0';
+  for (const [file, id, of] of [
+    ['legacy-pr1-compose.yaml', `${ids}1`, { type: 'compose', unpinned: 'monitor' }],
+    ['legacy-pr1-helm.yaml', `${ids}2`, { type: 'helm', unpinned: null }],
+    ['legacy-rc2-compose.yaml', `${ids}1`, { type: 'compose', unpinned: null }],
+  ] as const) {
+    test(`deployment/${file}: read as ${of.type}, ${of.unpinned ? 'named by a URL alone' : 'by OCI'}`, () => {
+      const bytes_ = readFileSync(join(EXAMPLES, 'deployment', file));
+      const read = readDeployment(bytes_, MARGO_MEDIA.document, { id, file });
+      expect(read.ok && read.value.id).toBe(id);
+      expect(facts(file)).toMatchObject(of);
+    });
   }
 
   test('onboarding/response.json is an id', () => {
