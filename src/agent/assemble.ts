@@ -3,6 +3,7 @@
  * (line.ts). Nothing is asked before recovery (device-agent.ts). One line here for what a new part of
  * the whole device needs to know; what belongs to one channel goes into line.ts.
  */
+import { leftPaths } from '#apply/left-paths.ts';
 import { realBelow } from '#apply/owned.ts';
 import type { ApplyContext, Moment } from '#apply/transaction.ts';
 import { ok, type Result } from '#errors/fault.ts';
@@ -83,6 +84,7 @@ function assembleOn(
     content: base.content,
     secrets: secretsOf(base.content, base.identity.sealing),
     config,
+    left: () => leftPaths(base, followedBy(base, config)),
     executable: program.executable,
     reconfigure: program.reload,
     onChange: () => wires.changed('detail'),

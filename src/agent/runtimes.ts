@@ -34,6 +34,8 @@ export interface RuntimesInput {
   /** opens what was sealed to this device */
   readonly secrets: Secrets;
   readonly config: AgentConfig;
+  /** what is in force, and what channels left, outside of the roots of now */
+  readonly left: () => ReadonlySet<string>;
   /** absolute: no state may replace it */
   readonly executable: string;
   /** The agent starts anew with the configuration that lies there now; absent: it cannot. */
@@ -43,7 +45,7 @@ export interface RuntimesInput {
 }
 
 export function openRuntimes(input: RuntimesInput): Result<AgentRuntimes> {
-  const { platform, content, config, executable, onChange, secrets, reconfigure } = input;
+  const { platform, content, config, executable, onChange, secrets, reconfigure, left } = input;
   const { files, processes, clock, inflate, log, http, sockets } = platform;
   const { stateDir, runDir, channels } = config;
   const id = storeId(platform, stateDir);
@@ -70,6 +72,7 @@ export function openRuntimes(input: RuntimesInput): Result<AgentRuntimes> {
     storeId: id.value,
     ...(reconfigure && { ownConfiguration: ownConfiguration(files, config, reconfigure) }),
     roots: targetRoots(channels),
+    left,
     protectedPaths: [executable, config.file, config.trust.root, stateDir, runDir],
   });
   const conditionOf = (of: Generation): Condition => {

@@ -18,6 +18,8 @@ export interface TargetRules {
   readonly places: Places;
   /** absolute: union of what the channels may write */
   readonly roots: readonly string[];
+  /** outside of them, and to be reached all the same (left-paths.ts); default: nothing */
+  readonly left?: (() => ReadonlySet<string>) | undefined;
   /** absolute: the agent's executable, configuration, root document, sockets, state */
   readonly protectedPaths: readonly string[];
   readonly clock: Pick<Clock, 'monotonicMs'>;
@@ -116,11 +118,13 @@ function checkTarget(
   const root = [...roots]
     .sort((a, b) => b.length - a.length)
     .find((each) => target.startsWith(each.endsWith('/') ? each : `${each}/`));
-  if (root === undefined) {
+  if (root === undefined && !isLeft(rules, id, target)) {
     const details = { deployment: id, target, roots: roots.join(', ') };
     return refuse('plan.target-outside-roots', details);
   }
-  const names = target.slice(root.endsWith('/') ? root.length : root.length + 1).split('/');
+  // Without a root of the owner's nobody vouches for a link: none is followed on the whole way.
+  const from = root ?? '/';
+  const names = target.slice(from.endsWith('/') ? from.length : from.length + 1).split('/');
   const hidden = names.find((name) => name === '' || name.startsWith(HIDDEN));
   if (hidden !== undefined) {
     return refuse('apply.protected-path', { deployment: id, target, path: hidden });
@@ -133,7 +137,14 @@ function checkTarget(
       return refuse('apply.protected-path', { deployment: id, target, path });
     }
   }
-  return ok({ root, names });
+  return ok({ root: from, names });
+}
+
+function isLeft({ left, places }: TargetRules, id: string, target: string): boolean {
+  if (left?.().has(target)) return true;
+  // What is to go with a deployment that no state names any more.
+  const noted = places.list(id);
+  return noted.ok && noted.value.some(({ kind, path }) => kind === 'purge' && path === target);
 }
 
 interface Protected {

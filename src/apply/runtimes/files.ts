@@ -38,6 +38,8 @@ export interface FilesOptions {
   readonly runDir: string;
   /** what the channels may write, all together; each channel's own share is plan/allow.ts */
   readonly roots: readonly string[];
+  /** see `TargetRules` */
+  readonly left?: (() => ReadonlySet<string>) | undefined;
   readonly protectedPaths: readonly string[];
   /** as whom reload hooks run: the default user, root only where it is allowed */
   readonly users: RunRules;
@@ -82,10 +84,10 @@ export function filesRuntime(options: FilesOptions): Runtime {
 
 function environment(options: FilesOptions): FilesEnv {
   const { files, processes, content, clock, inflate, log, stateDir } = options;
-  const { roots, protectedPaths } = options;
+  const { roots, left, protectedPaths } = options;
   const spend = pace(clock);
   return {
-    rules: { files, places: durablePlaces(files, stateDir), roots, protectedPaths, clock },
+    rules: { files, places: durablePlaces(files, stateDir), roots, left, protectedPaths, clock },
     tools: { blobs: content, inflate, spend, self: processes.self, clock, seen: new Map() },
     processes,
     clock,

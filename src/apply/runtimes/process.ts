@@ -48,6 +48,8 @@ export interface ProcessOptions {
   readonly storeId: string;
   /** for data directories */
   readonly roots: readonly string[];
+  /** see `TargetRules` */
+  readonly left?: (() => ReadonlySet<string>) | undefined;
   readonly protectedPaths: readonly string[];
   readonly users: RunRules;
   /** default: nothing was sealed to this device */
@@ -64,9 +66,9 @@ export interface ProcessRuntime extends Runtime {
 }
 
 export function processRuntime(options: ProcessOptions): ProcessRuntime {
-  const { files, stateDir, roots, protectedPaths, processes, clock } = options;
+  const { files, stateDir, roots, left, protectedPaths, processes, clock } = options;
   const places = durablePlaces(files, stateDir);
-  const rules = { files, places, roots, protectedPaths, clock };
+  const rules = { files, places, roots, left, protectedPaths, clock };
   const env = environment(options);
   return {
     type: 'process',
