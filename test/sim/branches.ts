@@ -121,7 +121,12 @@ export function added(all: Ran, { violations, cuts, boots, steps, hash, lines }:
 }
 
 function branchesOf({ step, moment }: Taken, seed: number | string): readonly Branch[] {
-  const choose = dice(`${seed}/moment ${step} ${moment.now}`);
+  return branchesAt(`${seed}/moment ${step} ${moment.now}`, step);
+}
+
+/** @param at  names the moment, and so what is chosen there */
+export function branchesAt(at: string, step: number): readonly Branch[] {
+  const choose = dice(at);
   const again = (): readonly number[] => {
     if (!choose.oneIn(3)) return [];
     const times = 1 + choose.below(3);

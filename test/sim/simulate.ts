@@ -7,6 +7,8 @@ import { parseArgs } from 'node:util';
 import { apart } from './apart.ts';
 import { runBranched } from './branches.ts';
 import { exhaust, OPERATIONS, type Scope, tryPoint } from './exhaustive.ts';
+import { runFieldBranched } from './field/branches.ts';
+import { fieldScheduleOf, isField } from './field/schedule.ts';
 import { counts, verifyForReal } from './known-signatures.ts';
 import type { Ran } from './run.ts';
 import { scheduleOf } from './schedule.ts';
@@ -52,7 +54,11 @@ process.on('unhandledRejection', (error) => {
 const inWorld = <T>(work: () => T): Promise<T> => apart(() => sealed(work));
 
 async function runSeed(seed: number, keep = false): Promise<Ran> {
-  const ran = await inWorld(() => runBranched(scheduleOf(seed), { keep }));
+  const ran = await inWorld(() =>
+    isField(seed)
+      ? runFieldBranched(fieldScheduleOf(seed), { keep })
+      : runBranched(scheduleOf(seed), { keep }),
+  );
   const [first] = unhandled.splice(0);
   if (first === undefined) return ran;
   const says = first instanceof Error ? `${first.stack}` : String(first);
@@ -68,15 +74,30 @@ async function show(seed: number): Promise<void> {
     console.log(`seed ${seed}: no violation; trace ${first.hash.slice(0, 16)}`);
     return;
   }
-  const short = await inWorld(() =>
-    shorten(scheduleOf(seed), violation.invariant, (schedule) => runBranched(schedule)),
+  const { invariant } = violation;
+  const { acts: left, last } = await inWorld(() =>
+    isField(seed)
+      ? shortest(fieldScheduleOf(seed), invariant, runFieldBranched)
+      : shortest(scheduleOf(seed), invariant, runBranched),
   );
-  const last = await inWorld(() => runBranched(short, { keep: true }));
   console.log(last.lines.slice(-(values.replay ? 5_000 : 60)).join('\n'));
-  const acts = short.acts.map(({ act, afterMs }) => `${act} after ${afterMs} ms`).join(', ');
+  const acts = left.map(({ act, afterMs }) => `${act} after ${afterMs} ms`).join(', ');
   console.log(`seed ${seed}: ${violation.invariant}: ${violation.says.split('\n')[0]}`);
   console.log(`shortest schedule that still fails: ${acts || 'nothing'}`);
   console.log(`npm run simulate -- --seed ${seed} --replay`);
+}
+
+interface Acting {
+  readonly acts: readonly { readonly act: string; readonly afterMs: number }[];
+}
+
+function shortest<S extends Acting>(
+  schedule: S,
+  invariant: string,
+  work: (schedule: S, options?: { readonly keep: boolean }) => Ran,
+): { readonly acts: S['acts']; readonly last: Ran } {
+  const short = shorten(schedule, invariant, (one) => work(one));
+  return { acts: short.acts, last: work(short, { keep: true }) };
 }
 
 const SCOPES: Readonly<Record<string, Scope>> = {

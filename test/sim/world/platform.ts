@@ -56,7 +56,7 @@ export function platformOf(world: World, life: Life): Platform {
       },
     },
     processes: processes.platform(life),
-    http: registry.http(life),
+    http: world.http?.(life) ?? registry.http(life),
     sockets,
     tunnels: { listen: never, throughProxy: never, webSocket: never },
     certificates: () => ({ ok: true, value: [] }),

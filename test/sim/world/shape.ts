@@ -2,6 +2,7 @@
 import type { Assembled } from '#agent/assemble.ts';
 import type { ControlHandlers } from '#control/api.ts';
 import type { Fault } from '#errors/fault.ts';
+import type { Http } from '#platform/http.ts';
 import type { EngineKind } from '#store/engine.ts';
 import type { SimBroker } from './broker.ts';
 import type { CutKind, Life, Steps } from './crash.ts';
@@ -37,6 +38,8 @@ export interface Running {
   readonly handlers: ControlHandlers;
   ready: boolean;
   stop(): void;
+  /** SIGHUP: a change that is under way ends, then the agent begins anew with what is configured now. */
+  reload(): void;
 }
 
 export interface World {
@@ -47,6 +50,8 @@ export interface World {
   readonly processes: ProcessTable;
   readonly network: Network;
   readonly registry: SimRegistry;
+  /** what registries answer; null: `registry` is the only one */
+  http: ((life: Life) => Http) | null;
   readonly broker: SimBroker;
   readonly publisher: Publisher;
   readonly commits: Commits;

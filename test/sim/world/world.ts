@@ -24,8 +24,8 @@ import { timeline } from './timeline.ts';
 
 export const STATE_DIR = '/var/lib/holdfast';
 export const RUN_DIR = '/run/holdfast';
-const CONFIG_FILE = '/etc/holdfast/agent.yaml';
-const ROOT_FILE = '/etc/holdfast/1.root.json';
+export const CONFIG_FILE = '/etc/holdfast/agent.yaml';
+export const ROOT_FILE = '/etc/holdfast/1.root.json';
 export const EXECUTABLE = '/usr/bin/holdfast';
 export const USB = '/media/usb';
 
@@ -50,12 +50,15 @@ const STARTS_AFTER_MS = 500;
 
 const parsed = new Map<string, AgentConfig>();
 
-function config(): AgentConfig {
-  const known = parsed.get(CONFIG);
+/** As it stands on the disk now. */
+function config({ disk: flash }: World): AgentConfig {
+  const bytes = flash.find(CONFIG_FILE)?.data ?? new Uint8Array();
+  const text = new TextDecoder().decode(bytes);
+  const known = parsed.get(text);
   if (known) return known;
-  const read = parseConfig(new TextEncoder().encode(CONFIG), CONFIG_FILE);
+  const read = parseConfig(bytes, CONFIG_FILE);
   if (!read.ok) throw new Error(read.fault.message);
-  parsed.set(CONFIG, read.value);
+  parsed.set(text, read.value);
   return read.value;
 }
 
@@ -77,6 +80,7 @@ export function makeWorld(seed: number | string, observer: Observer, from?: Mome
     processes: processTable(flash, time, () => time.now - world.bootedAt, from?.processes),
     network: net,
     registry,
+    http: null,
     broker,
     publisher: publisher(registry, broker, from?.publisher),
     commits,
@@ -138,21 +142,42 @@ function threw(world: World, life: Life, error: unknown): void {
   endAgent(world);
 }
 
+type Ended = 'stop' | 'stop-programs' | 'reload' | 'failed';
+
+/** As `holdfast agent` (cli/agent.ts): a reload begins anew in the same process. */
 async function start(world: World, life: Life): Promise<void> {
+  let how: Ended = 'reload';
+  while (how === 'reload') how = await startOnce(world, life);
+  endAgent(world);
+  if (how === 'stop-programs') world.observer.stopped?.(world);
+}
+
+async function startOnce(world: World, life: Life): Promise<Ended> {
   const platform = platformOf(world, life);
   const version = { version: '1.0.0', buildTime: EPOCH_START_MS - 86_400_000 };
-  const assembled = assemble(platform, config(), {
+  const reload = {
+    wanted: false,
+    now(): void {
+      reload.wanted = true;
+    },
+  };
+  const assembled = assemble(platform, config(world), {
     ...version,
     executable: EXECUTABLE,
     engine: world.engine,
+    reload: () => reload.now(),
     ready: () => {},
   });
   if (!assembled.ok) {
     world.observer.failed(world, assembled.fault);
-    return endAgent(world);
+    return 'failed';
   }
   const stopping = new AbortController();
-  let stopsPrograms = false;
+  const ended: { how: Ended } = { how: 'stop' };
+  const end = (how: Ended): void => {
+    ended.how = how;
+    stopping.abort();
+  };
   const handlers = controlHandlers({
     platform,
     assembled: assembled.value,
@@ -160,8 +185,7 @@ async function start(world: World, life: Life): Promise<void> {
     startedAt: 0,
     async stop() {
       const done = await stopPrograms(assembled.value);
-      stopsPrograms = true;
-      stopping.abort();
+      end('stop-programs');
       return done;
     },
   });
@@ -171,24 +195,25 @@ async function start(world: World, life: Life): Promise<void> {
     handlers: world.observer.operator?.(world, handlers) ?? handlers,
     ready: false,
     stop: () => stopping.abort(),
+    reload: () => reload.now(),
   };
   world.running = running;
   const started = await assembled.value.agent.start();
   if (!started.ok) {
     world.observer.failed(world, started.fault);
-    return endAgent(world);
+    return 'failed';
   }
+  reload.now = () => void assembled.value.idle().then(() => end('reload'));
+  if (reload.wanted) reload.now();
   running.ready = true;
   world.observer.ready(world);
   const disconnect = assembled.value.connect();
   await assembled.value.agent.run(stopping.signal);
   await disconnect();
-  // As `holdfast agent` ends (cli/agent.ts).
-  if (stopsPrograms) await stopPrograms(assembled.value);
+  if (ended.how === 'stop-programs') await stopPrograms(assembled.value);
   assembled.value.base.starts.reset();
   assembled.value.close();
-  endAgent(world);
-  if (stopsPrograms) world.observer.stopped?.(world);
+  return ended.how;
 }
 
 /** The process of the agent ends here and now; programs run on. */
