@@ -118,7 +118,7 @@ export const RULES: readonly Rule[] = [
   row(75, 'W', 'older dialects: onboarding refused with 400, 403', {
     open: 'rc2 and pr1 are not spoken',
   }),
-  row(76, 'C', 'OCI form of desired state', { open: 'not a source yet' }),
+  row(76, 'C', 'OCI form of desired state'),
   row(77, 'C', 'a nudge is a hint'),
 ];
 

@@ -74,21 +74,17 @@ export const timeSchema = v.optional(
   ),
   {},
 );
-export const registriesSchema = v.optional(
-  v.array(
-    v.pipe(
-      v.strictObject({
-        url: registryUrl,
-        auth: v.optional(authSchema),
-        tls: v.optional(tlsSchema),
-        ...proxied,
-        insecure: v.optional(v.boolean('true or false'), false),
-      }),
-      v.check((from) => loginHasProxy(from), LOGIN),
-    ),
-  ),
-  [],
+export const registrySchema = v.pipe(
+  v.strictObject({
+    url: registryUrl,
+    auth: v.optional(authSchema),
+    tls: v.optional(tlsSchema),
+    ...proxied,
+    insecure: v.optional(v.boolean('true or false'), false),
+  }),
+  v.check((from) => loginHasProxy(from), LOGIN),
 );
+export const registriesSchema = v.optional(v.array(registrySchema), []);
 export const mqttSchema = v.optional(
   v.pipe(
     v.strictObject({

@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import type { MargoDialect } from '#state/margo.ts';
 import { hoursEntries, hoursOf, type MargoHours } from './margo-hours.ts';
 import { type MargoRefreshConfig, refreshEntries, refreshOf } from './margo-refresh.ts';
+import { type MargoSource, sourceEntries, sourceFits, sourceOf } from './margo-source.ts';
 
 export interface MargoConfig {
   readonly url: string;
@@ -14,6 +15,8 @@ export interface MargoConfig {
   readonly deviceId: string | null;
   readonly identity: MargoSvid | MargoSigning;
   readonly proxy: string | null;
+  /** where the desired state is looked for; capabilities and status go to `url` in any case */
+  readonly source: MargoSource;
   /** when the manager is asked, and when changes begin */
   readonly hours: MargoHours;
   /** in place of what the machine says of itself */
@@ -61,6 +64,7 @@ const sectionSchema = v.strictObject({
   }),
   proxy: v.optional(v.pipe(v.string(), v.regex(/^http:\/\//, 'http://host:port'))),
   ...hoursEntries,
+  ...sourceEntries,
   properties: v.optional(
     v.strictObject({
       vendor: v.optional(text),
@@ -96,6 +100,7 @@ export const margoSchema = v.pipe(
       (!!ca && !trustBundle && !trustBundleUri && !discover && (cert === undefined) === !key),
     'of rc2 and pr1: identity with ca (the root CA of the manager), and cert with key or neither',
   ),
+  v.check((read) => sourceFits(read), 'source: oci together with oci: { url }'),
 );
 
 type Section = v.InferOutput<typeof margoSchema>;
@@ -112,6 +117,7 @@ export function margoOf(
     deviceId: read.deviceId ?? null,
     identity: identityOf(read, at),
     proxy: read.proxy ?? null,
+    source: sourceOf(read, at),
     hours: hoursOf(read),
     properties: read.properties,
     labels: read.labels,

@@ -13,6 +13,7 @@ import type { Platform } from '#platform/platform.ts';
 import type { Base } from './base.ts';
 import { margoClient } from './margo-client.ts';
 import type { MargoConfig, MargoSigning, MargoSvid } from './margo-config.ts';
+import { withSource } from './margo-source.ts';
 import { margoTrust } from './margo-trust.ts';
 
 export interface MargoSide {
@@ -31,8 +32,13 @@ export interface MargoSideInput {
 }
 
 export function openMargoSide(input: MargoSideInput): Result<MargoSide> {
-  const { identity } = input.config;
-  return identity.kind === 'svid' ? svidSide(input, identity) : signedSide(input, identity);
+  const { platform, runDir, config } = input;
+  const { identity, source } = config;
+  const side = identity.kind === 'svid' ? svidSide(input, identity) : signedSide(input, identity);
+  if (!side.ok) return side;
+  const { time } = input.base;
+  const link = withSource({ platform, time, source, runDir }, side.value.link);
+  return link.ok ? ok({ ...side.value, link: link.value }) : link;
 }
 
 function svidSide(input: MargoSideInput, identity: MargoSvid): Result<MargoSide> {

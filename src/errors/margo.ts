@@ -11,6 +11,12 @@ export const margoFaults = {
     says: (d: { reason: string }) => `the bundle of the Margo manager: ${d.reason}`,
     remedy: 'Have the manager make the bundle again; the documents are asked for one by one.',
   },
+  'margo.oci': {
+    retry: 'later',
+    says: (d: { pointer: string; reason: string }) =>
+      `the desired state in the OCI form of Margo: ${d.pointer === '' ? 'as a whole' : d.pointer}: ${d.reason}`,
+    remedy: 'Push it again under a higher version; what runs stays, and it is looked for again.',
+  },
   'margo.not-served': {
     retry: 'later',
     says: (d: { what: string }) => `the Margo manager names ${d.what} and does not serve it`,

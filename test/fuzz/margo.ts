@@ -7,6 +7,7 @@ import { readMargoCapabilities, writeMargoCapabilities } from '#wire/margo-capab
 import { readMargoFacts } from '#wire/margo-document.ts';
 import type { MargoBody } from '#wire/margo-json.ts';
 import { readMargoManifest, VERSION_MAX, writeMargoManifest } from '#wire/margo-manifest.ts';
+import { readMargoOci, readMargoOciLayer, writeMargoOci } from '#wire/margo-oci.ts';
 import { readProblem, writeProblem } from '#wire/margo-problem.ts';
 import { readMargoStatus, writeMargoStatus } from '#wire/margo-status.ts';
 import { readTrustBundle } from '#wire/trust-bundle.ts';
@@ -105,6 +106,20 @@ export const MARGO: readonly Target[] = [
     ...{ name: 'SPIFFE trust bundle', shape: 'text' },
     seeds: [bytesOf('{"keys":[{"use":"x509-svid","x5c":["AAAA"]}]}')],
     run: (input) => answerOf(readTrustBundle(input, 'bundle')),
+  },
+  {
+    ...{ name: 'Margo OCI form', shape: 'text', words: ['"data":', '"annotations":'] },
+    seeds: [writeMargoOci(2n, bytesOf('packed'))],
+    run(input) {
+      const read = readMargoOci(input);
+      if (read.ok) promise(read.value.version <= VERSION_MAX, 'a version of 64 bits');
+      return answerOf(read);
+    },
+  },
+  {
+    ...{ name: 'Margo documents of a layer', shape: 'bytes' },
+    seeds: [writeMargoBundle(documents)],
+    run: (input) => answerOf(readMargoOciLayer([ok(input)])),
   },
   {
     ...{ name: 'Margo discovery', shape: 'text', words: ['https://', 'http://', '"trustDomain":'] },

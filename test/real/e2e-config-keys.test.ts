@@ -21,6 +21,26 @@ const TIME_TLS =
 
 const MARGO = 'margo-ways: every key of the section margo, through a proxy';
 
+/** One reader serves every registry: `registries` and `margo.oci`. */
+const REPOSITORY: Readonly<Record<string, string>> = {
+  url: CHANGE,
+  'auth.usernameFile': PASSWORD,
+  'auth.passwordFile': PASSWORD,
+  'auth.tokenFile': 'e2e-auth: a token of the owner from a file is sent as it is',
+  'tls.ca': REGISTRY_TLS,
+  'tls.cert': REGISTRY_TLS,
+  'tls.key': REGISTRY_TLS,
+  proxy: PROXIED,
+  'proxyAuth.usernameFile': PROXIED,
+  'proxyAuth.passwordFile': PROXIED,
+  insecure: 'e2e-config: plain transport to another host needs insecure',
+};
+const under = (
+  at: string,
+  keys: Readonly<Record<string, string>>,
+): Readonly<Record<string, string>> =>
+  Object.fromEntries(Object.entries(keys).map(([key, where]) => [`${at}.${key}`, where]));
+
 /** Key → `file: part of the title` of the test. */
 const USED: Readonly<Record<string, string>> = {
   apiVersion: CHANGE,
@@ -49,17 +69,7 @@ const USED: Readonly<Record<string, string>> = {
   'channels.allow.roots': CHANGE,
   'channels.allow.runtimes': 'e2e-config: a runtime that the channel may not use is refused',
   'channels.allow.users': 'e2e-config: programs run as the user that the owner allows',
-  'registries.url': CHANGE,
-  'registries.auth.usernameFile': PASSWORD,
-  'registries.auth.passwordFile': PASSWORD,
-  'registries.auth.tokenFile': 'e2e-auth: a token of the owner from a file is sent as it is',
-  'registries.tls.ca': REGISTRY_TLS,
-  'registries.tls.cert': REGISTRY_TLS,
-  'registries.tls.key': REGISTRY_TLS,
-  'registries.proxy': PROXIED,
-  'registries.proxyAuth.usernameFile': PROXIED,
-  'registries.proxyAuth.passwordFile': PROXIED,
-  'registries.insecure': 'e2e-config: plain transport to another host needs insecure',
+  ...under('registries', REPOSITORY),
   'mqtt.url': CHANGE,
   'mqtt.topicRoot': 'e2e-config: another topic root is spoken on',
   'mqtt.protocol': BROKER,
@@ -92,6 +102,12 @@ const USED: Readonly<Record<string, string>> = {
   'margo.identity.cert': MARGO,
   'margo.identity.key': MARGO,
   'margo.identity.trustBundle': MARGO,
+  'margo.source': 'margo-oci: is installed, updated and removed, and told',
+  'margo.tag': 'margo-oci: is installed, updated and removed, and told',
+  ...under('margo.oci', {
+    ...REPOSITORY,
+    url: 'margo-oci: is installed, updated and removed, and told',
+  }),
   'margo.identity.trustBundleUri': 'margo-trust: rules 6, 8: takes the whole set',
   'margo.identity.trustBundleCa': 'margo-trust: rules 6, 8: takes the whole set',
   'margo.identity.discover': 'margo-trust: rules 6, 8: asks its manager where the bundle lies',
