@@ -1,6 +1,6 @@
 /** The section `margo` of agent.yaml: the one manager (WFM) whose channel `margo` this device follows. */
 import * as v from 'valibot';
-import type { MargoDialect } from '#state/margo.ts';
+import { MARGO_DIALECTS, type MargoDialect } from '#state/margo.ts';
 import { hoursEntries, hoursOf, type MargoHours } from './margo-hours.ts';
 import { type MargoRefreshConfig, refreshEntries, refreshOf } from './margo-refresh.ts';
 import { type MargoSource, sourceEntries, sourceFits, sourceOf } from './margo-source.ts';
@@ -9,8 +9,8 @@ export interface MargoConfig {
   readonly url: string;
   /** configured, never fallen back from (a downgrade is an attack) */
   readonly dialect: MargoDialect;
-  /** the manager speaks for the channel by its TLS identity */
-  readonly authority: 'tls';
+  /** tls: the manager speaks for the channel by its TLS identity; signature: only keys of the root do */
+  readonly authority: 'tls' | 'signature';
   /** what the manager calls this device; null: the client of the SVID */
   readonly deviceId: string | null;
   readonly identity: MargoSvid | MargoSigning;
@@ -52,8 +52,11 @@ const sectionSchema = v.strictObject({
     v.string(),
     v.regex(/^https:\/\/[^/\s@?#]+(?:\/[^\s@?#]*)?$/, 'https://host/path, without credentials'),
   ),
-  dialect: v.optional(v.picklist(['rc3', 'rc2', 'pr1'], 'rc3, rc2 or pr1'), 'rc3'),
-  authority: v.literal('tls', 'tls: the manager is believed by its certificate alone'),
+  dialect: v.optional(v.picklist(MARGO_DIALECTS, 'rc3, rc2 or pr1'), 'rc3'),
+  authority: v.optional(
+    v.picklist(['tls', 'signature'], 'tls (the manager is believed) or signature (only keys are)'),
+    'signature',
+  ),
   deviceId: v.optional(
     v.pipe(v.string(), v.regex(/^[A-Za-z0-9._~-]{1,255}$/, 'a device id of Margo, no gateway')),
   ),

@@ -5,6 +5,7 @@ import type { Hub } from '#hub/hub.ts';
 import type { MargoOptions } from '#hub/margo.ts';
 import type { Listening } from '#platform/listener.ts';
 import { LIMITS } from '#state/limits.ts';
+import { MARGO_DIALECTS, type MargoDialect } from '#state/margo.ts';
 import type { CliContext } from './context.ts';
 import { resolvePath } from './paths.ts';
 
@@ -16,12 +17,20 @@ export interface MargoFlags {
   readonly margoBundle?: string;
   readonly margoClients?: string;
   readonly margoServes?: string;
+  readonly margoDialects?: readonly MargoDialect[];
+  readonly margoAccepted?: string;
+  readonly margoCa?: string;
   readonly root?: string;
 }
 
 export function margoOptions(command: Command): Command {
   return command
-    .option('--margo-port <port>', 'be a Margo manager (1.0.0-rc.3) on this port; 0: any', port)
+    .option('--margo-port <port>', 'be a Margo manager on this port; 0: any', port)
+    .option(
+      '--margo-dialects <list>',
+      'those it speaks: rc3, rc2, pr1, with commas (default: rc3)',
+      dialects,
+    )
     .option(
       '--margo-cert <file>',
       'with --margo-port: its X.509-SVID, PEM, intermediates behind it',
@@ -33,6 +42,11 @@ export function margoOptions(command: Command): Command {
       '--margo-clients <file>',
       'accepted clients, a SPIFFE ID a line; default: all of its own',
     )
+    .option(
+      '--margo-accepted <file>',
+      'with rc2, pr1: certificates that may onboard, a SHA-256 fingerprint a line',
+    )
+    .option('--margo-ca <file>', 'with rc2, pr1: the root CA that is shown to clients, PEM')
     .addOption(new Option('--margo-url <url>', 'how clients reach it, for discovery'));
 }
 
@@ -57,12 +71,17 @@ export async function startHubMargo(
 }
 
 function margoOf(context: CliContext, flags: MargoFlags): Result<MargoOptions | null> {
-  const { margoPort, margoCert, margoKey, margoBundle, margoServes, root } = flags;
+  const { margoPort, margoCert, margoKey, margoServes, root, margoAccepted, margoCa } = flags;
+  const { margoDialects: spoken = ['rc3'], margoBundle = spoken.includes('rc3') ? undefined : '' } =
+    flags;
   if (margoPort === undefined) return ok(null);
   const [, repository, channel] = /^([^:]+):([^:]+)$/.exec(margoServes ?? '') ?? [];
-  const needed = { margoCert, margoKey, margoBundle, repository, root };
+  const needed = {
+    ...{ margoCert, margoKey, margoBundle, repository, root },
+    ...(spoken.some((one) => one !== 'rc3') && { margoAccepted }),
+  };
   const missing = Object.entries(needed).find(([, value]) => value === undefined)?.[0];
-  if (missing || !margoCert || !margoKey || !margoBundle || !repository || !channel || !root) {
+  if (missing || !margoCert || !margoKey || !repository || !channel || !root) {
     return refuse('hub.margo-options', { missing: FLAG[missing ?? ''] ?? '--margo-serves' });
   }
   const bytes = context.platform.files.readFile(resolvePath(context, root), LIMITS.rootBytes);
@@ -73,7 +92,10 @@ function margoOf(context: CliContext, flags: MargoFlags): Result<MargoOptions | 
     url: margoUrl?.replace(/\/$/, '') ?? null,
     cert: resolvePath(context, margoCert),
     key: resolvePath(context, margoKey),
-    bundle: resolvePath(context, margoBundle),
+    bundle: resolvePath(context, margoBundle ?? ''),
+    dialects: spoken,
+    accepted: margoAccepted === undefined ? null : resolvePath(context, margoAccepted),
+    ca: margoCa === undefined ? null : resolvePath(context, margoCa),
     clients: margoClients === undefined ? null : resolvePath(context, margoClients),
     repository,
     channel,
@@ -85,8 +107,18 @@ const FLAG: Readonly<Record<string, string>> = {
   margoCert: '--margo-cert',
   margoKey: '--margo-key',
   margoBundle: '--margo-bundle',
+  margoAccepted: '--margo-accepted',
   root: '--root',
 };
+
+function dialects(text: string): readonly MargoDialect[] {
+  const named = text.split(',').map((one) => one.trim());
+  const spoken = MARGO_DIALECTS.filter((one) => named.includes(one));
+  if (spoken.length !== named.length) {
+    throw new InvalidArgumentError(`Of ${MARGO_DIALECTS.join(', ')}, each once.`);
+  }
+  return spoken;
+}
 
 function port(text: string): number {
   const number = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN;

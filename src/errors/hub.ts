@@ -66,7 +66,7 @@ export const hubFaults = {
     retry: 'operator',
     says: (d: { missing: string }) => `a Margo manager needs ${d.missing} as well`,
     remedy:
-      'Give --margo-cert, --margo-key, --margo-bundle, --margo-serves REPOSITORY:CHANNEL and --root.',
+      'Give --margo-cert, --margo-key, --margo-bundle, --margo-serves REPOSITORY:CHANNEL and --root; with rc2 or pr1 --margo-accepted.',
   },
   'hub.no-tls': {
     retry: 'operator',

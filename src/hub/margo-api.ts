@@ -1,5 +1,6 @@
 /**
- * The Margo API of the hub as manager (WFM), dialect 1.0.0-rc.3 (MARGO.md sections 3, 4, 6–9). Who calls
+ * The Margo API of the hub as manager (WFM), dialect 1.0.0-rc.3 (MARGO.md sections 3, 4, 6–9); what is
+ * read is the same in the older ones (margo-older.ts). Who calls
  * is the SPIFFE ID of the client certificate, judged anew at each request (M09); a client sees and
  * writes its own alone (M10). Everything else is answered with problem details (M65).
  */
@@ -30,7 +31,7 @@ import {
 } from './margo-clients.ts';
 import type { Published, PublishedReader } from './margo-published.ts';
 import { type ServedTrust, trustAnswer } from './margo-trust.ts';
-import { viewFor } from './margo-view.ts';
+import { MARGO_PREFIX, viewFor } from './margo-view.ts';
 
 export interface MargoApiInput {
   readonly log: Log;
@@ -49,13 +50,18 @@ const API = '/api/v1/';
 /** seconds until what failed at this end is worth asking for again */
 const RETRY_S = 30;
 
-export function margoApi(input: MargoApiInput): MargoHandler {
+/** What may be served now; never less than was. */
+export function publishedNow(reader: PublishedReader): MargoCall['published'] {
   let highest: Point | null = null;
-  const published = (): Result<Published | null> => {
-    const read = input.published.read(highest);
+  return () => {
+    const read = reader.read(highest);
     if (read.ok && read.value) highest = read.value.state.point;
     return read;
   };
+}
+
+export function margoApi(input: MargoApiInput): MargoHandler {
+  const published = publishedNow(input.published);
   return async (request) => {
     const [target = ''] = request.target.split('?', 1);
     const open = trustAnswer(input.trust, request, target);
@@ -65,35 +71,59 @@ export function margoApi(input: MargoApiInput): MargoHandler {
     if ('refused' in who) return problem('not-authorized', who.refused);
     const client = clientOf(input, who.name);
     if ('answer' in client) return client.answer;
-    return answer({ input, published, client: client.value }, request, target.slice(API.length));
+    const call = { input, published, client: client.value };
+    return answer(call, request, target.slice(API.length));
   };
 }
 
-interface Call {
-  readonly input: MargoApiInput;
+type Parts = Pick<MargoApiInput, 'clients' | 'inflate' | 'log'>;
+
+export interface MargoCall {
+  readonly input: Parts;
   published(): Result<Published | null>;
   readonly client: MargoClient;
+  /** of the URLs in its manifest; absent: those of rc3 */
+  readonly prefix?: string;
 }
 
 /** A client that is new here has its first version on disk before anything of it is. */
-function clientOf(
-  input: MargoApiInput,
+export function clientOf(
+  input: Parts,
   name: string,
+  prefix: string = MARGO_PREFIX,
 ): { readonly value: MargoClient } | { readonly answer: ServedResponse } {
   const client = input.clients.of(name);
   if (!client.ok) return { answer: failure(input, client.fault) };
   if (!client.value) return { answer: busy(429, 'Too Many Requests') };
   if (client.value.views().length > 0) return { value: client.value };
-  const first = viewFor(input, client.value, null);
+  const first = viewFor(input, client.value, { published: null, prefix });
   return first.ok ? { value: client.value } : { answer: failure(input, first.fault) };
 }
 
-async function answer(call: Call, request: ServedRequest, path: string): Promise<ServedResponse> {
+async function answer(
+  call: MargoCall,
+  request: ServedRequest,
+  path: string,
+): Promise<ServedResponse> {
   const [head = '', ...rest] = path.split('/');
-  const reads = request.method === 'GET' || request.method === 'HEAD';
   if (head === 'capabilities' && rest.length > 0) {
     return capabilities(call, request, rest.join('/'));
   }
+  const [id = '', last = ''] = rest;
+  if (head === 'deployments' && rest.length === 2 && last === 'status' && isMargoId(id)) {
+    return request.method === 'POST' ? status(call, request, id) : notAllowed('POST');
+  }
+  return readResource(call, request, path);
+}
+
+/** Manifest, bundle, document. */
+export function readResource(
+  call: MargoCall,
+  request: ServedRequest,
+  path: string,
+): ServedResponse {
+  const [head = '', ...rest] = path.split('/');
+  const reads = request.method === 'GET' || request.method === 'HEAD';
   if (head === 'deployments' && rest.length === 0) {
     return reads ? manifest(call, request) : notAllowed('GET');
   }
@@ -104,9 +134,6 @@ async function answer(call: Call, request: ServedRequest, path: string): Promise
   }
   const [id = '', second = ''] = rest;
   if (head === 'deployments' && rest.length === 2 && isMargoId(id)) {
-    if (second === 'status') {
-      return request.method === 'POST' ? status(call, request, id) : notAllowed('POST');
-    }
     return reads
       ? artifact(call, request, { kind: 'document', id, digest: second })
       : notAllowed('GET');
@@ -114,7 +141,10 @@ async function answer(call: Call, request: ServedRequest, path: string): Promise
   return plain(404, 'Not Found');
 }
 
-function manifest({ input, published, client }: Call, request: ServedRequest): ServedResponse {
+function manifest(
+  { input, published, client, prefix }: MargoCall,
+  request: ServedRequest,
+): ServedResponse {
   if (!accepts(request, MARGO_MEDIA.manifest)) return notAcceptable(MARGO_MEDIA.manifest);
   const state = published();
   // What may not be served leaves in force what was: the next statement that may be cures it.
@@ -123,7 +153,10 @@ function manifest({ input, published, client }: Call, request: ServedRequest): S
   const view: Result<ClientView> =
     !state.ok && last
       ? { ok: true, value: last }
-      : viewFor(input, client, state.ok ? state.value : null);
+      : viewFor(input, client, {
+          published: state.ok ? state.value : null,
+          ...(prefix && { prefix }),
+        });
   if (!view.ok) return failure(input, view.fault);
   const etag = `"${view.value.manifest}"`;
   const headers = { etag, 'cache-control': 'private' };
@@ -136,7 +169,11 @@ type Artifact =
   | { readonly kind: 'document'; readonly id: string; readonly digest: string };
 
 /** Of this client's views alone; older ones stay fetchable for a while (M10, M45, M46). */
-function artifact({ input, client }: Call, request: ServedRequest, of: Artifact): ServedResponse {
+function artifact(
+  { input, client }: MargoCall,
+  request: ServedRequest,
+  of: Artifact,
+): ServedResponse {
   const type = of.kind === 'bundle' ? MARGO_MEDIA.bundle : MARGO_MEDIA.document;
   if (!accepts(request, type)) return notAcceptable(type);
   const missing = of.kind === 'bundle' ? 'invalid-bundle' : 'deployment-not-found';
@@ -158,7 +195,7 @@ function artifact({ input, client }: Call, request: ServedRequest, of: Artifact)
 }
 
 function content(
-  input: MargoApiInput,
+  input: Parts,
   digest: Digest,
   type: string,
   headers: Readonly<Record<string, string>>,
@@ -171,7 +208,7 @@ function content(
 
 /** Slashes of a device id are those of the path: gateway, then child. */
 async function capabilities(
-  { input, client }: Call,
+  { input, client }: MargoCall,
   request: ServedRequest,
   path: string,
 ): Promise<ServedResponse> {
@@ -198,7 +235,7 @@ async function capabilities(
 }
 
 async function status(
-  { input, client }: Call,
+  { input, client }: MargoCall,
   request: ServedRequest,
   id: string,
 ): Promise<ServedResponse> {
@@ -280,11 +317,11 @@ function busy(status: number, title: string): ServedResponse {
 }
 
 /** The fault is the hub's own; clients learn no paths of it. */
-function failure(input: MargoApiInput, fault: Fault): ServedResponse {
+function failure(input: Parts, fault: Fault): ServedResponse {
   warn(input, fault);
   return busy(fault.code === 'platform.no-space' ? 503 : 500, 'Internal Server Error');
 }
 
-function warn({ log }: MargoApiInput, { code, message }: Fault): void {
+function warn({ log }: Parts, { code, message }: Fault): void {
   log.write('warn', 'margo.failed', { code, message });
 }

@@ -14,13 +14,19 @@ import { isJsonObject } from '#wire/strict-json.ts';
 import type { ClientView, MargoClient, MargoClients } from './margo-clients.ts';
 import type { MargoDocument, Published } from './margo-published.ts';
 
-const PREFIX = '/api/v1/';
+/** before the resources of a client; in the older dialects its id follows */
+export const MARGO_PREFIX = '/api/v1/';
+
+export interface MargoViewOf {
+  readonly published: Published | null;
+  readonly prefix?: string;
+}
 
 /** The view in force, made anew where what was published has changed for this client. */
 export function viewFor(
   { clients, inflate }: { readonly clients: MargoClients; readonly inflate: Inflate },
   client: MargoClient,
-  published: Published | null,
+  { published, prefix = MARGO_PREFIX }: MargoViewOf,
 ): Result<ClientView> {
   const [before] = client.views();
   const documents = published ? documentsFor(client, published) : [];
@@ -47,7 +53,7 @@ export function viewFor(
     digest,
     size: bytes.length,
   }));
-  const bytes = writeMargoManifest({ version, bundle, deployments, blobs, prefix: PREFIX });
+  const bytes = writeMargoManifest({ version, bundle, deployments, blobs, prefix });
   const manifest = clients.putContent(bytes);
   if (!manifest.ok) return manifest;
   const view = {

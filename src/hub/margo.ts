@@ -1,28 +1,29 @@
 /**
  * The hub as Margo manager: a port of its own with TLS 1.3 and client certificates, beside registry and
  * broker, serving what the registry holds. Its identity (an X.509-SVID), its key and the trust bundle
- * are files of the operator; issuing them is out of band, as Margo has it.
+ * are files of the operator; issuing them is out of band, as Margo has it. The older dialects are
+ * served beside rc3, or alone, where the operator says so (margo-dialects.ts).
  */
 import { ok, type Result, refuse, refused } from '#errors/fault.ts';
-import type { Listening, ServedRequest } from '#platform/listener.ts';
+import type { Listening, ServedRequest, ServerTls } from '#platform/listener.ts';
 import type { Platform } from '#platform/platform.ts';
 import { readSvid } from '#platform/svid.ts';
 import { clientName, type MargoName } from '#state/spiffe.ts';
 import { readTrustBundle, TRUST_BUNDLE_BYTES } from '#wire/trust-bundle.ts';
 import type { Disk } from './disk.ts';
-import { type MargoApiInput, margoApi } from './margo-api.ts';
-import { type MargoClients, openMargoClients } from './margo-clients.ts';
+import { openMargoClients } from './margo-clients.ts';
+import { type MargoDialects, servingDialects } from './margo-dialects.ts';
 import { publishedReader } from './margo-published.ts';
 import { servedTrust, TRUST_BUNDLE_PATH } from './margo-trust.ts';
 
-export interface MargoOptions {
+export interface MargoOptions extends MargoDialects {
   readonly port: number;
   /** https://host:port, for discovery; the listening address alone knows no name */
   readonly url: string | null;
-  /** paths of PEM files: the SVID with its intermediates, its key */
+  /** paths of PEM files: the SVID with its intermediates (older dialects: any server's), its key */
   readonly cert: string;
   readonly key: string;
-  /** path of the trust bundle: a JWK set */
+  /** path of the trust bundle: a JWK set; not read where rc3 is not served */
   readonly bundle: string;
   /** path of the accepted clients, a SPIFFE ID a line, read at each request; null: all of this manager */
   readonly clients: string | null;
@@ -35,7 +36,7 @@ export interface MargoOptions {
 export interface MargoParts {
   readonly platform: Pick<
     Platform,
-    'certificates' | 'clock' | 'files' | 'inflate' | 'listener' | 'log'
+    'certificates' | 'clock' | 'files' | 'inflate' | 'listener' | 'log' | 'x509'
   >;
   readonly disk: Pick<Disk, 'tag' | 'manifest' | 'openBlob'>;
   /** of the hub */
@@ -61,49 +62,80 @@ export async function startMargo(
   const { name, tls, bundle } = identity.value;
   let port = options.port;
   const own = host.includes(':') ? `[${host}]` : host;
-  const discovery = () => {
-    const trustBundleUri = `${options.url ?? `https://${own}:${port}`}${TRUST_BUNDLE_PATH}`;
-    return JSON.stringify({ trustDomain: name.domain, trustBundleUri });
-  };
-  const input: MargoApiInput = {
-    ...{ log: platform.log, inflate: platform.inflate, clients: clients.value },
-    published: published.value,
-    caller: (request) => callerOf({ platform, options, name }, request),
-    trust: servedTrust({
-      ...{ files: platform.files, log: platform.log, file: options.bundle },
-      ...{ first: bundle, discovery },
-    }),
+  const address = () => options.url ?? `https://${own}:${port}`;
+  const { log, inflate, files } = platform;
+  const serving = servingDialects(
+    {
+      ...{ platform, log, inflate, clients: clients.value, published: published.value },
+      ...{ folder: `${parts.folder}/margo`, url: options.url, anchor: tls.ca ?? tls.cert },
+    },
+    options,
+    name && {
+      caller: (request) => callerOf({ platform, options, name }, request),
+      trust: servedTrust({
+        ...{ files, log, file: options.bundle, first: bundle },
+        discovery: () => discoveryOf(name, address()),
+      }),
+    },
+  );
+  if (!serving.ok) {
+    clients.value.close();
+    return serving;
+  }
+  const close = (): void => {
+    clients.value.close();
+    serving.value.close();
   };
   const on = { kind: 'tcp', host, port: options.port, tls } as const;
-  const listening = await platform.listener.listen(on, margoApi(input));
+  const listening = await platform.listener.listen(on, serving.value.handle);
   if (!listening.ok) {
-    clients.value.close();
+    close();
     return listening;
   }
   port = listening.value.port;
-  return ok(closing(listening.value, clients.value));
+  return ok(closing(listening.value, close));
 }
 
-function closing(listening: Listening, clients: MargoClients): Listening {
+function closing(listening: Listening, close: () => void): Listening {
   return {
     port: listening.port,
     async close() {
       await listening.close();
-      clients.close();
+      close();
     },
   };
 }
 
+function discoveryOf({ domain }: MargoName, address: string): string {
+  const trustBundleUri = `${address}${TRUST_BUNDLE_PATH}`;
+  return JSON.stringify({ trustDomain: domain, trustBundleUri });
+}
+
+interface ManagerIdentity {
+  /** null: rc3 is not served, so the certificate is any server's */
+  readonly name: MargoName | null;
+  readonly tls: ServerTls;
+  /** of the trust bundle's file */
+  readonly bundle: Uint8Array;
+}
+
 function readIdentity(
   { files, certificates }: Pick<Platform, 'files' | 'certificates'>,
-  { cert, key, bundle }: MargoOptions,
-) {
+  { cert, key, bundle, dialects = ['rc3'] }: MargoOptions,
+): Result<ManagerIdentity> {
   const read = (path: string, cap: number) => files.readFile(path, cap);
   const certificate = read(cert, PEM_MAX);
   if (!certificate.ok) return certificate;
   const pem = Buffer.from(certificate.value).toString('latin1');
   const chain = certificates(pem);
   if (!chain.ok) return chain;
+  const secret = read(key, PEM_MAX);
+  if (!secret.ok) return secret;
+  const pair = { cert: pem, key: Buffer.from(secret.value).toString('latin1') };
+  const connections = { clients: 'optional', minVersion: 'TLSv1.3' } as const;
+  if (!dialects.includes('rc3')) {
+    return ok({ name: null, tls: { ...pair, ...connections }, bundle: new Uint8Array() });
+  }
   const [leaf] = chain.value;
   const name = leaf
     ? readSvid(leaf, cert)
@@ -112,8 +144,6 @@ function readIdentity(
   if (name.value.client !== null) {
     return refuse('margo.identity', { who: cert, reason: 'it is a client’s, not a manager’s' });
   }
-  const secret = read(key, PEM_MAX);
-  if (!secret.ok) return secret;
   const document = read(bundle, TRUST_BUNDLE_BYTES);
   if (!document.ok) return document;
   const trust = readTrustBundle(document.value, bundle);
@@ -122,12 +152,7 @@ function readIdentity(
   const anchors = certificates(ca);
   if (!anchors.ok)
     return refuse('margo.trust-bundle', { file: bundle, reason: anchors.fault.message });
-  const tls = {
-    ...{ cert: pem, key: Buffer.from(secret.value).toString('latin1'), ca },
-    clients: 'optional',
-    minVersion: 'TLSv1.3',
-  } as const;
-  return ok({ name: name.value, tls, bundle: document.value });
+  return ok({ name: name.value, tls: { ...pair, ...connections, ca }, bundle: document.value });
 }
 
 function pemOf(der: Uint8Array): string {

@@ -2,7 +2,9 @@
 import type { BlobRef } from './desired-state.ts';
 import type { Digest } from './digest.ts';
 
-export type MargoDialect = 'rc3' | 'rc2' | 'pr1';
+/** The newest first. */
+export const MARGO_DIALECTS = ['rc3', 'rc2', 'pr1'] as const;
+export type MargoDialect = (typeof MARGO_DIALECTS)[number];
 
 export const MARGO_MEDIA = {
   manifest: 'application/vnd.margo.manifest.v1+json',

@@ -8,6 +8,7 @@ import { stringify } from 'yaml';
 import type { Result } from '#errors/fault.ts';
 import { type Hub, startHub } from '#hub/hub.ts';
 import { startMargo } from '#hub/margo.ts';
+import type { MargoDialects } from '#hub/margo-dialects.ts';
 import type { Listening } from '#platform/listener.ts';
 import { sha256 } from '#state/digest.ts';
 import { type CertificateFiles, makeCa, makeLeaf } from './certificates.ts';
@@ -68,6 +69,7 @@ export interface MargoWorld {
 export async function margoWorld(
   clients: string | null = null,
   asked: 'by agents' | 'by tests' = 'by agents',
+  spoken: MargoDialects = {},
 ): Promise<MargoWorld> {
   const desk = openDesk();
   const traffic = margoTraffic();
@@ -75,7 +77,8 @@ export async function margoWorld(
   const pki = join(folder, 'pki');
   mkdirSync(pki);
   const ca = makeCa(pki, 'anchor');
-  const manager = makeSvid(pki, 'wfm', ca, WFM);
+  // The older dialects compare names of DNS as everybody does.
+  const manager = makeSvid(pki, 'wfm', ca, `${WFM},IP:127.0.0.1,DNS:localhost`);
   const bundle = join(pki, 'bundle.json');
   writeTrustBundle(bundle, [ca.cert]);
   const [registryPort, margoPort, mqttPort] = [
@@ -102,6 +105,7 @@ export async function margoWorld(
     const margo = granted(
       await startMargo(parts, {
         ...{ port: margoPort, url: null, cert: manager.cert, key: manager.key, bundle, clients },
+        ...spoken,
         ...{ repository: 'plant/state', channel: 'stable', root: readFileSync(root) },
       }),
     );
