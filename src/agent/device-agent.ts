@@ -6,7 +6,8 @@
  * ends them all.
  */
 import { recoverLeft } from '#apply/left.ts';
-import { orphansOf } from '#apply/orphans.ts';
+import { isFollowed, orphansOf } from '#apply/orphans.ts';
+import { generationsOf } from '#apply/recover.ts';
 import { type ApplyContext, doStep } from '#apply/transaction.ts';
 import { ok, type Result } from '#errors/fault.ts';
 import type { Wake } from '#triggers/trigger.ts';
@@ -86,8 +87,10 @@ async function start({
 
 /** Programs of channels that are no longer followed: they run until a state or the operator says otherwise. */
 async function startLeft(context: ApplyContext): Promise<void> {
+  const proving = beingTakenOver(context);
   for (const { generations } of orphansOf(context, context.followed)) {
     for (const generation of generations) {
+      if (proving.has(generation.id)) continue;
       if (generation.deployment.profile.kind !== 'process') continue;
       const step = { kind: 'activate', next: generation, previous: generation } as const;
       const done = await doStep(context, step);
@@ -96,6 +99,18 @@ async function startLeft(context: ApplyContext): Promise<void> {
       context.log.write('error', 'start.failed', { deployment: generation.id, code, message });
     }
   }
+}
+
+/** A state that is being proven has these in force already: what was left comes back by its undo only. */
+function beingTakenOver(context: ApplyContext): ReadonlySet<string> {
+  const rows = context.store.channels();
+  const open = (rows.ok ? rows.value : []).filter(
+    (row) => row.intent?.phase === 'proving' && isFollowed(context.followed, row),
+  );
+  const generations = open.map((row) =>
+    generationsOf(context, row, row.intent?.to.stateDigest ?? null),
+  );
+  return new Set(generations.flatMap((found) => (found.ok ? found.value.map(({ id }) => id) : [])));
 }
 
 async function run(channels: readonly ChannelAgent[], signal: AbortSignal): Promise<void> {

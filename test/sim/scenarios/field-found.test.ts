@@ -49,6 +49,32 @@ const below = (stage: FieldStage, place: string): readonly string[] =>
 
 const violations = (stage: FieldStage) => stage.model.violations;
 
+/** Seed 362: programs that a channel left were started over those of the state that takes them over. */
+test('a power cut while a state that takes over what was left is proven leaves all of it new', async () => {
+  const seen = await apart(() => {
+    const stage = device(['oem', 'canary']);
+    publish(stage, 'canary', 1);
+    expect(pass(stage.world, { ms: MINUTE, holds: hasApplied(stage, 'canary', 1n) })).toBe(true);
+    publish(stage, 'stable', 2, { policy: { healthWindowMs: MINUTE } });
+    follow(stage, ['oem', 'stable']);
+    stage.world.running?.reload();
+    const proving = (): boolean => told(stage, 'stable')?.phase === 'proving';
+    expect(pass(stage.world, { ms: MINUTE, holds: proving })).toBe(true);
+    fall(stage.world, 'power');
+    boot(stage.world);
+    const ready = (): boolean => stage.world.running?.ready === true;
+    expect(pass(stage.world, { ms: MINUTE, holds: ready })).toBe(true);
+    const at = seenInField(stage.world);
+    pass(stage.world, { ms: 2 * MINUTE });
+    const applied = told(stage, 'stable')?.applied?.sequence;
+    return { at, applied, said: violations(stage) };
+  });
+  expect(seen.said).toEqual([]);
+  expect(seen.at?.files.get('/opt/line/b.conf')).toBe('line 2\n');
+  expect(seen.at?.programs.map(({ version }) => version)).toEqual(['line program 2']);
+  expect(seen.applied).toBe(1n);
+});
+
 /** Seed 42: the roots of a channel go out of agent.yaml together with it. */
 describe('what a channel left below roots that nobody names any more', () => {
   test('is taken away by forget', async () => {
