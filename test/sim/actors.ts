@@ -210,7 +210,8 @@ const DOES: Readonly<Record<CoreAct, Do>> = {
     const to = choose.pick([0, Date.UTC(2040, 1, 1), Date.UTC(2026, 10, 24)]);
     world.wallOffsetMs = to - world.time.now;
   },
-  'disk-trouble'({ world }, choose) {
+  'disk-trouble'({ world, model }, choose) {
+    model.excused();
     const errno = choose.pick(['EIO', 'EROFS', 'ENOSPC'] as const);
     const from = choose.below(30);
     const length = 1 + choose.below(errno === 'EIO' ? 3 : 25);
@@ -221,7 +222,8 @@ const DOES: Readonly<Record<CoreAct, Do>> = {
       return left < length ? errno : null;
     };
   },
-  'full-disk'({ world }, choose) {
+  'full-disk'({ world, model }, choose) {
+    model.excused();
     world.disk.capacity = world.disk.used() + choose.pick([0, 3_000, 70_000]);
     world.time.after(choose.pick([2_000, 90_000]), () => freeDisk(world));
   },

@@ -7,6 +7,7 @@ import type { ChannelRow } from '#state/channel-row.ts';
 import { freeDisk, healNetwork, perform, type Stage } from './actors.ts';
 import { type Model, model, type Violation } from './model/model.ts';
 import type { Schedule } from './schedule.ts';
+import { undergo } from './trials/catalogue.ts';
 import { WIDE } from './width/acts.ts';
 import { type Watch, watch } from './width/watch.ts';
 import { NO_TROUBLE } from './world/crash.ts';
@@ -14,7 +15,7 @@ import { ROOMY_BYTES } from './world/disk.ts';
 import type { Moment } from './world/moment.ts';
 import type { Dice } from './world/random.ts';
 import type { Observer, World } from './world/shape.ts';
-import { newReports, seenNow, toldNow } from './world/watch.ts';
+import { newReports, rejectedNow, seenNow, toldNow } from './world/watch.ts';
 import { boot, makeWorld, pass } from './world/world.ts';
 
 export interface Ran {
@@ -172,6 +173,7 @@ function isSound({ steps, disk, troublesBefore }: World): boolean {
 export function watchReports(stage: Watching): void {
   const { world, model: told } = stage;
   for (const status of newReports(world, stage.reports)) told.reported(status);
+  for (const digest of rejectedNow(world)) told.rejected(digest);
   stage.reports = world.broker.received.length;
   const { started } = world.processes;
   for (; stage.programs < started.length; stage.programs += 1) {
@@ -223,6 +225,20 @@ function settle(stage: Watching, light: boolean): void {
   if (light) return;
   if (choose.oneIn(8)) idle(stage);
   if (told.violations.length === 0) tidy(stage);
+  if (told.violations.length === 0) onTrial(stage);
+}
+
+/** Nothing is wrong and nothing is under way: one more story, which chance seldom tells. */
+function onTrial(stage: Watching): void {
+  const { world, model: told } = stage;
+  const choose = world.dice.split('trial');
+  const name = undergo({ stage, choose, isThere: () => isThere(stage) });
+  world.observer.trace(`-- trial: ${name}`);
+  watchReports(stage);
+  const said = toldNow(world);
+  if (!said) told.broke(`no agent answers after the trial: ${name}`);
+  else if (told.violations.length === 0) told.end(seenNow(world), said, stage.head);
+  stage.watch.ended(world);
 }
 
 /** Check 20: a cut counts as a failed try; a state whose every try was cut is rejected for that. */

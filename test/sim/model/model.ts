@@ -15,6 +15,8 @@ export interface Told {
   readonly held: boolean;
   readonly paused: boolean;
   readonly rootVersion: bigint;
+  /** the number of this start */
+  readonly boot: bigint;
 }
 
 export interface Numbered {
@@ -38,6 +40,10 @@ export interface Model {
    * @param digest  of that state
    */
   letGoOn(digest: string): void;
+  /** The device says that it has rejected this state, for good. */
+  rejected(digest: string): void;
+  /** The disk refuses, or everything is being stopped: a try that ends so is not one. */
+  excused(): void;
   /** somebody changed what is in force, by hand */
   meddled(): void;
   /** The agent says that recovery is over. @param sound  no trouble of the disk meanwhile */
@@ -66,14 +72,18 @@ interface Facts {
   rootVersion: bigint;
   wentBack: boolean;
   isMeddled: boolean;
-  report: { boot: bigint; report: bigint } | null;
+  report: { boot: bigint; report: bigint; text: string } | null;
   lastEvent: bigint;
   readonly switches: Map<string, number>;
+  /** starts that found a state whose proof was cut, by its digest */
+  readonly takenUp: Map<string, number>;
+  readonly rejections: Set<string>;
+  isExcused: boolean;
 }
 
-const NO_FACTS: Omit<Facts, 'violations' | 'statements' | 'switches'> = {
+const NO_FACTS: Omit<Facts, 'violations' | 'statements' | 'switches' | 'takenUp' | 'rejections'> = {
   ...{ floor: null, applied: null, rootVersion: 0n, wentBack: false, isMeddled: false },
-  ...{ report: null, lastEvent: 0n },
+  ...{ report: null, lastEvent: 0n, isExcused: false },
 };
 
 /** @param known  goes on from there */
@@ -83,6 +93,8 @@ export function model(known?: Facts): Model {
     violations: [],
     statements: [...(known?.statements ?? [])],
     switches: new Map(known?.switches),
+    takenUp: new Map(known?.takenUp),
+    rejections: new Set(known?.rejections),
   };
   return {
     violations: facts.violations,
@@ -91,11 +103,16 @@ export function model(known?: Facts): Model {
       facts.wentBack = true;
     },
     letGoOn: (digest) => letGoOn(facts, digest),
+    rejected: (digest) => void facts.rejections.add(digest),
+    excused() {
+      facts.isExcused = true;
+    },
     meddled() {
       facts.isMeddled = true;
     },
     ready(seen, told, sound) {
       checkTold(facts, told);
+      checkStart(facts, seen, told);
       checkVerified(facts, seen);
       if (sound) checkWhole(facts, seen, told);
     },
@@ -208,6 +225,9 @@ function checkTries(facts: Facts, content: string): void {
     ({ bad, wanted }) => bad && Object.values(wanted.files).includes(content),
   );
   if (!statement) return;
+  if (facts.rejections.has(statement.digest)) {
+    fail(facts, 'I6', `${nameOf(statement)} was rejected, and activated again`);
+  }
   const times = (facts.switches.get(content) ?? 0) + 1;
   facts.switches.set(content, times);
   if (times === statement.attemptsMax + 1) {
@@ -215,11 +235,27 @@ function checkTries(facts: Facts, content: string): void {
   }
 }
 
-function letGoOn({ statements, switches }: Facts, digest: string): void {
+function letGoOn({ statements, switches, takenUp }: Facts, digest: string): void {
   const statement = statements.find((one) => one.digest === digest);
   for (const content of Object.values(statement?.wanted.files ?? {})) {
     const times = switches.get(content) ?? 0;
     if (statement && times >= statement.attemptsMax) switches.delete(content);
+  }
+  takenUp.delete(digest);
+}
+
+/** I8: a number of a start is used once. I6: a state whose proof is cut each time comes to its end. */
+function checkStart(facts: Facts, seen: Seen, told: Told): void {
+  if (facts.report && told.boot <= facts.report.boot) {
+    fail(facts, 'I8', `start ${told.boot} came after reports of start ${facts.report.boot}`);
+  }
+  const statement = told.floor && statementOf(facts, told.floor);
+  if (!statement || told.phase !== 'proving' || facts.isExcused) return;
+  if (disagreement(seen, statement.wanted) !== null) return;
+  const times = (facts.takenUp.get(statement.digest) ?? 0) + 1;
+  facts.takenUp.set(statement.digest, times);
+  if (times >= statement.attemptsMax) {
+    fail(facts, 'I6', `${nameOf(statement)} was taken up by ${times} starts`);
   }
 }
 
@@ -230,7 +266,11 @@ function checkReport(facts: Facts, status: Status): void {
   if (before && (boot < before.boot || (boot === before.boot && report < before.report))) {
     fail(facts, 'I8', `report ${boot}.${report} came after ${before.boot}.${before.report}`);
   }
-  facts.report = { boot, report };
+  const text = Bun.inspect(status, { depth: 9 });
+  if (before && boot === before.boot && report === before.report && text !== before.text) {
+    fail(facts, 'I8', `two reports have the number ${boot}.${report}`);
+  }
+  facts.report = { boot, report, text };
   let next = facts.lastEvent + 1n + status.eventsDropped;
   for (const { number } of status.events) {
     if (number > next && status.eventsDropped === 0n) {

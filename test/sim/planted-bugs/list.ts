@@ -4,6 +4,7 @@
  * `seeds` is the number of runs within which it has to be found.
  */
 import { PERSISTED } from './persisted.ts';
+import { TOLD } from './told.ts';
 import { WIDE_PLANTED } from './wide.ts';
 
 export interface PlantedBug {
@@ -160,6 +161,7 @@ export const PLANTED: readonly PlantedBug[] = [
   ]),
   ...PERSISTED,
   ...WIDE_PLANTED,
+  ...TOLD,
 ];
 
 /** Found fast: in every `npm test`. */

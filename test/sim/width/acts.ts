@@ -9,8 +9,9 @@ const STARTED_AGAIN_MS = [600, 5_000, 90_000] as const;
 
 export const WIDE: Readonly<Record<WideAct, Do>> = {
   /** `holdfast stop`: programs, then the agent; nobody starts it until somebody does. */
-  stop({ world }, choose) {
+  stop({ world, model }, choose) {
     if (!world.running?.ready) return;
+    model.excused();
     world.startsAfterMs = choose.pick(STARTED_AGAIN_MS);
     world.running.handlers.stop().catch(() => {});
   },

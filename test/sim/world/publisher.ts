@@ -9,7 +9,7 @@ import type { Envelope } from '#state/envelope.ts';
 import { MEDIA, PAYLOAD } from '#state/media-types.ts';
 import type { Policy } from '#state/policy.ts';
 import { pae } from '#trust/dsse.ts';
-import { writeDesiredState } from '#wire/desired-state.ts';
+import { type Unsigned, writeDesiredState } from '#wire/desired-state.ts';
 import { writeEnvelope } from '#wire/envelope.ts';
 import { writeNudge } from '#wire/nudge.ts';
 import { describe, writeIndex, writeManifest } from '#wire/oci.ts';
@@ -35,6 +35,8 @@ export interface Issued extends Statement {
   readonly blobs: readonly Uint8Array[];
   readonly choice: Choice;
   readonly allowRemoval: bigint;
+  /** offered with it, from version 2 on */
+  readonly roots: readonly SignedRoot[];
 }
 
 export interface IssueOptions {
@@ -46,6 +48,22 @@ export interface IssueOptions {
   readonly mark?: string;
   readonly notAfter?: number;
   readonly policy?: Partial<Policy>;
+  /** what nobody may publish: no device may take it */
+  readonly forged?: Forgery;
+}
+
+export interface Forgery {
+  /** instead of what the publisher would say */
+  readonly says?: Partial<Unsigned>;
+  /** instead of those who may */
+  readonly signers?: readonly SimKey[];
+  /** offered after the roots that there are */
+  readonly root?: SignedRoot;
+}
+
+export interface SignedRoot {
+  readonly envelope: Envelope;
+  readonly json: Uint8Array;
 }
 
 export interface Publisher {
@@ -54,6 +72,8 @@ export interface Publisher {
   epoch: bigint;
   sequence: bigint;
   rootVersion: bigint;
+  /** how many keys of the channel have to sign: 1 or 2 */
+  signers: number;
   /** Signs the next statement; nothing leaves the desk. */
   issue(choice: Choice, options?: IssueOptions): Issued;
   /** Pushes blobs, then the manifest, then moves the tag. */
@@ -61,8 +81,8 @@ export interface Publisher {
   nudge(issued: Issued, how: { readonly whole: boolean; readonly retain: boolean }): void;
   /** The tag names this one again. */
   turnBack(issued: Issued): void;
-  /** A new root with another channel key; `epoch` begins a new line. */
-  rotate(how: { readonly epoch: boolean }): void;
+  /** A new root with other channel keys; `epoch` begins a new line. */
+  rotate(how: { readonly epoch: boolean; readonly signers?: number }): void;
   /** An image layout in a directory of the device. */
   bundle(disk: Disk, path: string, issued: Issued): void;
   copy(): PublisherCopy;
@@ -74,13 +94,14 @@ export interface PublisherCopy {
   readonly epoch: bigint;
   readonly sequence: bigint;
   readonly rootVersion: bigint;
+  readonly signers: number;
 }
 
 interface Desk {
   readonly registry: SimRegistry;
   readonly broker: SimBroker;
   /** from version 1 on, envelopes in JSON */
-  readonly roots: { readonly envelope: Envelope; readonly json: Uint8Array }[];
+  readonly roots: SignedRoot[];
 }
 
 export function publisher(
@@ -88,7 +109,7 @@ export function publisher(
   broker: SimBroker,
   from?: PublisherCopy,
 ): Publisher {
-  const first = rootOf({ version: 1n, epoch: 1n });
+  const first = rootOf({ version: 1n, epoch: 1n, signers: 1 });
   const desk: Desk = { registry, broker, roots: from ? [...from.roots] : [first] };
   const made: Publisher = {
     issued: [...(from?.issued ?? [])],
@@ -96,34 +117,38 @@ export function publisher(
     epoch: from?.epoch ?? 1n,
     sequence: from?.sequence ?? 0n,
     rootVersion: from?.rootVersion ?? 1n,
+    signers: from?.signers ?? 1,
     issue: (choice, options = {}) => issue(made, desk, choice, options),
     push(issued) {
       registry.push(CHANNEL, issued.manifest, issued.blobs);
     },
-    nudge: (issued, how) => nudge(desk, issued, how),
+    nudge: (issued, how) => nudge(broker, issued, how),
     turnBack(issued) {
       registry.tags.set(CHANNEL, issued.manifestDigest);
     },
-    rotate({ epoch }) {
+    rotate({ epoch, signers = made.signers }) {
       made.rootVersion += 1n;
+      made.signers = signers;
       if (epoch) {
         made.epoch += 1n;
         made.sequence = 0n;
       }
-      desk.roots.push(rootOf({ version: made.rootVersion, epoch: made.epoch }));
+      desk.roots.push(rootOf({ version: made.rootVersion, epoch: made.epoch, signers }));
     },
     bundle: (disk, path, issued) => bundle(disk, path, issued),
     copy: () => ({
       ...{ issued: [...made.issued], roots: [...desk.roots] },
       ...{ epoch: made.epoch, sequence: made.sequence, rootVersion: made.rootVersion },
+      signers: made.signers,
     }),
   };
   return made;
 }
 
-/** The key that signs the channel under a version of the root. */
-function channelKey(version: bigint): SimKey {
-  return simKey(`channel ${version}`);
+/** The keys that sign the channel under a version of the root. */
+export function channelKeys(version: bigint, signers: number): readonly SimKey[] {
+  const first = simKey(`channel ${version}`);
+  return signers === 1 ? [first] : [first, simKey(`second ${version}`)];
 }
 
 function signed(payloadType: string, payload: Uint8Array, keys: readonly SimKey[]): Envelope {
@@ -132,24 +157,45 @@ function signed(payloadType: string, payload: Uint8Array, keys: readonly SimKey[
   return { payloadType, payload, signatures };
 }
 
-const rootsMade = new Map<string, Desk['roots'][number]>();
+const rootsMade = new Map<string, SignedRoot>();
 
-/** Two root keys, both needed; the channel's key changes with each version. */
-function rootOf({ version, epoch }: { version: bigint; epoch: bigint }): Desk['roots'][number] {
-  const at = `${version}/${epoch}`;
+interface RootChoice {
+  readonly version: bigint;
+  readonly epoch: bigint;
+  readonly signers: number;
+}
+
+/** Two root keys, both needed; the channel's keys change with each version. */
+function rootOf({ version, epoch, signers }: RootChoice): SignedRoot {
+  const at = `${version}/${epoch}/${signers}`;
   const known = rootsMade.get(at);
   if (known) return known;
-  const roots = [simKey('root a'), simKey('root b')];
-  const signer = channelKey(version);
+  const keys = channelKeys(version, signers);
+  const made = signRoot({ version, epoch, keys, signedBy: ROOT_KEYS });
+  rootsMade.set(at, made);
+  return made;
+}
+
+export const ROOT_KEYS: readonly SimKey[] = [simKey('root a'), simKey('root b')];
+
+export interface RootMaking {
+  readonly version: bigint;
+  readonly epoch: bigint;
+  /** all of them have to sign the channel */
+  readonly keys: readonly SimKey[];
+  readonly signedBy: readonly SimKey[];
+}
+
+export function signRoot({ version, epoch, keys, signedBy }: RootMaking): SignedRoot {
   const document = {
     fleet: FLEET,
     version,
     issuedAt: EPOCH_START_MS,
     notAfter: 0,
-    keys: [...roots, signer].map(rootKeyOf),
+    keys: [...ROOT_KEYS, ...keys].map(rootKeyOf),
     roles: [
-      { name: 'root', threshold: 2, keyids: roots.map(({ keyid }) => keyid) },
-      { name: 'signers', threshold: 1, keyids: [signer.keyid] },
+      { name: 'root', threshold: 2, keyids: ROOT_KEYS.map(({ keyid }) => keyid) },
+      { name: 'signers', threshold: keys.length, keyids: keys.map(({ keyid }) => keyid) },
     ],
     channels: [{ name: CHANNEL, role: 'signers', epoch }],
     timeReset: null,
@@ -157,14 +203,13 @@ function rootOf({ version, epoch }: { version: bigint; epoch: bigint }): Desk['r
     critical: [],
     tls: null,
   };
-  const envelope = signed(PAYLOAD.root, writeRoot(document), roots);
-  const made = { envelope, json: writeEnvelope(envelope) };
-  rootsMade.set(at, made);
-  return made;
+  const envelope = signed(PAYLOAD.root, writeRoot(document), signedBy);
+  return { envelope, json: writeEnvelope(envelope) };
 }
 
 function issue(on: Publisher, desk: Desk, choice: Choice, options: IssueOptions): Issued {
   const cargo = cargoOf(choice);
+  const { forged } = options;
   const sequence = options.sequence ?? on.sequence + 1n;
   if (options.sequence === undefined) on.sequence = sequence;
   const { documents } = cargo;
@@ -199,11 +244,13 @@ function issue(on: Publisher, desk: Desk, choice: Choice, options: IssueOptions)
     deployments: cargo.deployments,
     blobs: cargo.blobs,
     documents: documents && { digest: sha256(documents), size: documents.length },
+    ...forged?.says,
   });
-  const key = options.signer ?? channelKey(on.rootVersion);
-  const envelope = signed(PAYLOAD.desiredState, payload, [key]);
+  const keys = options.signer ? [options.signer] : channelKeys(on.rootVersion, on.signers);
+  const envelope = signed(PAYLOAD.desiredState, payload, forged?.signers ?? keys);
   const json = writeEnvelope(envelope);
-  const chain = desk.roots.slice(1).map((root) => root.json);
+  const roots = [...desk.roots.slice(1), ...(forged?.root ? [forged.root] : [])];
+  const chain = roots.map((root) => root.json);
   const layers = [
     describe(MEDIA.envelope, json),
     ...chain.map((root) => describe(MEDIA.root, root)),
@@ -213,11 +260,11 @@ function issue(on: Publisher, desk: Desk, choice: Choice, options: IssueOptions)
   const config = describe(MEDIA.ociEmpty, EMPTY);
   const manifest = writeManifest({ artifactType: MEDIA.artifact, config, layers, annotations: {} });
   const issued: Issued = {
-    epoch: on.epoch,
+    epoch: forged?.says?.epoch ?? on.epoch,
     sequence,
     digest: sha256(payload),
     wanted: cargo.wanted,
-    valid: options.signer === undefined,
+    valid: options.signer === undefined && !forged,
     bad: cargo.bad,
     attemptsMax: policy.attemptsMax,
     manifest,
@@ -227,6 +274,7 @@ function issue(on: Publisher, desk: Desk, choice: Choice, options: IssueOptions)
     blobs: [EMPTY, json, ...chain, ...(documents ? [documents] : []), ...cargo.contents],
     choice,
     allowRemoval: policy.allowRemoval,
+    roots,
   };
   on.issued.push(issued);
   return issued;
@@ -243,11 +291,11 @@ function distinct(blobs: Cargo['blobs']) {
 }
 
 function nudge(
-  { broker, roots }: Desk,
+  broker: SimBroker,
   issued: Issued,
   { whole, retain }: { readonly whole: boolean; readonly retain: boolean },
 ): void {
-  const { epoch, sequence, digest, manifestDigest, envelope, cargo } = issued;
+  const { epoch, sequence, digest, manifestDigest, envelope, cargo, roots } = issued;
   const payload = writeNudge({
     channel: CHANNEL,
     epoch,
@@ -256,7 +304,7 @@ function nudge(
     manifestDigest,
     urgent: false,
     envelope: whole ? envelope : null,
-    roots: whole ? roots.slice(1).map((root) => root.envelope) : [],
+    roots: whole ? roots.map((root) => root.envelope) : [],
     contents: whole ? [...(cargo.documents ? [cargo.documents] : []), ...cargo.contents] : [],
   });
   broker.publish(TOPIC, payload, retain);

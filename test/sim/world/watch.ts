@@ -30,6 +30,7 @@ export function toldNow(world: World): Told | null {
     held: channel.heldByOperator,
     paused: channel.paused,
     rootVersion: BigInt(status.value.device.rootVersion),
+    boot: BigInt(status.value.device.boot),
   };
 }
 
@@ -43,4 +44,13 @@ export function newReports(world: World, from: number): readonly Status[] {
     if (status.ok) found.push(status.value);
   }
   return found;
+}
+
+/** Digests of states that the device has rejected and remembers, whatever it says of them. */
+export function rejectedNow({ running }: World): readonly string[] {
+  const line = running?.assembled.lines[0];
+  if (!running?.ready || !line) return [];
+  const { fleet, channel } = line.follower;
+  const rows = running.assembled.base.store.rejected(fleet, channel);
+  return rows.ok ? rows.value.map(({ point }) => point.stateDigest) : [];
 }
