@@ -266,6 +266,8 @@ async function resume(loop: Loop): Promise<CycleEnd | null> {
   const end = await resumeFrom(parts, found);
   parts.log.write('info', `resume.${end.kind}`, { code: 'fault' in end ? end.fault.code : '' });
   settle(loop, end);
+  // What an undo started anew has not been looked at yet.
+  if (end.kind !== 'applied') watchHealthNow(loop);
   return end;
 }
 

@@ -15,6 +15,8 @@ const ALIVE_INTERVAL_MS = 1_000;
 const ALIVE_GRACE_MS = 10_000;
 /** the watch after the proof asks no more often than this */
 const WATCH_INTERVAL_MIN_MS = 5_000;
+/** ms: as exactly as the start of a program is known (a tick of the kernel) */
+const STARTED_WITHIN_MS = 10;
 
 export interface Health {
   readonly health: 'healthy' | 'unhealthy' | 'starting';
@@ -153,7 +155,10 @@ function lookAt(tools: ProbeTools, of: Generation, check: HealthCheck, runner: P
 export interface HealthMonitor {
   /** These have just passed every check: they are healthy before their first look here. */
   proven(generations: readonly Generation[]): void;
-  /** Watches exactly these from now on; unchanged ones are not disturbed. */
+  /**
+   * Watches exactly these from now on; unchanged ones are not disturbed, unless their program was
+   * started anew since their watch began: then it has its start period again.
+   */
   watch(generations: readonly Generation[]): void;
   health(generation: Generation): Health;
   close(): void;
@@ -172,8 +177,9 @@ export function healthMonitor(
     },
     watch(generations) {
       const wanted = new Map(generations.map((generation) => [keyOf(generation), generation]));
-      for (const [key, { stop }] of watched) {
-        if (wanted.has(key)) continue;
+      for (const [key, { stop, begunMs }] of watched) {
+        const generation = wanted.get(key);
+        if (generation && !isYounger(tools, generation, begunMs)) continue;
         stop.abort();
         watched.delete(key);
       }
@@ -193,8 +199,29 @@ export function healthMonitor(
 
 interface Watch {
   readonly stop: AbortController;
-  /** check name → fault of the last look; null: passed; absent: it has not come to an end yet */
-  readonly faults: Map<string, Fault | null>;
+  /** monotonic ms */
+  readonly begunMs: number;
+  /** by check name; absent: no look has come to an end yet */
+  readonly seen: Map<string, LastLook>;
+}
+
+interface LastLook {
+  /** monotonic ms at which it began */
+  readonly at: number;
+  /** null: passed */
+  readonly fault: Fault | null;
+}
+
+/** Its program was started after this moment: what was seen until then was another one (I8). */
+function isYounger(tools: ProbeTools, of: Generation, at: number): boolean {
+  const { running, upMs } = tools.conditionOf(of);
+  const live = running === 'yes' || running === 'starting';
+  return live && at < tools.clock.monotonicMs() - upMs + STARTED_WITHIN_MS;
+}
+
+/** undefined: none of the program that runs now */
+function lastLook(tools: ProbeTools, of: Generation, seen: LastLook | undefined) {
+  return seen && isYounger(tools, of, seen.at) ? undefined : seen;
 }
 
 /** Alive needs no timer: the process table is asked when status is made. */
@@ -203,9 +230,12 @@ function watchOne(
   of: Generation,
   { onChange, proven }: { onChange: (generation: Generation) => void; proven: boolean },
 ): Watch {
-  const watch: Watch = { stop: new AbortController(), faults: new Map() };
+  const begunMs = tools.clock.monotonicMs();
+  const watch: Watch = { stop: new AbortController(), begunMs, seen: new Map() };
   for (const check of lookedAt(of)) {
-    if (proven) watch.faults.set(check.name, null);
+    // Its proof came after its start, however exactly that is known.
+    const at = begunMs + STARTED_WITHIN_MS;
+    if (proven) watch.seen.set(check.name, { at, fault: null });
     void keepLooking(tools, of, check, { ...watch, onChange });
   }
   return watch;
@@ -219,7 +249,7 @@ async function keepLooking(
   tools: ProbeTools,
   of: Generation,
   check: HealthCheck,
-  { stop, faults, onChange }: Watch & { onChange: (generation: Generation) => void },
+  { stop, seen: looks, onChange }: Watch & { onChange: (generation: Generation) => void },
 ): Promise<void> {
   const { clock } = tools;
   const intervalMs = Math.max(check.intervalMs, WATCH_INTERVAL_MIN_MS);
@@ -227,11 +257,12 @@ async function keepLooking(
   const look = lookAt(tools, of, slow, probeRunner(tools, of, check.probe));
   const startMs = clock.monotonicMs();
   while (!stop.signal.aborted) {
-    const seen = await look(clock.monotonicMs() - startMs < check.startPeriodMs, stop.signal);
+    const at = clock.monotonicMs();
+    const seen = await look(at - startMs < check.startPeriodMs, stop.signal);
     if (stop.signal.aborted) return;
-    const before = faults.get(check.name);
+    const before = lastLook(tools, of, looks.get(check.name))?.fault;
     const now = seen.kind === 'failed' ? seen.fault : seen.kind === 'passed' ? null : before;
-    if (now !== undefined) faults.set(check.name, now);
+    if (now !== undefined) looks.set(check.name, { at, fault: now });
     const news = before === undefined ? now !== undefined : before?.code !== now?.code;
     if (news) onChange(of);
     // Until it is known how it is, as often as its author wants.
@@ -263,8 +294,12 @@ function healthOf(tools: ProbeTools, generation: Generation, watch: Watch | unde
     const code = 'apply.health-failed';
     return { health: starting ? 'starting' : 'unhealthy', code, message, restarts };
   }
-  const failed = [...(watch?.faults.values() ?? [])].find((each) => each !== null);
-  const open = watch && lookedAt(generation).find(({ name }) => !watch.faults.has(name));
+  const looks = lookedAt(generation).map(({ name }) => {
+    const last = lastLook(tools, generation, watch?.seen.get(name));
+    return { name, fault: last?.fault };
+  });
+  const failed = looks.find(({ fault }) => fault)?.fault;
+  const open = watch && looks.find(({ fault }) => fault === undefined);
   if (open && !failed) {
     const message = `check ${open.name} has not passed yet`;
     return { health: 'starting', code: '', message, restarts };

@@ -15,8 +15,9 @@ const UP: Condition = { running: 'yes', upMs: 5_000, restarts: 0, message: '' };
 const DOWN: Condition = { running: 'no', upMs: 0, restarts: 0, message: 'server: ended' };
 
 /** Exec checks answer what `answer` says at their moment, `condition` is that of every program. */
-function world(answer: (atMs: number) => boolean, condition: () => Condition = () => UP) {
+function world(answer: (atMs: number) => boolean, condition?: (clock: ManualClock) => Condition) {
   const clock = manualClock();
+  const since = (): Condition => ({ ...UP, upMs: UP.upMs + clock.monotonicMs() });
   const asked: number[] = [];
   let takesMs = 0;
   const run: Processes['run'] = async (): Promise<Result<RunEnd>> => {
@@ -37,7 +38,7 @@ function world(answer: (atMs: number) => boolean, condition: () => Condition = (
       self: { pid: 1, uid: 0, isInit: false, becomesOthers: true },
     } as unknown as Processes,
     users: { defaultUser: null, allowRoot: true },
-    conditionOf: condition,
+    conditionOf: () => condition?.(clock) ?? since(),
   };
   return {
     clock,
@@ -229,6 +230,34 @@ describe('the watch', () => {
     expect(monitor.health(line).health).toBe('healthy');
     await at.clock.advance(10_000);
     expect(told).toEqual([]);
+    monitor.close();
+  });
+
+  test('I8: a program that was started anew is starting until it was looked at itself', async () => {
+    let startedMs = -5_000;
+    const at = world(
+      () => true,
+      (clock) => ({ ...UP, upMs: clock.monotonicMs() - startedMs }),
+    );
+    const told: string[] = [];
+    const monitor = healthMonitor(at.tools, () => told.push(monitor.health(line).health));
+    const line = checked(check({ intervalMs: 1_000 }));
+    monitor.watch([line]);
+    await at.clock.advance(7_000);
+    expect([monitor.health(line).health, told]).toEqual(['healthy', ['healthy']]);
+    // Undone back to it, or ended and started again: what was seen was another process.
+    startedMs = at.clock.monotonicMs();
+    expect(monitor.health(line)).toMatchObject({
+      health: 'starting',
+      message: 'check script has not passed yet',
+    });
+    await at.clock.advance(5_000);
+    expect([monitor.health(line).health, told]).toEqual(['healthy', ['healthy', 'healthy']]);
+    startedMs = at.clock.monotonicMs();
+    await at.clock.advance(100);
+    monitor.watch([line]);
+    await at.clock.advance(10);
+    expect(monitor.health(line).health).toBe('healthy');
     monitor.close();
   });
 
