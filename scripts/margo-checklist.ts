@@ -79,21 +79,15 @@ export const RULES: readonly Rule[] = [
   row(48, 'C', 'all verified before anything changes'),
   row(49, 'C', 'removal only by absence from an accepted manifest'),
   row(50, 'C', 'unchanged digest: untouched'),
-  row(51, 'C', 'components in order, wait, timeout', {
-    open: 'components of files and process are one change, started in order; wait and timeout are of compose and helm',
-  }),
+  row(51, 'C', 'components in order, wait, timeout'),
   row(52, 'C', 'eligibility evaluated on the device'),
   row(53, 'W', 'documents copied unchanged'),
   row(54, 'C', 'parameters reach only the named components', {
     also: 'refused: a component that only Margo names',
   }),
   row(55, 'C', 'type not offered: failed, others go on'),
-  row(56, 'C', 'OCI packages by digest', {
-    open: 'packages are of compose and helm, which are not offered',
-  }),
-  row(57, 'C', 'moved tag of a known revision refused', {
-    open: 'packages are of compose and helm, which are not offered',
-  }),
+  row(56, 'C', 'OCI packages by digest'),
+  row(57, 'C', 'moved tag of a known revision refused'),
   row(58, 'C', 'status at every change, one entry a component'),
   row(59, 'C', 'the whole is as severe as its worst', {
     also: 'the whole is as severe as its worst component',

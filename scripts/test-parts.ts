@@ -35,10 +35,13 @@ const PARTS: readonly Part[] = [
   ['qemu-aarch64-static', 'qemu-user-static'],
   ['/usr/aarch64-linux-gnu/lib/libc.so.6', 'libc6-arm64-cross'],
 ];
+/** Not in Debian; where the machine has Go, from its module proxy. */
+const HELM = ['helm', 'helm.sh/helm/v3/cmd/helm@v3.18.6'] as const;
 const POLICY = '/usr/sbin/policy-rc.d';
 
 /** @param also  what one script needs beside the tests */
 export async function provide(also: readonly Part[] = []): Promise<void> {
+  await provideHelm();
   const missing = [...PARTS, ...also]
     .filter(([shows]) => (shows.startsWith('/') ? !existsSync(shows) : !has(shows)))
     .map(([, debian]) => debian);
@@ -62,4 +65,17 @@ export async function provide(also: readonly Part[] = []): Promise<void> {
   } finally {
     if (ours) rmSync(POLICY, { force: true });
   }
+}
+
+async function provideHelm(): Promise<void> {
+  const [name, module] = HELM;
+  if (has(name)) return;
+  if (process.getuid?.() !== 0 || !has('go')) {
+    console.log(`not here, so tests that need it skip: ${name}`);
+    return;
+  }
+  console.log(`installing ${name}`);
+  const env = { GOBIN: '/usr/local/bin' };
+  const ran = await run(['go', 'install', module], { env, mayFail: true });
+  if (ran.code !== 0) console.log(`cannot install ${name}, so tests that need it skip`);
 }

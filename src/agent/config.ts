@@ -3,6 +3,7 @@
  * made absolute. What each key means is in docs/operate.md; names are fixed by docs/formats.md.
  */
 import * as v from 'valibot';
+import type { HelmSettings } from '#apply/runtimes/helm-program.ts';
 import { ok, type Result, refuse } from '#errors/fault.ts';
 import { isLoopback } from '#link/endpoint.ts';
 import type { TimeEndpoint } from '#link/time-authority.ts';
@@ -29,6 +30,7 @@ import {
   timeEndpointOf,
   timeSchema,
 } from './config-peers.ts';
+import { helmOf, helmSchema } from './helm-config.ts';
 import { type MargoConfig, margoOf, margoSchema } from './margo-config.ts';
 import {
   type ComposeConfig,
@@ -83,6 +85,8 @@ export interface AgentConfig {
   /** the container engine */
   readonly compose: ComposeConfig;
   readonly packages: PackagesConfig;
+  /** the cluster for charts; null: none */
+  readonly helm: HelmSettings | null;
   readonly keep: { readonly generations: number; readonly reserveBytes: number };
   /** sections that a state put in place of the file's (own-configuration.ts); absent: none */
   readonly fromState?: readonly string[];
@@ -185,6 +189,7 @@ export const agentSchema = v.strictObject({
         {},
       ),
       compose: composeSchema,
+      helm: helmSchema,
     }),
     {},
   ),
@@ -277,6 +282,7 @@ function withDefaults(value: Read, file: string): AgentConfig {
     process: { user: user ?? null, allowRoot },
     compose: composeOf(value.runtimes.compose),
     packages: packagesOf(value.packages, at),
+    helm: helmOf(value.runtimes.helm, at),
     keep: { generations: value.keep.generations, reserveBytes: value.keep.reserve },
     applyNow: value.apply.now === 'allow',
     log: value.log,

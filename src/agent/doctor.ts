@@ -16,6 +16,7 @@ import { credentialFindings } from './credential-findings.ts';
 import { agentSays } from './doctor-agent.ts';
 import { overlappingChannels } from './doctor-channels.ts';
 import { configurationFindings } from './doctor-configuration.ts';
+import { helmFindings } from './doctor-helm.ts';
 import { identityFindings } from './doctor-identity.ts';
 import { differing, type Shown } from './doctor-mirrors.ts';
 import { timeFindings } from './doctor-time.ts';
@@ -55,6 +56,7 @@ export async function doctor(input: DoctorInput): Promise<readonly Finding[]> {
     ...weaknesses(input),
     ...identityFindings(platform, config),
     ...credentialFindings(platform, config, time),
+    ...(await helmFindings(platform, config)),
     ...(await registries(input, http)),
     ...(await broker(input, time, tls)),
   ];

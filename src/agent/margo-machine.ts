@@ -21,10 +21,12 @@ const ARCHITECTURES: readonly (readonly [RegExp, string])[] = [
   [/^arm/, 'arm'],
 ];
 
+/** @param packaged  profiles of containers that this device offers: helm, compose */
 export function margoCapabilities(
   machine: Machine,
   { properties, labels }: Pick<MargoConfig, 'properties' | 'labels'>,
   id: string,
+  packaged: readonly string[] = [],
 ): MargoCapabilities {
   const { files } = machine;
   const firmware = (name: string) => firstLine(files, `/sys/class/dmi/id/${name}`);
@@ -44,8 +46,8 @@ export function margoCapabilities(
       peripherals: peripherals(files),
       interfaces: interfaces(files),
       otelCollector: true,
-      supportedRuntimes: ['custom'],
-      supportedDeploymentTypes: ['custom'],
+      supportedRuntimes: packaged.length > 0 ? ['oci', 'custom'] : ['custom'],
+      supportedDeploymentTypes: [...packaged, 'custom'],
       ...properties,
     },
     labels: { 'holdfast.files': true, 'holdfast.process': true, ...labels },

@@ -166,7 +166,9 @@ function judge(
   if (unpinned !== null) {
     return made(fault('margo.package-unpinned', { deployment: id, component: unpinned }));
   }
-  if (deployment.value.profile.kind === 'other') {
+  // M55
+  const offered = self.capabilities.properties.supportedDeploymentTypes ?? [];
+  if (deployment.value.profile.kind === 'other' && !(type !== 'custom' && offered.includes(type))) {
     return made(fault('margo.unsupported', { deployment: id, type }));
   }
   if (!isEligible(rules, self.capabilities)) {

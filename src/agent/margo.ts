@@ -10,6 +10,7 @@ import type { MargoLink } from '#link/margo.ts';
 import type { Allow } from '#plan/allow.ts';
 import type { Platform } from '#platform/platform.ts';
 import type { ChannelRow } from '#state/channel-row.ts';
+import { HELM_PROFILE } from '#state/deployment.ts';
 import { type Digest, sha256 } from '#state/digest.ts';
 import { LIMITS } from '#state/limits.ts';
 import type { MargoCapabilities, MargoLinkRow } from '#state/margo.ts';
@@ -47,6 +48,8 @@ export interface MargoInput {
   readonly base: Base;
   readonly config: MargoConfig;
   readonly allow: Allow;
+  /** profiles of containers that this device offers */
+  readonly packaged: readonly string[];
   readonly runDir: string;
   readonly stateDir: string;
   row(): ChannelRow;
@@ -70,6 +73,7 @@ export function withMargo(
   const { allow } = own;
   const margo = openMargo({
     ...{ platform, base, config: settings, allow, runDir, stateDir, row },
+    packaged: allow.runtimes.filter((type) => isPackaged(config, type)),
   });
   if (!margo.ok) return margo;
   wires.margo = margo.value;
@@ -78,6 +82,11 @@ export function withMargo(
     await links.close();
   };
   return ok({ ...links, close });
+}
+
+/** A chart needs a cluster that the owner named; a container engine is found. */
+function isPackaged({ helm }: Pick<AgentConfig, 'helm'>, type: string): boolean {
+  return type === 'compose' || (type === HELM_PROFILE && helm !== null);
 }
 
 /** What a manifest says nothing of: each change is tried as our own are. */
@@ -145,7 +154,7 @@ export function openMargo(input: MargoInput): Result<Margo> {
 }
 
 function capabilitiesOf(
-  { platform, base, config }: MargoInput,
+  { platform, base, config, packaged }: MargoInput,
   { deviceId }: Pick<MargoSide, 'deviceId'>,
 ): () => Result<MargoCapabilities> {
   const machine = {
@@ -157,7 +166,7 @@ function capabilitiesOf(
   };
   return () => {
     const id = config.deviceId === null ? deviceId() : ok(config.deviceId);
-    return id.ok ? ok(margoCapabilities(machine, config, id.value)) : id;
+    return id.ok ? ok(margoCapabilities(machine, config, id.value, packaged)) : id;
   };
 }
 

@@ -71,6 +71,7 @@ export function openRuntimes(input: RuntimesInput): Result<AgentRuntimes> {
     },
     storeId: id.value,
     ...(reconfigure && { ownConfiguration: ownConfiguration(files, config, reconfigure) }),
+    ...(config.helm && { helm: config.helm }),
     roots: targetRoots(channels),
     left,
     protectedPaths: [executable, config.file, config.trust.root, stateDir, runDir],

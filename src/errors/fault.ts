@@ -11,6 +11,7 @@ import { controlFaults } from './control.ts';
 import { driftFaults } from './drift.ts';
 import { enrollFaults } from './enroll.ts';
 import { formatFaults } from './format.ts';
+import { helmFaults } from './helm.ts';
 import { hubFaults } from './hub.ts';
 import { linkFaults } from './link.ts';
 import { margoFaults } from './margo.ts';
@@ -33,6 +34,7 @@ export const FAULTS = {
   ...driftFaults,
   ...enrollFaults,
   ...formatFaults,
+  ...helmFaults,
   ...hubFaults,
   ...linkFaults,
   ...margoFaults,

@@ -3,7 +3,13 @@
  * runtimes, users. Judged on the documents alone, before any blob is fetched (check 15).
  */
 import { ok, type Result, refuse } from '#errors/fault.ts';
-import type { DataDirectory, FilesComponent, Owner, ProcessComponent } from '#state/deployment.ts';
+import {
+  type DataDirectory,
+  type FilesComponent,
+  HELM_PROFILE,
+  type Owner,
+  type ProcessComponent,
+} from '#state/deployment.ts';
 import type { Generation } from '#state/generation.ts';
 import { AGENT_PROFILE } from '#state/own-configuration.ts';
 
@@ -35,7 +41,7 @@ function checkOne(
   const { profile } = deployment;
   const type = profile.kind === 'other' ? profile.type : profile.kind;
   if (!allow.runtimes.includes(type)) {
-    const known = profile.kind !== 'other' || type === AGENT_PROFILE;
+    const known = profile.kind !== 'other' || type === AGENT_PROFILE || type === HELM_PROFILE;
     if (!known) return refuse('plan.runtime-unknown', { deployment: id, type });
     const allowed = allow.runtimes.join(', ');
     return refuse('plan.runtime-not-allowed', { deployment: id, type, allowed });

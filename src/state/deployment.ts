@@ -4,6 +4,9 @@
  * for form here; whether this device allows them is `plan/` business.
  */
 
+/** charts, installed into the owner's cluster */
+export const HELM_PROFILE = 'helm';
+
 export interface Deployment {
   readonly id: string;
   /** for people */
