@@ -192,6 +192,7 @@ export function heal(stage: Watching, choose: Dice, mayPublish: boolean): boolea
   world.steps.trouble = NO_TROUBLE;
   freeDisk(world);
   healNetwork(world);
+  stage.model.well();
   world.wallOffsetMs = Math.max(world.wallOffsetMs, Date.UTC(2026, 10, 24)) % Date.UTC(2039, 1, 1);
   // Who resumes has seen the end of what was asked before: a rollback under way would hold again.
   const free = (): boolean => world.running?.ready === true && !world.running.assembled.busy();

@@ -44,6 +44,8 @@ export interface Model {
   rejected(digest: string): void;
   /** The disk refuses, or everything is being stopped: a try that ends so is not one. */
   excused(): void;
+  /** Every fault is over: what is published from now on is not excused. */
+  well(): void;
   /** somebody changed what is in force, by hand */
   meddled(): void;
   /** The agent says that recovery is over. @param sound  no trouble of the disk meanwhile */
@@ -79,11 +81,13 @@ interface Facts {
   readonly takenUp: Map<string, number>;
   readonly rejections: Set<string>;
   isExcused: boolean;
+  /** so many of the statements were published before all was well */
+  excusedUpTo: number;
 }
 
 const NO_FACTS: Omit<Facts, 'violations' | 'statements' | 'switches' | 'takenUp' | 'rejections'> = {
   ...{ floor: null, applied: null, rootVersion: 0n, wentBack: false, isMeddled: false },
-  ...{ report: null, lastEvent: 0n, isExcused: false },
+  ...{ report: null, lastEvent: 0n, isExcused: false, excusedUpTo: 0 },
 };
 
 /** @param known  goes on from there */
@@ -106,6 +110,10 @@ export function model(known?: Facts): Model {
     rejected: (digest) => void facts.rejections.add(digest),
     excused() {
       facts.isExcused = true;
+    },
+    well() {
+      if (facts.isExcused) facts.excusedUpTo = facts.statements.length;
+      facts.isExcused = false;
     },
     meddled() {
       facts.isMeddled = true;
@@ -251,6 +259,7 @@ function checkStart(facts: Facts, seen: Seen, told: Told): void {
   }
   const statement = told.floor && statementOf(facts, told.floor);
   if (!statement || told.phase !== 'proving' || facts.isExcused) return;
+  if (facts.statements.indexOf(statement) < facts.excusedUpTo) return;
   if (disagreement(seen, statement.wanted) !== null) return;
   const times = (facts.takenUp.get(statement.digest) ?? 0) + 1;
   facts.takenUp.set(statement.digest, times);

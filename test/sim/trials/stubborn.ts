@@ -14,17 +14,22 @@ interface At {
   /** a step before which, or soon after which, it is cut */
   readonly meets: (what: string, path: string) => boolean;
   readonly within: number;
+  /** what is met belongs to a try: each life of the agent that meets it has one */
+  readonly ofTry: boolean;
 }
 
-function cutAgainAndAgain(trying: Trying, { meets, within }: At): void {
+function cutAgainAndAgain(trying: Trying, { meets, within, ofTry }: At): void {
   const { stage, choose } = trying;
   const { world } = stage;
   const { steps } = world;
   const watch = steps.watch;
+  const lives = new Set<number>();
   let left = CUTS;
   steps.watch = (count, what, path) => {
     watch?.(count, what, path);
-    if (left === 0 || !meets(what, path)) return;
+    if (!meets(what, path)) return;
+    lives.add(world.boots);
+    if (left === 0) return;
     left -= 1;
     const kind: CutKind = choose.oneIn(2) ? 'kill' : 'power';
     steps.cutAt(count + choose.below(within), kind);
@@ -36,18 +41,22 @@ function cutAgainAndAgain(trying: Trying, { meets, within }: At): void {
   steps.cancelCut();
   pass(world, { ms: SEEN_MS, holds: trying.isThere });
   demand(trying, view(trying)?.applied?.stateDigest !== bad.digest, 'a bad state is applied');
+  const tries = ofTry ? lives.size : 0;
+  demand(trying, tries <= bad.attemptsMax, `a bad state was proven in ${tries} lives`);
 }
 
 export const cutInEveryActivation: Trial = (trying) =>
   cutAgainAndAgain(trying, {
     meets: (what, path) => what === 'rename' && path.endsWith('-> /opt/conf/b.conf'),
     within: 6,
+    ofTry: false,
   });
 
 export const cutInEveryProof: Trial = (trying) =>
   cutAgainAndAgain(trying, {
     meets: (what, path) => what === 'run' && path.startsWith('/usr/bin/ill'),
     within: 2,
+    ofTry: true,
   });
 
 /** Whoever shows it again, and however often the agent starts. */
