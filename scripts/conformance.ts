@@ -11,13 +11,21 @@ import { RULES, type Rule, rulesIn } from './margo-checklist.ts';
 import { ROOT } from './targets.ts';
 
 /** Beside every test/real and test/unit file that begins with margo. */
-const ALSO = ['test/unit/platform/svid.test.ts', 'test/unit/wire/application-deployment.test.ts'];
+const ALSO = [
+  'test/unit/link/http-signature.test.ts',
+  'test/unit/platform/svid.test.ts',
+  'test/unit/wire/application-deployment.test.ts',
+];
+/** test files about rc2 and pr1 */
+const OLDER = /margo-(?:older|client)|http-signature/;
 const TIMEOUT_MS = '60000';
 const COLUMN = 62;
 
 export interface Case {
   readonly title: string;
   readonly passed: boolean;
+  /** of the older dialects, rc2 and pr1 */
+  readonly older: boolean;
 }
 
 /** Of the report that `bun test` writes; skipped ones are left out. */
@@ -29,20 +37,36 @@ export function casesOf(junit: string): readonly Case[] {
     const of = (name: string) => new RegExp(`\\b${name}="([^"]*)"`).exec(head)?.[1] ?? '';
     if (body.includes('<skipped')) continue;
     const title = plain(`${of('classname')} ${of('name')}`);
-    cases.push({ title, passed: !/<failure|<error/.test(body) });
+    const older = OLDER.test(of('file')) || /\b(?:rc2|pr1)\b/.test(title);
+    cases.push({ title, older, passed: !/<failure|<error/.test(body) });
   }
   return cases;
 }
 
 export type End = 'passed' | 'failed' | 'open' | 'no test';
 
-export function endOf({ number, also, open }: Rule, cases: readonly Case[]): End {
-  const of = cases.filter(
-    ({ title }) => rulesIn(title).includes(number) || (also !== undefined && title.includes(also)),
-  );
+export function endOf(rule: Rule, cases: readonly Case[]): End {
+  const { open } = rule;
+  const of = casesFor(rule, cases);
   if (of.some(({ passed }) => !passed)) return 'failed';
   if (open !== undefined) return 'open';
   return of.length > 0 ? 'passed' : 'no test';
+}
+
+/** In which dialects a test of the rule passed; what reads a manifest is the same code in all three. */
+export function dialectsOf(rule: Rule, cases: readonly Case[]): string {
+  const of = casesFor(rule, cases).filter(({ passed }) => passed);
+  const spoken = [
+    of.some(({ older }) => !older) ? 'rc3' : '   ',
+    of.some(({ older }) => older) ? 'rc2 pr1' : '       ',
+  ];
+  return spoken.join(' ');
+}
+
+function casesFor({ number, also }: Rule, cases: readonly Case[]): readonly Case[] {
+  return cases.filter(
+    ({ title }) => rulesIn(title).includes(number) || (also !== undefined && title.includes(also)),
+  );
 }
 
 /** What the tests told of the traffic that they judged by `margo/openapi.yaml` (test/support/margo-traffic.ts). */
@@ -82,7 +106,8 @@ async function main(): Promise<number> {
   for (const { rule, end } of ends) {
     const name = `M${String(rule.number).padStart(2, '0')} ${rule.who.padEnd(3)}`;
     const why = end === 'open' ? `: ${rule.open}` : '';
-    console.log(`${name} ${rule.says.padEnd(COLUMN)} ${end}${why}`);
+    const spoken = dialectsOf(rule, cases);
+    console.log(`${name} ${rule.says.padEnd(COLUMN)} ${spoken} ${end}${why}`);
   }
   const count = (...of: readonly End[]): number =>
     ends.filter(({ end }) => of.includes(end)).length;

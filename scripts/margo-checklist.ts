@@ -103,15 +103,11 @@ export const RULES: readonly Rule[] = [
   row(68, 'C', 'decided by type, which is never fetched'),
   row(69, 'C', 'window, period and rate of polling'),
   row(70, 'C', 'one manager for a device'),
-  row(71, 'C', 'older dialects: requests signed', { open: 'rc2 and pr1 are not spoken' }),
-  row(72, 'W', 'older dialects: 401, 400, 404', { open: 'rc2 and pr1 are not spoken' }),
-  row(73, 'W', 'older dialects: created within five minutes', {
-    open: 'rc2 and pr1 are not spoken',
-  }),
-  row(74, 'W', 'older dialects: key of the path’s client', { open: 'rc2 and pr1 are not spoken' }),
-  row(75, 'W', 'older dialects: onboarding refused with 400, 403', {
-    open: 'rc2 and pr1 are not spoken',
-  }),
+  row(71, 'C', 'older dialects: requests signed'),
+  row(72, 'W', 'older dialects: 401, 400, 404'),
+  row(73, 'W', 'older dialects: created within five minutes'),
+  row(74, 'W', 'older dialects: key of the path’s client'),
+  row(75, 'W', 'older dialects: onboarding refused with 400, 403'),
   row(76, 'C', 'OCI form of desired state'),
   row(77, 'C', 'a nudge is a hint'),
 ];

@@ -9,6 +9,7 @@ import { fuzz } from './engine.ts';
 import { ENROLMENT } from './enrolment.ts';
 import { KEYS } from './keys.ts';
 import { MARGO } from './margo.ts';
+import { MARGO_OLDER } from './margo-older.ts';
 import { MESSAGES } from './messages.ts';
 import { ROWS } from './rows.ts';
 import { TEXTS } from './texts.ts';
@@ -26,6 +27,7 @@ const TARGETS = [
   ...ENROLMENT,
   ...VALUES,
   ...MARGO,
+  ...MARGO_OLDER,
 ].filter(({ name }) => name.includes(only));
 const total = process.env.HOLDFAST_FUZZ_TOTAL_SECONDS;
 /** for each target */

@@ -206,6 +206,84 @@ describe('a manager of its own making', () => {
     await reads('speed=3');
   });
 
+  const etags = () =>
+    manager.seen
+      .filter(({ path }) => path.endsWith('/deployments'))
+      .map(({ headers }) => headers['if-none-match']);
+  const polled = async (count: number): Promise<void> => {
+    const before = etags().length;
+    await eventually(`${count} polls`, () => etags().length >= before + count);
+  };
+
+  test('rules 14, 22, 23: the ETag of what is accepted is shown byte for byte; capabilities once', async () => {
+    await polled(2);
+    const wanted = etags().at(-1);
+    expect(wanted).toMatch(/^"sha256:[0-9a-f]{64}"$/);
+    expect(manager.seen.filter(({ path }) => path.includes('/capabilities')).length).toBe(1);
+  });
+
+  test('rules 29, 30, 31, 34, 35, 36, 44: what is no manifest, or an older one, changes nothing', async () => {
+    const none = `sha256:${'a'.repeat(64)}`;
+    const entry = { deploymentId: A, digest: none, url: `/api/v1/deployments/${A}/${none}` };
+    const list = (...deployments: readonly object[]) =>
+      JSON.stringify({ manifestVersion: 9, bundle: null, deployments });
+    for (const [text, found] of [
+      ['{"manifestVersion":3,"bundle":null,"deployments":[]}', 'trust.rollback'],
+      ['{"manifestVersion":4,"bundle":null,"deployments":[]}', 'trust.equivocation'],
+      ['{"manifestVersion":9.0,"bundle":null,"deployments":[]}', '/manifestVersion: '],
+      ['{"manifestVersion":9,"bundle":null}', '/deployments: '],
+      [list(entry, entry), '/deployments/1/deploymentId: '],
+      [list({ ...entry, digest: none.replace('256', '512') }), '/deployments/0/digest: '],
+      [list({ ...entry, url: `https://evil.example${entry.url}` }), '/deployments/0/url: '],
+    ] as const) {
+      manager.serve(() => text);
+      await logged(device, found);
+    }
+    expect(device.read('a')).toBe('speed=3');
+  });
+
+  test('rules 37, 38: a document of other bytes is refused, and its manifest asked for again', async () => {
+    const document = file(A, '2');
+    manager.deploy(10, { [A]: document });
+    const digest = new Bun.CryptoHasher('sha256').update(document).digest('hex');
+    const headers = { 'content-type': 'application/yaml' };
+    manager.faults.set(digest, { status: 200, headers, body: 'other bytes' });
+    await logged(device, 'source.digest-mismatch');
+    expect(device.read('a')).toBe('speed=3');
+    manager.faults.clear();
+    await reads('speed=2');
+  });
+
+  test('rule 64: a status that could not be told is told after a cut, without onboarding again', async () => {
+    const onboardings = () =>
+      manager.seen.filter(({ path }) => path.endsWith('/onboarding')).length;
+    const before = onboardings();
+    manager.faults.set(`/${A}/status`, { status: 503, body: '{}' });
+    const told = manager.states(A).length;
+    manager.deploy(11, { [A]: file(A, '3') });
+    await reads('speed=3');
+    await device.stop('SIGKILL');
+    manager.faults.clear();
+    device.start();
+    await eventually('it is told', () => manager.states(A).slice(told).at(-1) === 'installed');
+    expect(onboardings()).toBe(before);
+  });
+
+  test('rules 49, 50: absence removes, and is told; what is unchanged is not touched', async () => {
+    const kept = file(A, '3');
+    const other = filesDocument({
+      ...{ id: B, deviceId: 'press-42', target: join(device.opt, 'b'), blob: 'files/1' },
+      content: 'speed=1',
+    });
+    manager.deploy(12, { [A]: kept, [B]: other });
+    await eventually('b is there', () => device.read('b') === 'speed=1');
+    const told = manager.states(A).length;
+    manager.deploy(13, { [A]: kept });
+    await eventually('b is gone', () => device.read('b') === null);
+    await eventually('it is told', () => manager.states(B).includes('removed'));
+    expect([device.read('a'), manager.states(A).length]).toEqual(['speed=3', told]);
+  });
+
   test('a package that only a URL names is refused by itself, the others go on', async () => {
     const named = `apiVersion: application.margo.org/v1alpha1
 kind: ApplicationDeployment
@@ -215,7 +293,7 @@ spec:
     type: compose
     components: [{ name: monitor, properties: { packageLocation: "https://f.example/m.tar.gz", wait: "true" } }]
 `;
-    manager.deploy(5, { [A]: file(A, '1'), [B]: named });
+    manager.deploy(20, { [A]: file(A, '1'), [B]: named });
     await reads('speed=1');
     await eventually('it is told', () => manager.states(B).includes('failed'));
     const report = manager.seen.findLast(({ path }) => path.endsWith(`/${B}/status`));

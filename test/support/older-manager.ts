@@ -35,6 +35,8 @@ export interface OlderManager {
   aheadMs: number;
   /** clients it has onboarded; emptied: it has forgotten them */
   readonly clients: Map<string, X509Certificate>;
+  /** a manifest's exact bytes */
+  serve(text: (client: string) => string): void;
   /** a manifest of these documents, one by one */
   deploy(version: number, documents: Readonly<Record<string, string>>): void;
   states(id: string): readonly string[];
@@ -113,6 +115,9 @@ export async function olderManager(identity: CertificateFiles): Promise<OlderMan
   const manager: OlderManager = {
     url: `https://127.0.0.1:${(server.address() as AddressInfo).port}`,
     ...{ seen, traffic, faults: new Map(), letIn: false, aheadMs: 0, clients: new Map() },
+    serve(text) {
+      manifest = text;
+    },
     deploy(version, documents) {
       for (const text of Object.values(documents)) content.set(digestOf(text), text);
       manifest = (client) =>
