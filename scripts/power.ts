@@ -76,7 +76,6 @@ async function part<T>(name: string, args: readonly string[], env: Record<string
     detached: true,
   });
   running.add(child);
-  if (stopped) child.kill('SIGTERM');
   const text = await new Response(child.stdout).text();
   await child.exited;
   running.delete(child);

@@ -3,12 +3,12 @@
  * to this host, its console. Killing it takes the power from the disk in the same moment.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { rmSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { endChild } from '../support/command.ts';
 import { eventually } from '../support/eventually.ts';
-import type { CutCount } from './rig.ts';
+import type { Platters } from './rig.ts';
 
 export interface GuestKit {
   readonly arch: string;
@@ -32,26 +32,26 @@ export interface Guest {
   look(): Promise<GuestLook>;
   /** the agent's log lines and the guest's own */
   console(): readonly string[];
-  /** Power off, at that many writes from now, or very soon; what the disk holds is in `file`. */
-  cut(seed: number, file: string, writes: number): Promise<CutCount>;
+  /** Waits for as long as the machine gets on: how fast it is depends on what else this host does. */
+  until<T>(what: string, holds: () => T | null | undefined | false): Promise<T>;
   end(): Promise<void>;
 }
 
 const MEMORY_MB = 256;
-const CUT_WITHIN_MS = 4_000;
-/** an emulated machine on a busy host */
-const LOOK_MS = 240_000;
+/** CPU time of the machine in which anything that is waited for has to come true; a start takes 5 to 10 */
+const PATIENCE_CPU_S = 120;
+/** and what ends the waiting for a machine that has nothing to do */
+const PATIENCE_MS = 900_000;
+/** of /proc/PID/stat */
+const TICKS_A_SECOND = 100;
 
-export async function startGuest(kit: GuestKit, image: string, folder: string): Promise<Guest> {
+export async function startGuest(
+  kit: GuestKit,
+  platters: Platters,
+  folder: string,
+): Promise<Guest> {
   const socket = join(folder, 'guest-nbd');
-  rmSync(socket, { force: true });
-  const program = new URL('disk-child.ts', import.meta.url).pathname;
-  const disk = spawn(process.execPath, [program, socket, image, '-'], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  disk.stdin.on('error', () => undefined);
-  const answers = createInterface({ input: disk.stdout })[Symbol.asyncIterator]();
-  await answers.next();
+  await platters.serve(socket);
   const [qemu = '', ...args] = commandOf(kit, socket);
   const machine = spawn(qemu, args, { stdio: ['pipe', 'pipe', 'pipe'] });
   const lines: string[] = [];
@@ -65,27 +65,30 @@ export async function startGuest(kit: GuestKit, image: string, folder: string): 
     async look() {
       const before = looks('asked');
       machine.stdin.write('look\n');
-      await eventually('the guest looks', () => looks('asked') > before, LOOK_MS);
+      await guest.until('the guest looks', () => looks('asked') > before);
       return lookIn(lines, 'asked') ?? { files: new Map(), programs: [] };
     },
-    async cut(seed, file, writes) {
-      const late = setTimeout(() => disk.stdin.write('cut\n'), CUT_WITHIN_MS);
-      disk.stdin.write(`cut ${seed} ${file} ${writes}\n`);
-      const { value } = await answers.next();
-      clearTimeout(late);
-      await guest.end();
-      return JSON.parse(String(value)) as CutCount;
+    async until(what, holds) {
+      const most = cpuOf(machine) + PATIENCE_CPU_S;
+      const late = () => {
+        if (cpuOf(machine) > most) throw new Error(`${PATIENCE_CPU_S} s of CPU without: ${what}`);
+        return holds();
+      };
+      return await eventually(what, late, PATIENCE_MS);
     },
-    async end() {
-      await end(machine, disk);
-    },
+    end: () => endChild(machine, 'SIGKILL'),
   };
   return guest;
 }
 
-async function end(machine: ChildProcess, disk: ChildProcess): Promise<void> {
-  await endChild(machine, 'SIGKILL');
-  await endChild(disk, 'SIGKILL');
+/** s; of one that has ended: 0 */
+function cpuOf({ pid }: ChildProcess): number {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]?.split(' ') ?? [];
+    return (Number(fields[11]) + Number(fields[12])) / TICKS_A_SECOND;
+  } catch {
+    return 0;
+  }
 }
 
 /** /dev/kvm is never asked for: where it is there, it may not work. */

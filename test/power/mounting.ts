@@ -2,10 +2,20 @@
  * Thousands of images, mounted one after the other on one loop device, through the C library: no
  * process for each. The image lies in memory (tmpfs); before each mount only what differs from it is
  * written, found by comparing all of it, since a mount writes as well. The kernel forgets what it had
- * read of the device when its last user, the mount, is gone.
+ * read of the device when its last user is gone, and that may not be this mount: whoever made a mount
+ * namespace meanwhile (a container anywhere on this machine) has a copy of it. Such a device is given up,
+ * since the next image would be seen through what is cached of this one.
  */
 import { dlopen, FFIType } from 'bun:ffi';
-import { mkdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  mkdirSync,
+  openSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { output, run } from '../support/command.ts';
 import { eventually } from '../support/eventually.ts';
 import type { Piece } from './disk.ts';
@@ -38,27 +48,58 @@ export interface Stand {
   remove(): Promise<void>;
 }
 
+/** One loop device over one file. */
+interface Slide {
+  readonly loop: string;
+  readonly held: Buffer;
+}
+
+async function makeSlide(file: string, bytes: number): Promise<Slide> {
+  // One that was given up keeps the file that it has.
+  rmSync(file, { force: true });
+  writeFileSync(file, '', { mode: 0o600 });
+  truncateSync(file, bytes);
+  const { buffer, byteOffset } = Bun.mmap(file, { shared: true });
+  const loop = (await output(['losetup', '-f', '--show', file])).trim();
+  return { loop, held: Buffer.from(buffer, byteOffset, bytes) };
+}
+
+/** Nobody on this machine has it mounted: a file system holds its device exclusively. */
+function isFree({ loop }: Slide): boolean {
+  try {
+    closeSync(openSync(loop, constants.O_RDONLY | constants.O_EXCL));
+    return true;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EBUSY') return false;
+    throw error;
+  }
+}
+
+function put({ held }: Slide, { durable, pieces }: StandImage): void {
+  const bytes = held.length;
+  if (durable.length !== bytes) throw new Error(`an image of ${durable.length} bytes`);
+  for (let from = 0; from < bytes; from += CHUNK_BYTES) {
+    const to = Math.min(from + CHUNK_BYTES, bytes);
+    if (held.compare(durable, from, to, from, to) !== 0) durable.copy(held, from, from, to);
+  }
+  for (const piece of pieces) piece.bytes.copy(held, piece.at);
+}
+
 /** @param file  in memory, of the size that all images have */
 export async function makeStand(file: string, bytes: number): Promise<Stand> {
   const library = cLibrary();
-  writeFileSync(file, '', { mode: 0o600 });
-  truncateSync(file, bytes);
-  const mapped = Bun.mmap(file, { shared: true });
-  const held = Buffer.from(mapped.buffer, mapped.byteOffset, bytes);
-  const loop = (await output(['losetup', '-f', '--show', file])).trim();
+  let slide = await makeSlide(file, bytes);
   let mounted: string | null = null;
-  const put = ({ durable, pieces }: StandImage): void => {
-    if (durable.length !== bytes) throw new Error(`an image of ${durable.length} bytes`);
-    for (let from = 0; from < bytes; from += CHUNK_BYTES) {
-      const to = Math.min(from + CHUNK_BYTES, bytes);
-      if (held.compare(durable, from, to, from, to) !== 0) durable.copy(held, from, from, to);
-    }
-    for (const piece of pieces) piece.bytes.copy(held, piece.at);
-  };
-  const stand: Stand = {
+  return {
     async mount(image, at) {
-      put(image);
+      if (!isFree(slide)) {
+        // It goes by itself when its last user has gone.
+        await run(['losetup', '-d', slide.loop]);
+        slide = await makeSlide(file, bytes);
+      }
+      put(slide, image);
       mkdirSync(at, { recursive: true });
+      const { loop } = slide;
       const isMounted = () => library.mount(c(loop), c(at), c('ext4'), 0, c('')) === 0;
       const whole = isMounted();
       if (!whole && !((await mended(loop)) && isMounted())) return 'no file system';
@@ -73,9 +114,8 @@ export async function makeStand(file: string, bytes: number): Promise<Stand> {
     },
     async remove() {
       if (mounted !== null) await run(['umount', '-l', mounted]);
-      await run(['losetup', '-d', loop]);
+      await run(['losetup', '-d', slide.loop]);
       rmSync(file, { force: true });
     },
   };
-  return stand;
 }

@@ -208,7 +208,9 @@ function counted(
   const faults = found ? [...found.faults, ...more] : ['the process that looked at it died'];
   if (faults.length > 0) {
     const at = found ? `entry ${found.at}, ` : '';
-    tally.bad.push(`seed ${asked.seed}, ${at}image ${index}: ${faults.join('; ')}`);
+    const text = `seed ${asked.seed}, ${at}image ${index}: ${faults.join('; ')}`;
+    tally.bad.push(text);
+    asked.say?.(text);
   }
   return true;
 }
