@@ -30,6 +30,12 @@ describe('a device in the simulated world', () => {
     expect({ code, runs: sum.runs }).toEqual({ code: 0, runs: 12 });
     expect(sum.cuts).toBeGreaterThan(1_000);
   });
+  test('keeps each of its channels whole, and to its hours and bounds, over mirrors that lie', async () => {
+    const { code, sum, out } = await simulate('--seed', '22', '--step', '10', '--runs', '3');
+    expect(sum.violations === 0 ? '' : out).toBe('');
+    expect({ code, runs: sum.runs }).toEqual({ code: 0, runs: 3 });
+    expect(sum.cuts).toBeGreaterThan(150);
+  });
   test('does the same for the same seed, byte for byte, and something else for another', async () => {
     const [first, second, other] = await Promise.all([
       simulate('--seed', '7', '--runs', '2'),

@@ -1,12 +1,13 @@
 /** What owners and operators of a device in the field do: agent.yaml, pauses, sticks, what a channel left. */
 import type { ControlHandlers } from '#control/api.ts';
+import type { Policy } from '#state/policy.ts';
 import type { Dice } from '../world/random.ts';
 import type { World } from '../world/shape.ts';
 import { CONFIG_FILE, pass } from '../world/world.ts';
 import { type Channel, type FieldIssued, placeOfChannel } from './desk.ts';
 import { configText, seenInField } from './device.ts';
 import { MOODS, setMood } from './mirrors.ts';
-import { type Do, issueIn, plainChoice, releaseIn } from './publishing.ts';
+import { type Do, issueIn, plainChoice, releaseIn, someWindows } from './publishing.ts';
 import { type FieldAct, someChannels } from './schedule.ts';
 import { type FieldStage, lookNow, stillNow, tellClock, weather } from './stage.ts';
 
@@ -114,34 +115,60 @@ function moveOver(stage: FieldStage): void {
 
 /** One channel is paused: another one goes on. */
 function pauseAndSee(stage: FieldStage, choose: Dice): void {
-  const { world, setup, model, mirrors } = stage;
+  const { setup } = stage;
   const [held, other] = choose.oneIn(2) ? setup.channels : setup.channels.toReversed();
   if (!held || !other) return;
   ask(stage, 'pause', held);
-  const free = model.pauses.holds(other) === false && handlersOf(world) !== null;
-  const troubled =
-    stage.parted ||
-    world.network.weather.parted ||
-    world.network.weather.troubleOneIn > 0 ||
-    mirrors.some(({ mood }) => mood !== 'good');
-  const told = seenInField(world)?.told.find(({ channel }) => channel === other);
-  const { boots } = world;
-  const choice = { ...plainChoice(stage, other, choose), web: null, program: null };
-  outside(world, () => {
+  outside(stage.world, () => {
     releaseIn(stage, issueIn(stage, held, plainChoice(stage, held, choose)), choose);
-    const issued = issueIn(stage, other, choice);
+  });
+  arrives(stage, other, choose, { says: `${other} waits while ${held} is paused`, policy: {} });
+}
+
+/** What is urgent waits for no hour. */
+function urgentAndSee(stage: FieldStage, choose: Dice): void {
+  const channel = choose.pick(stage.setup.channels);
+  const windows = someWindows(stage, choose);
+  const says = `an urgent state of ${channel} waits for its hour`;
+  arrives(stage, channel, choose, {
+    says,
+    policy: { urgent: true, windows, spreadMs: ARRIVES_MS * 4 },
+  });
+}
+
+/** Nothing is in the way of a small change, and nothing comes in between: it has to be applied soon. */
+function arrives(
+  stage: FieldStage,
+  channel: Channel,
+  choose: Dice,
+  { says, policy }: { readonly says: string; readonly policy: Partial<Policy> },
+): void {
+  const { world, setup, model } = stage;
+  const toldOf = () => seenInField(world)?.told.find((told) => told.channel === channel);
+  const before = toldOf();
+  const free = before?.held === false && model.pauses.holds(channel) === false;
+  const undisturbed = (): string =>
+    [world.boots, world.cuts, stage.partings, world.steps.troubles, setup === stage.setup].join();
+  const at = undisturbed();
+  const choice = { ...plainChoice(stage, channel, choose), web: null, program: null };
+  outside(world, () => {
+    const issued = issueIn(stage, channel, choice, { policy });
     releaseIn(stage, issued, choose);
     // Who is not told may look again after an hour only.
     stage.desk.nudge(issued, { whole: false, retain: false });
   });
-  const head = stage.heads.get(other);
-  const there = (): boolean =>
-    seenInField(world)?.told.find(({ channel }) => channel === other)?.applied?.digest ===
-    head?.digest;
-  const reached = pass(world, { ms: ARRIVES_MS, holds: () => world.boots !== boots || there() });
-  if (!free || troubled || told?.held !== false || world.boots !== boots || reached) return;
-  if (stage.setup.channels !== setup.channels || world.steps.troubles > 0) return;
-  model.violations.push({ invariant: 'pause', says: `${other} waits while ${held} is paused` });
+  const digest = stage.heads.get(channel)?.digest;
+  const there = (): boolean => toldOf()?.applied?.digest === digest;
+  const reached = pass(world, { ms: ARRIVES_MS, holds: () => undisturbed() !== at || there() });
+  if (!free || !isFine(stage) || undisturbed() !== at || reached) return;
+  model.violations.push({ invariant: 'arrival', says });
+}
+
+/** The control plane is in reach, by every way. */
+function isFine({ world, mirrors, parted }: FieldStage): boolean {
+  const { weather: now } = world.network;
+  const good = mirrors.every(({ mood }) => mood === 'good');
+  return !parted && !now.parted && now.troubleOneIn === 0 && good;
 }
 
 function consent(stage: FieldStage, choose: Dice): void {
@@ -172,6 +199,7 @@ export const PEOPLE = {
   'resume-one': (stage, choose) => ask(stage, 'resume', choose.pick(stage.setup.channels)),
   'resume-all': (stage) => ask(stage, 'resume', null),
   'pause-and-see': pauseAndSee,
+  'urgent-and-see': urgentAndSee,
   rollback(stage, choose) {
     const { world, model, setup } = stage;
     const handlers = handlersOf(world);

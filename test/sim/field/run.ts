@@ -29,7 +29,15 @@ const ACTS: Readonly<Record<FieldAct, Do>> = { ...PUBLISHING, ...PEOPLE };
 /** what is done through the agent: its steps are its own */
 const OF_THE_AGENT: ReadonlySet<FieldAct> = new Set([
   ...(['consent', 'follow', 'switch', 'forget', 'pause-one', 'pause-all', 'resume-one'] as const),
-  ...(['resume-all', 'pause-and-see', 'rollback', 'apply', 'apply-now', 'reload'] as const),
+  ...([
+    'resume-all',
+    'pause-and-see',
+    'urgent-and-see',
+    'rollback',
+    'apply',
+    'apply-now',
+    'reload',
+  ] as const),
   'restart-agent',
 ]);
 

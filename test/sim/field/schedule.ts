@@ -30,6 +30,7 @@ const WEIGHTS = {
   'resume-one': 4,
   'resume-all': 2,
   'pause-and-see': 2,
+  'urgent-and-see': 2,
   rollback: 3,
   apply: 1,
   'apply-now': 2,
@@ -67,7 +68,7 @@ export interface FieldSchedule {
 }
 
 export const FIELD_EVERY = 10;
-const FIELD_REST = 2;
+export const FIELD_REST = 2;
 
 /** Among numbered seeds. */
 export function isField(seed: number | string): seed is number {

@@ -36,6 +36,8 @@ export interface FieldStage {
   mended: boolean;
   /** the network itself is parted */
   parted: boolean;
+  /** how often the way to the control plane went or came */
+  partings: number;
   /** steps after a start at which the next cut strikes */
   readonly cutsAfterStart: number[];
 }
@@ -93,6 +95,7 @@ export function fieldStage(
     forgetting: new Set(known?.forgetting),
     mended: known?.plain.mended ?? false,
     parted: known?.plain.parted ?? false,
+    partings: 0,
     cutsAfterStart: [],
   };
   world.http = mirrorsHttp({
@@ -151,7 +154,10 @@ export function weather(stage: FieldStage): void {
   const severed = isSevered(stage);
   if (!severed) stage.mended = false;
   const parted = (severed && !stage.mended) || stage.parted;
-  if (network.weather.parted !== parted) network.part(parted);
+  if (network.weather.parted !== parted) {
+    stage.partings += 1;
+    network.part(parted);
+  }
   tellClock(stage);
   const clean = network.weather.troubleOneIn === 0 && mirrors.every(({ mood }) => mood === 'good');
   model.timing.reach(!parted, clean);

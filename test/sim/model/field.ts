@@ -144,7 +144,14 @@ export function fieldModel(
 
 const NOTHING = (): Facts => ({
   ...{ violations: [], statements: [], channels: new Map(), taken: new Map(), serials: [] },
-  ...{ unsaid: new Set(), forgetting: new Set(), followed: [], disturbed: false, rootVersion: 0n, history: 0n },
+  ...{
+    unsaid: new Set(),
+    forgetting: new Set(),
+    followed: [],
+    disturbed: false,
+    rootVersion: 0n,
+    history: 0n,
+  },
 });
 
 function copied(known: Facts): Facts {
@@ -333,7 +340,9 @@ function misses(facts: Facts, way: Way, seen: FieldSeen): string | null {
   const named = new Set<string>();
   let free: readonly Wanted[] = [];
   for (const [channel, statement] of way) {
-    const rejoined = facts.channels.get(channel)?.wasLeft === true;
+    const own = facts.channels.get(channel);
+    // What others took is missing of what it had, not of what it gets.
+    const rejoined = own?.wasLeft === true && own.inForce?.statement === statement;
     const gone = rejoined ? facts.taken.get(channel) : undefined;
     for (const [id, piece] of Object.entries(statement?.pieces ?? {})) {
       if (gone?.has(id)) continue;

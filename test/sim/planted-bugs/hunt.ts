@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { planted } from '../../../scripts/mutants.ts';
+import { FIELD_EVERY, FIELD_REST } from '../field/schedule.ts';
 import type { Sum } from '../simulate.ts';
 import { WIDE_EVERY } from '../width/schedule.ts';
 import { PLANTED, type PlantedBug } from './list.ts';
@@ -38,16 +39,26 @@ export async function hunt(tree: string, bug: PlantedBug): Promise<Hunt> {
   const text = readFileSync(file, 'utf8');
   writeFileSync(file, planted(text, { ...bug, tests: [], compiled: false }));
   try {
-    return await simulate(tree, bug.seeds, bug.wide);
+    return await simulate(tree, bug.seeds, bug);
   } finally {
     writeFileSync(file, text);
   }
 }
 
+function rangeOf({ wide, field }: Pick<PlantedBug, 'wide' | 'field'>): readonly string[] {
+  if (wide) return ['--seed', `${WIDE_EVERY - 1}`, '--step', `${WIDE_EVERY}`];
+  if (field) return ['--seed', `${FIELD_REST}`, '--step', `${FIELD_EVERY}`];
+  return ['--seed', '1'];
+}
+
 /** Until a run fails, or `runs` have not. */
-export async function simulate(tree: string, runs: number, wide = false): Promise<Hunt> {
+export async function simulate(
+  tree: string,
+  runs: number,
+  of: Pick<PlantedBug, 'wide' | 'field'> = {},
+): Promise<Hunt> {
   const sim = join(tree, 'test/sim');
-  const range = wide ? ['--seed', `${WIDE_EVERY - 1}`, '--step', `${WIDE_EVERY}`] : ['--seed', '1'];
+  const range = rangeOf(of);
   const flags = [...range, '--runs', String(runs), '--stop-at-first'];
   const command = [`--preload=${sim}/known-signatures.ts`, `${sim}/simulate.ts`, ...flags];
   const child = Bun.spawn([process.execPath, ...command], {

@@ -3,6 +3,7 @@
  * what people forget (an fsync, a count, a check), each as one place that is searched and replaced.
  * `seeds` is the number of runs within which it has to be found.
  */
+import { FIELD_PLANTED } from './field.ts';
 import { PERSISTED } from './persisted.ts';
 import { TOLD } from './told.ts';
 import { WIDE_PLANTED } from './wide.ts';
@@ -16,6 +17,8 @@ export interface PlantedBug {
   readonly seeds: number;
   /** hunted among wide schedules alone */
   readonly wide?: boolean;
+  /** hunted among schedules of the field alone */
+  readonly field?: boolean;
 }
 
 function bug(name: string, seeds: number, where: readonly [string, string, string]): PlantedBug {
@@ -156,12 +159,13 @@ export const PLANTED: readonly PlantedBug[] = [
   ]),
   bug('nobody starts programs after a power cut', 400, [
     'agent/agent.ts',
-    "    if (generation.deployment.profile.kind !== 'process') continue;",
-    '    continue;',
+    '    const done = await doStep(parts.context, step);\n    if (!done.ok) complain(parts.log, generation.id, done.fault);\n',
+    '',
   ]),
   ...PERSISTED,
   ...WIDE_PLANTED,
   ...TOLD,
+  ...FIELD_PLANTED,
 ];
 
 /** Found fast: in every `npm test`. */
@@ -169,4 +173,5 @@ export const QUICK: readonly string[] = [
   'the acceptance does not raise the floor',
   'what a removal takes out stays in force',
   'the boot is not counted',
+  'maintenance windows are not looked at before a change begins',
 ];
