@@ -148,7 +148,8 @@ function verifyStatement(
     return refuse('trust.audit-mismatch', { what: 'the signed state', expected, found });
   }
   // Nobody signed it: it was believed for the connection that it came over (decision 0024).
-  if (channel === MARGO_CHANNEL && isMargo(envelope.value)) return ok([MARGO_TRACE]);
+  const unsigned = envelope.value.signatures.length === 0;
+  if (channel === MARGO_CHANNEL && isMargo(envelope.value) && unsigned) return ok([MARGO_TRACE]);
   const authored = verifyAuthorship(
     { envelope: envelope.value, roots: [] },
     {

@@ -11,6 +11,7 @@ import type { Platform } from '#platform/platform.ts';
 import type { News } from '#report/deliver.ts';
 import { downloads } from '#sources/download.ts';
 import { ociLayout } from '#sources/oci-layout.ts';
+import type { Source } from '#sources/source.ts';
 import type { Generation } from '#state/generation.ts';
 import { pointText } from '#state/point.ts';
 import { packagePins } from '#store/package-pins.ts';
@@ -32,6 +33,7 @@ import type { Follower } from './follow.ts';
 import { keptPolicy } from './kept-policy.ts';
 import type { Agent } from './loop-parts.ts';
 import { makeChange, makeValuesChange } from './make-change.ts';
+import type { Margo } from './margo.ts';
 import { MARGO_CHANNEL } from './margo-state.ts';
 import { namedAgain } from './named-again.ts';
 import { packagesFrom } from './packages.ts';
@@ -83,8 +85,8 @@ export interface Common {
   watchHealth(channel: string, current: readonly Generation[]): void;
   /** A look of this channel ended. */
   looked(channel: string, end: CycleEnd): void;
-  /** what asks the manager that speaks for the channel `margo`; null: there is none */
-  margo(): Finder | null;
+  /** what asks the manager of the channel `margo`; null: there is none */
+  margo(): Pick<Margo, 'finder' | 'signed'> | null;
   /** goes beside the search in a bundle (own-bundles.ts) */
   aroundBundles(channel: string, finder: Finder): Finder;
 }
@@ -103,7 +105,7 @@ export function openLine(common: Common, input: LineInput): Line {
   const { clock, log } = platform;
   const changes = { ...changesOf(common, settings), values: () => device.values() };
   const margo = channel === MARGO_CHANNEL ? common.margo() : null;
-  const find = common.aroundBundles(channel, margo ?? finderOf(common, input));
+  const find = common.aroundBundles(channel, ownFinder(common, input, margo));
   const run = runner({
     ...{ context, channel, turns },
     waits({ point }, other) {
@@ -187,12 +189,28 @@ function driftOf(common: Common, follower: Follower): Drift {
   });
 }
 
-function finderOf(common: Common, { settings, follower, triggers }: LineInput): Finder {
+/** The manager is believed, or it is one way among others of what keys have signed. */
+function ownFinder(
+  common: Common,
+  input: LineInput,
+  margo: Pick<Margo, 'finder' | 'signed'> | null,
+): Finder {
+  if (!margo) return finderOf(common, input);
+  const { signed, finder: believed } = margo;
+  return signed ? signed.around(finderOf(common, input, [signed.source])) : believed;
+}
+
+function finderOf(
+  common: Common,
+  { settings, follower, triggers }: LineInput,
+  first: readonly Source[] = [],
+): Finder {
   const { base, platform, links, timekeeping } = common;
   const { name: channel } = settings;
   return finder({
     clock: platform.clock,
-    ...links.of(channel),
+    pushes: links.of(channel).pushes,
+    sources: [...first, ...links.of(channel).sources],
     mirrors: links.mirrors,
     lagging(lag) {
       if (recordLag({ base, platform }, lag)) common.changed('detail');

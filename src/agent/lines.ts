@@ -70,7 +70,7 @@ export function openLines(given: Given, input: LinesInput): Lines {
       if (end.kind === 'applied' || end.kind === 'refused') stir();
       if (end.kind === 'applied') lookAgain(every(), channel);
     },
-    margo: () => wires.margo?.finder ?? null,
+    margo: () => wires.margo ?? null,
     aroundBundles: (channel, finder) => aroundBundles(given, device, { channel, finder }),
   };
   for (const settings of config.channels) {

@@ -104,6 +104,10 @@ export const margoSchema = v.pipe(
     'of rc2 and pr1: identity with ca (the root CA of the manager), and cert with key or neither',
   ),
   v.check((read) => sourceFits(read), 'source: oci together with oci: { url }'),
+  v.check(
+    ({ source, authority }) => source === 'api' || authority === 'tls',
+    'of source: oci: authority: tls, since nobody signs that form',
+  ),
 );
 
 type Section = v.InferOutput<typeof margoSchema>;

@@ -202,7 +202,10 @@ function candidate(
 }
 
 /** Documents of the accepted, the applied and the waiting state, read when the first one is asked for. */
-function knownDocuments({ content, row }: MargoFinderInput): (digest: Digest) => Uint8Array | null {
+export function knownDocuments({
+  content,
+  row,
+}: Pick<MargoFinderInput, 'content' | 'row'>): (digest: Digest) => Uint8Array | null {
   let known: Map<Digest, Uint8Array> | null = null;
   return (digest) => {
     if (!known) {

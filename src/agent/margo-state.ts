@@ -38,6 +38,8 @@ export interface MargoSelf {
   readonly device: DeviceFacts;
   readonly allow: Allow;
   readonly policy: Policy;
+  /** the manifest is signed for many devices at once: what is for another one is none of ours */
+  readonly shared?: boolean;
 }
 
 export interface MargoDeployment {
@@ -97,6 +99,8 @@ export function margoState(
     if (!document) return refuse('margo.not-served', { what: `the document of ${ref.id}` });
     const judged = judge(self, base, ref, document);
     if (!judged.ok) return judged;
+    const { refused } = judged.value;
+    if (self.shared === true && refused?.code === 'margo.not-this-device') continue;
     deployments.push(judged.value);
     const twice = judged.value.facts.blobs.find((blob) => isOther(blobs.get(blob.name), blob));
     if (twice)
@@ -107,7 +111,7 @@ export function margoState(
     for (const blob of judged.value.facts.blobs) blobs.set(blob.name, blob);
     const { id, digest } = ref;
     const mediaType = MARGO_MEDIA.document;
-    if (!judged.value.refused) refs.push({ id, digest, size: document.length, mediaType });
+    if (!refused) refs.push({ id, digest, size: document.length, mediaType });
   }
   const listed = manifest.deployments.flatMap(({ digest }) => documents.get(digest) ?? []);
   const layer = listed.length > 0 ? writeDocuments(listed) : null;

@@ -9,6 +9,8 @@ import { ok, type Result } from '#errors/fault.ts';
 import type { MargoLink } from '#link/margo.ts';
 import type { Allow } from '#plan/allow.ts';
 import type { Platform } from '#platform/platform.ts';
+import { margoSigned } from '#sources/margo-signed.ts';
+import type { Source } from '#sources/source.ts';
 import type { ChannelRow } from '#state/channel-row.ts';
 import { HELM_PROFILE } from '#state/deployment.ts';
 import { type Digest, sha256 } from '#state/digest.ts';
@@ -21,10 +23,17 @@ import { writeOlderCapabilities } from '#wire/margo-capabilities-older.ts';
 import type { Base } from './base.ts';
 import type { AgentConfig } from './config.ts';
 import type { MargoConfig } from './margo-config.ts';
-import { type MargoFinder, margoFinder } from './margo-finder.ts';
+import type { Finder } from './find.ts';
+import {
+  knownDocuments,
+  type MargoFinder,
+  type MargoFinderInput,
+  margoFinder,
+} from './margo-finder.ts';
 import { downForMs, quietNow } from './margo-hours.ts';
 import { margoCapabilities } from './margo-machine.ts';
 import { type MargoFacts, type MargoReports, openMargoReports } from './margo-reports.ts';
+import { signedMargoFinder } from './margo-signed.ts';
 import { type MargoSide, openMargoSide } from './margo-side.ts';
 import {
   keptMargoState,
@@ -36,11 +45,18 @@ import type { Links } from './sources.ts';
 
 export interface Margo {
   readonly finder: MargoFinder;
+  /** where its manifests must be signed: a source among others, and what reads them; null: it is believed */
+  readonly signed: SignedMargo | null;
   /** Within the commit of an acceptance. */
   beside(tx: StoreWriter, moment: Moment): void;
   /** After each durable transition, and at the start. */
   note(): void;
   close(): void;
+}
+
+export interface SignedMargo {
+  readonly source: Source;
+  around(finder: Finder): Finder;
 }
 
 export interface MargoInput {
@@ -116,7 +132,8 @@ export function openMargo(input: MargoInput): Result<Margo> {
     const said = capabilities();
     if (!said.ok) return said;
     const { device } = base;
-    return ok({ fleet, capabilities: said.value, device, allow: input.allow, policy });
+    const shared = config.authority === 'signature';
+    return ok({ fleet, capabilities: said.value, device, allow: input.allow, policy, shared });
   };
   const { clock, random, log } = platform;
   const reports = openMargoReports({
@@ -125,18 +142,21 @@ export function openMargo(input: MargoInput): Result<Margo> {
     downForMs: () => downForMs(config.hours, time.view()),
   });
   if (!reports.ok) return reports;
-  const finder = margoFinder({
-    ...{ link, inflate: platform.inflate, clock, store, content },
-    ...{ name: new URL(config.url).host, row: () => input.row(), self },
-    quiet: (wake) => quietNow(config.hours, time.view(), wake.kind),
+  const of = {
+    ...{ link, inflate: platform.inflate, content, name: new URL(config.url).host, self },
     introduce: introduction(input, link, { reports: reports.value, capabilities }),
     reached: () => reports.value.reached(),
+  };
+  const finder = margoFinder({
+    ...{ ...of, clock, store, row: () => input.row() },
+    quiet: (wake) => quietNow(config.hours, time.view(), wake.kind),
     alsoFound(warnings) {
       for (const message of warnings) log.write('warn', 'margo.manifest', { message });
     },
   });
   return ok({
     finder,
+    signed: config.authority === 'signature' ? signedBy(input, of) : null,
     beside(tx, moment) {
       if (moment.kind !== 'accepted') return;
       const state = moment.row.floor?.stateDigest ?? null;
@@ -151,6 +171,24 @@ export function openMargo(input: MargoInput): Result<Margo> {
       link.close();
     },
   });
+}
+
+/** DSSE envelopes over manifests, by every way that a statement comes. */
+function signedBy(
+  { base, config, row }: MargoInput,
+  of: Pick<
+    MargoFinderInput,
+    'content' | 'inflate' | 'introduce' | 'link' | 'name' | 'reached' | 'self'
+  >,
+): SignedMargo {
+  const known = { content: of.content, row };
+  const source = margoSigned({
+    ...{ name: of.name, link: of.link, heldRoot: base.roots.held },
+    answered: () => of.reached(),
+    down: () => downForMs(config.hours, base.time.view()) > 0,
+  });
+  const reading = { ...of, knownDocuments: () => knownDocuments(known) };
+  return { source, around: (finder) => signedMargoFinder(reading, finder) };
 }
 
 function capabilitiesOf(

@@ -11,6 +11,12 @@ export const margoFaults = {
     says: (d: { reason: string }) => `the bundle of the Margo manager: ${d.reason}`,
     remedy: 'Have the manager make the bundle again; the documents are asked for one by one.',
   },
+  'margo.unsigned': {
+    retry: 'later',
+    says: (d: { source: string }) => `${d.source} serves a manifest and no signature of it`,
+    remedy:
+      'Sign it with the keys of the channel margo and have it served: docs/margo.md; or believe the manager: authority: tls.',
+  },
   'margo.oci': {
     retry: 'later',
     says: (d: { pointer: string; reason: string }) =>

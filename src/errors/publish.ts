@@ -11,6 +11,12 @@ export const publishFaults = {
     says: (d: { directory: string }) => `${d.directory} is there already and is not empty`,
     remedy: 'Choose another folder: a fleet is never written over.',
   },
+  'publish.margo': {
+    retry: 'operator',
+    says: (d: { reason: string }) => `the channel margo is not signed: ${d.reason}`,
+    remedy:
+      'Its statement is a Margo manifest: put ApplicationDeployments there, and leave the rest to another channel.',
+  },
   'publish.channel-unknown': {
     retry: 'operator',
     says: (d: { channel: string; known: string }) =>

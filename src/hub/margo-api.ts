@@ -30,6 +30,7 @@ import {
   STATUS_BYTES,
 } from './margo-clients.ts';
 import type { Published, PublishedReader } from './margo-published.ts';
+import { besideManifest } from './margo-signed.ts';
 import { type ServedTrust, trustAnswer } from './margo-trust.ts';
 import { MARGO_PREFIX, viewFor } from './margo-view.ts';
 
@@ -131,6 +132,11 @@ export function readResource(
     return reads
       ? artifact(call, request, { kind: 'bundle', digest: rest[0] ?? '' })
       : notAllowed('GET');
+  }
+  if (head === 'holdfast') {
+    const state = call.published();
+    const beside = besideManifest(state.ok ? state.value : null, rest);
+    if (beside) return reads ? beside : notAllowed('GET');
   }
   const [id = '', second = ''] = rest;
   if (head === 'deployments' && rest.length === 2 && isMargoId(id)) {

@@ -5,6 +5,7 @@
  */
 import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { Clock } from '#platform/clock.ts';
+import type { Inflate } from '#platform/inflate.ts';
 import type { BlobRef, DesiredState } from '#state/desired-state.ts';
 import { type Digest, sha256 } from '#state/digest.ts';
 import { LIMITS } from '#state/limits.ts';
@@ -15,9 +16,15 @@ import { openRoot } from '#trust/root-chain.ts';
 import { viewTime } from '#trust/time.ts';
 import { blobNames, readDeployment } from '#wire/deployment.ts';
 import { readDocuments } from '#wire/documents.ts';
+import { readMargoBundle } from '#wire/margo-bundle.ts';
 import { readMargoFacts } from '#wire/margo-document.ts';
+import { MARGO_LINE } from '#wire/margo-statement.ts';
 import { type OciDescriptor, readManifest } from '#wire/oci.ts';
 import type { Disk } from './disk.ts';
+import type { SignedManifest } from './margo-signed.ts';
+
+/** bytes around the documents of a bundle */
+const TAR_OVERHEAD = 4 * 1024 * 1024;
 
 export interface MargoDocument {
   readonly id: string;
@@ -33,11 +40,14 @@ export interface Published {
   readonly state: DesiredState;
   /** of Margo's dialect; those of our own cannot be said in Margo's words */
   readonly documents: readonly MargoDocument[];
+  /** the statement is a Margo manifest itself; null: one of ours */
+  readonly signed: SignedManifest | null;
 }
 
 export interface PublishedInput {
   readonly disk: Pick<Disk, 'tag' | 'manifest' | 'openBlob'>;
   readonly clock: Pick<Clock, 'wallMs'>;
+  readonly inflate: Pick<Inflate, 'gunzip'>;
   /** plant/state */
   readonly repository: string;
   readonly channel: string;
@@ -102,19 +112,34 @@ function readPublished(input: PublishedInput, digest: Digest): Result<Published>
     { root: root.value, channel: input.channel, time, clock: 'lenient', allowDemo: true },
   );
   if (judged.kind !== 'authored') return { ok: false, fault: judged.fault };
-  const documents = rest.find(({ mediaType }) => mediaType === MEDIA.documents) ?? null;
-  return documentsOf(input.disk, judged.state, documents);
+  const { state } = judged;
+  const named = state.documents?.digest;
+  const documents = rest.find(({ digest }) => digest === named) ?? null;
+  const found = documents ? layer(input.disk, documents, LIMITS.documentsBytes) : ok(null);
+  if (!found.ok) return found;
+  if (state.channel !== MARGO_LINE) return documentsOf(state, found.value, null);
+  const signed = judged.envelope.payload;
+  const bundle = found.value;
+  return documentsOf(state, bundle && unpacked(input, state, bundle), {
+    ...{ envelope: envelope.value, manifest: signed, bundle, roots },
+  });
+}
+
+type Contents = Result<ReadonlyMap<Digest, Uint8Array>>;
+
+function unpacked({ inflate }: PublishedInput, state: DesiredState, bundle: Uint8Array): Contents {
+  const wanted = new Set(state.deployments.map(({ digest }) => digest));
+  const cap = LIMITS.documentsBytes + TAR_OVERHEAD;
+  return readMargoBundle(inflate.gunzip([ok(bundle)], cap), wanted);
 }
 
 function documentsOf(
-  disk: PublishedInput['disk'],
   state: DesiredState,
-  descriptor: OciDescriptor | null,
+  layer: Uint8Array | Contents | null,
+  signed: SignedManifest | null,
 ): Result<Published> {
-  if (!descriptor) return ok({ state, documents: [] });
-  const tar = layer(disk, descriptor, LIMITS.documentsBytes);
-  if (!tar.ok) return tar;
-  const read = readDocuments(tar.value);
+  if (!layer) return ok({ state, documents: [], signed });
+  const read = layer instanceof Uint8Array ? readDocuments(layer) : layer;
   if (!read.ok) return read;
   const blobs = new Map(state.blobs.map((blob) => [blob.name, blob]));
   const documents: MargoDocument[] = [];
@@ -129,7 +154,7 @@ function documentsOf(
     if (!facts.ok) return facts;
     documents.push({ id, digest, bytes, deviceId: facts.value.deviceId, blobs: needs });
   }
-  return ok({ state, documents });
+  return ok({ state, documents, signed });
 }
 
 function layer(

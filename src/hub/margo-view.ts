@@ -13,6 +13,7 @@ import type { JsonObject } from '#wire/strict-json.ts';
 import { isJsonObject } from '#wire/strict-json.ts';
 import type { ClientView, MargoClient, MargoClients } from './margo-clients.ts';
 import type { MargoDocument, Published } from './margo-published.ts';
+import { signedView } from './margo-signed.ts';
 
 /** before the resources of a client; in the older dialects its id follows */
 export const MARGO_PREFIX = '/api/v1/';
@@ -28,6 +29,8 @@ export function viewFor(
   client: MargoClient,
   { published, prefix = MARGO_PREFIX }: MargoViewOf,
 ): Result<ClientView> {
+  const signed = published ? signedView(clients, client, published) : null;
+  if (signed) return signed;
   const [before] = client.views();
   const documents = published ? documentsFor(client, published) : [];
   const blobs = [

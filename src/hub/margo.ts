@@ -55,7 +55,8 @@ export async function startMargo(
   const identity = readIdentity(platform, options);
   if (!identity.ok) return identity;
   const { repository, channel, root } = options;
-  const published = publishedReader({ disk, clock: platform.clock, repository, channel, root });
+  const { clock, inflate, log, files } = platform;
+  const published = publishedReader({ disk, clock, inflate, repository, channel, root });
   if (!published.ok) return published;
   const clients = openMargoClients(platform.files, `${parts.folder}/margo`);
   if (!clients.ok) return clients;
@@ -63,7 +64,6 @@ export async function startMargo(
   let port = options.port;
   const own = host.includes(':') ? `[${host}]` : host;
   const address = () => options.url ?? `https://${own}:${port}`;
-  const { log, inflate, files } = platform;
   const serving = servingDialects(
     {
       ...{ platform, log, inflate, clients: clients.value, published: published.value },

@@ -21,8 +21,12 @@ export interface MargoLink {
   /** Null: 404. Not yet checked. */
   bundle(digest: Digest, signal: AbortSignal): Promise<Result<Uint8Array | null>>;
   document(id: string, digest: Digest, signal: AbortSignal): Promise<Result<Uint8Array | null>>;
+  /** What a manager of ours serves below `holdfast/`, signatures and roots. Null: 404. */
+  beside(path: string, cap: number, signal: AbortSignal): Promise<Result<Uint8Array | null>>;
   /** @param known  the manager took a report of this device before */
   putCapabilities(deviceId: string, body: Uint8Array, known?: boolean): Promise<Result<void>>;
+  /** It is gone, or was never there. */
+  deleteCapabilities(deviceId: string): Promise<Result<void>>;
   /** Null: taken. A fault: it will not be taken however often it is sent (4xx but 408 and 429). */
   postStatus(deploymentId: string, body: Uint8Array): Promise<Result<Fault | null>>;
   close(): void;
@@ -81,9 +85,18 @@ export function margoLink(http: HttpLink, to: MargoTo): Result<MargoLink> {
       content(parts, `bundles/${digest}`, { accept: MARGO_MEDIA.bundle, signal }),
     document: (id, digest, signal) =>
       content(parts, `deployments/${id}/${digest}`, { accept: MARGO_MEDIA.document, signal }),
+    beside: (path, cap, signal) =>
+      content(parts, `holdfast/${path}`, { accept: 'application/json', cap, signal }),
     async putCapabilities(deviceId, body, known = false) {
       const put = await tell(parts, deviceId, body, known);
       return put.ok && put.value ? refused(put.value) : put.ok ? ok() : put;
+    },
+    async deleteCapabilities(deviceId) {
+      const what = 'the removal of a child';
+      const gone = await send(parts, 'DELETE', `capabilities/${deviceId}`, { what });
+      if (!gone.ok) return gone;
+      const { status, why } = gone.value;
+      return why === null || status === 404 ? ok() : refused(why);
     },
     postStatus: (id, body) =>
       write(parts, 'POST', `deployments/${id}/status`, { what: 'a status', body }),
@@ -141,12 +154,17 @@ async function manifest(
 async function content(
   { http, access, base }: Parts,
   path: string,
-  { accept, signal }: { readonly accept: string; readonly signal: AbortSignal },
+  {
+    accept,
+    signal,
+    cap: most,
+  }: { readonly accept: string; readonly signal: AbortSignal; readonly cap?: number },
 ): Promise<Result<Uint8Array | null>> {
-  const what = path.startsWith('bundles/') ? 'the bundle' : 'a document';
+  const bundle = path.startsWith('bundles/');
+  const what = bundle ? 'the bundle' : most === undefined ? 'a document' : 'a signature';
   const at = await base();
   if (!at.ok) return at;
-  const cap = path.startsWith('bundles/') ? LIMITS.documentsBytes : LIMITS.documentBytes;
+  const cap = most ?? (bundle ? LIMITS.documentsBytes : LIMITS.documentBytes);
   const response = await http.send({
     ...{ method: 'GET', url: `${at.value.path}${path}`, access, redirects: 'refuse', signal },
     ...{ headers: { accept }, cap, what },
@@ -183,7 +201,7 @@ async function tell(
 
 interface Written {
   readonly what: string;
-  readonly body: Uint8Array;
+  readonly body?: Uint8Array;
 }
 
 interface Told {
@@ -210,14 +228,20 @@ function verdict(told: Result<Told>): Result<Fault | null> {
 
 async function send(
   { http, access, base }: Parts,
-  method: 'PUT' | 'POST',
+  method: 'PUT' | 'POST' | 'DELETE',
   path: string,
   { what, body }: Written,
 ): Promise<Result<Told>> {
   const at = await base();
   if (!at.ok) return at;
   const response = await http.send({
-    ...{ method, url: `${at.value.path}${path}`, access, redirects: 'refuse', body },
+    ...{
+      method,
+      url: `${at.value.path}${path}`,
+      access,
+      redirects: 'refuse',
+      ...(body && { body }),
+    },
     headers: { 'content-type': 'application/json', accept: 'application/json' },
     ...{ cap: LIMITS.errorBodyBytes, what },
   });

@@ -9,9 +9,11 @@ import type { DesiredState } from '#state/desired-state.ts';
 import type { Digest } from '#state/digest.ts';
 import type { Envelope } from '#state/envelope.ts';
 import { LIMITS } from '#state/limits.ts';
+import { MARGO_MEDIA } from '#state/margo.ts';
 import { MEDIA } from '#state/media-types.ts';
 import { pointText } from '#state/point.ts';
 import { writeEnvelope } from '#wire/envelope.ts';
+import { MARGO_LINE } from '#wire/margo-statement.ts';
 import { describe, type OciDescriptor, readManifest, writeManifest } from '#wire/oci.ts';
 import { bytesContent, type Content } from './content.ts';
 
@@ -53,7 +55,8 @@ export function makeArtifact(
   const config = bytesContent(EMPTY_CONFIG);
   const roots = (parts.roots ?? []).map(bytesContent);
   const layers: OciDescriptor[] = [layerOf(MEDIA.envelope, signed), ...rootDescriptors(roots)];
-  if (parts.documents) layers.push(layerOf(MEDIA.documents, parts.documents));
+  const documents = state.channel === MARGO_LINE ? MARGO_MEDIA.bundle : MEDIA.documents;
+  if (parts.documents) layers.push(layerOf(documents, parts.documents));
   const contents = [config, signed, ...roots, ...(parts.documents ? [parts.documents] : [])];
   const known = new Set(layers.map(({ digest }) => digest));
   const along = newAndSmall(state, parts);

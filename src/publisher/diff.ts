@@ -7,6 +7,7 @@ import type { Digest } from '#state/digest.ts';
 import { type Compiled, compileChannel } from './compile.ts';
 import type { Fleet } from './fleet.ts';
 import { readLine } from './line.ts';
+import { documentsFor } from './margo-parts.ts';
 import { missingBlobs } from './push.ts';
 import { type Cargo, draftStatement, saysTheSame } from './statement.ts';
 
@@ -36,7 +37,10 @@ export async function diffChannel(
   const compiled = compileChannel(platform, `${fleet.directory}/channels/${name}`);
   if (!compiled.ok) return compiled;
   const base = registry ? (line.value.head?.state ?? null) : line.value.previous;
-  const { deployments, blobs, documents } = compiled.value;
+  const { deployments, blobs } = compiled.value;
+  const along = documentsFor(platform, line.value.channel, compiled.value);
+  if (!along.ok) return along;
+  const documents = along.value;
   const layer = documents && { digest: documents.digest, size: documents.size };
   const cargo: Cargo = { deployments, blobs, documents: layer, promotedFrom: null };
   const draft = draftStatement(fleet, line.value.channel, cargo, { ...line.value, previous: base });

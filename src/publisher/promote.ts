@@ -10,6 +10,7 @@ import type { DesiredState } from '#state/desired-state.ts';
 import type { Digest } from '#state/digest.ts';
 import { pointText } from '#state/point.ts';
 import { readDocuments } from '#wire/documents.ts';
+import { MARGO_LINE } from '#wire/margo-statement.ts';
 import type { Parts } from './artifact.ts';
 import { bytesContent, type Content, wholeContent } from './content.ts';
 import type { Fleet } from './fleet.ts';
@@ -31,6 +32,9 @@ export async function promote(
 ): Promise<Result<Promotion>> {
   const no = (reason: string) => refuse('publish.not-promotable', { ...names, reason });
   if (names.from === names.to) return no('they are the same channel');
+  if ([names.from, names.to].includes(MARGO_LINE)) {
+    return no('a Margo manifest and a statement of ours are two kinds of bytes');
+  }
   const source = await readLine(platform, fleet, names.from, options.registry);
   if (!source.ok) return source;
   const from = options.registry ? source.value.head : source.value.latest;

@@ -14,6 +14,7 @@ import { authorityOf, type Fleet, fleetChannel, judgeInForce } from './fleet.ts'
 import { isOutdated } from './head.ts';
 import type { Passphrases } from './keys.ts';
 import { type ChannelLine, readLine } from './line.ts';
+import { documentsFor } from './margo-parts.ts';
 import { type PushEvent, type Pushed, pushState } from './push.ts';
 import { renewed } from './renew.ts';
 import { signStatement } from './sign.ts';
@@ -49,7 +50,10 @@ export async function prepareChannel(
   const folder = `${fleet.directory}/channels/${line.channel.name}`;
   const compiled = compileChannel(platform, folder);
   if (!compiled.ok) return compiled;
-  const { deployments, blobs, documents, contents } = compiled.value;
+  const { deployments, blobs, contents } = compiled.value;
+  const along = documentsFor(platform, line.channel, compiled.value);
+  if (!along.ok) return along;
+  const documents = along.value;
   const layer = documents && { digest: documents.digest, size: documents.size };
   const cargo: Cargo = { deployments, blobs, documents: layer, promotedFrom: null };
   return prepareCargo(platform, fleet, line, { cargo, parts: { documents, contents }, options });

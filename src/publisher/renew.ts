@@ -9,7 +9,6 @@ import type { Platform } from '#platform/platform.ts';
 import type { Digest } from '#state/digest.ts';
 import type { Envelope } from '#state/envelope.ts';
 import { LIMITS } from '#state/limits.ts';
-import { PAYLOAD } from '#state/media-types.ts';
 import { pointText } from '#state/point.ts';
 import { verifyAuthorship } from '#trust/authorship.ts';
 import { readManifest } from '#wire/oci.ts';
@@ -65,8 +64,8 @@ async function signedAnew(
     const folder = signedFolder(fleet, channel.name);
     return refuse('publish.signatures-missing', { point, got, threshold, folder });
   }
-  const { payload } = signed.envelope;
-  const envelope = await signEnvelope(PAYLOAD.desiredState, payload, signers.value);
+  const { payload, payloadType } = signed.envelope;
+  const envelope = await signEnvelope(payloadType, payload, signers.value);
   if (!envelope.ok) return envelope;
   const authority = authorityOf(fleet, channel.name);
   const verdict = verifyAuthorship({ envelope: envelope.value, roots: [] }, authority);

@@ -7,11 +7,11 @@ import { ok, type Result, refuse, refused } from '#errors/fault.ts';
 import type { Platform } from '#platform/platform.ts';
 import type { Signer } from '#platform/signer.ts';
 import type { Envelope, Signature } from '#state/envelope.ts';
-import { PAYLOAD } from '#state/media-types.ts';
 import { verifyAuthorship } from '#trust/authorship.ts';
 import { pae } from '#trust/dsse.ts';
 import { keyidOf } from '#trust/ed25519.ts';
-import { readDesiredState, type Unsigned, writeDesiredState } from '#wire/desired-state.ts';
+import type { Unsigned } from '#wire/desired-state.ts';
+import { payloadTypeOf, readStatement, writeStatement } from '#wire/margo-statement.ts';
 import { makeArtifact, type Parts } from './artifact.ts';
 import { authorityOf, type Fleet, type FleetChannel, rootLayers } from './fleet.ts';
 import { openSigner, type Passphrases, readPublicKey } from './keys.ts';
@@ -41,11 +41,11 @@ export async function signStatement(
   const { unsigned, parts, passphrases, detached } = statement;
   const signers = await openSigners(platform, fleet, channel, { passphrases, detached });
   if (!signers.ok) return signers;
-  const payload = writeDesiredState(unsigned);
-  const signed = await signEnvelope(PAYLOAD.desiredState, payload, signers.value);
+  const payload = writeStatement(unsigned);
+  const signed = await signEnvelope(payloadTypeOf(channel.name), payload, signers.value);
   if (!signed.ok) return signed;
   if (signers.value.length < channel.role.threshold) {
-    const state = readDesiredState(payload);
+    const state = readStatement(signed.value);
     if (!state.ok) return state;
     const made = { envelope: signed.value, parts };
     const waiting = await keepWaiting(platform.files, fleet, state.value, made);

@@ -15,9 +15,9 @@ import {
   verifyAuthorship,
 } from '#trust/authorship.ts';
 import type { CheckTrace } from '#trust/outcome.ts';
-import { readDesiredState } from '#wire/desired-state.ts';
 import { readDocuments } from '#wire/documents.ts';
 import { readEnvelope } from '#wire/envelope.ts';
+import { MARGO_LINE, readStatement } from '#wire/margo-statement.ts';
 import type { OciManifest } from '#wire/oci.ts';
 import { readArtifact } from './head.ts';
 import type { Shelf } from './shelf.ts';
@@ -80,7 +80,7 @@ export async function showShelf(shelf: Shelf): Promise<Result<readonly Shown[]>>
     if (!artifact.value) continue;
     const envelope = readEnvelope(artifact.value.envelope);
     if (!envelope.ok) return envelope;
-    const state = readDesiredState(envelope.value.payload);
+    const state = readStatement(envelope.value);
     if (!state.ok) return state;
     shown.push({
       manifestDigest: found.digest,
@@ -129,7 +129,8 @@ async function whyIncomplete(
     const wrong = whyWrong(shelf, digest, size);
     if (wrong) return wrong;
   }
-  if (!state.documents) return null;
+  // A bundle is packed; its digest is that of the layer, which was hashed.
+  if (!state.documents || state.channel === MARGO_LINE) return null;
   const layer = byDigest.get(state.documents.digest);
   const bytes = layer ? await shelf.read(layer, LIMITS.documentsBytes) : null;
   if (bytes && !bytes.ok) return bytes.fault;

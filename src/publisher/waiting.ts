@@ -11,8 +11,8 @@ import type { Digest } from '#state/digest.ts';
 import type { Envelope } from '#state/envelope.ts';
 import { LIMITS } from '#state/limits.ts';
 import { pae } from '#trust/dsse.ts';
-import { readDesiredState } from '#wire/desired-state.ts';
 import { readEnvelope, writeEnvelope } from '#wire/envelope.ts';
+import { readStatement } from '#wire/margo-statement.ts';
 import { makeArtifact, type Parts } from './artifact.ts';
 import type { Content } from './content.ts';
 import { type Fleet, rootLayers } from './fleet.ts';
@@ -98,7 +98,7 @@ async function openWaiting(
   if (!first.ok) return first;
   const envelope = readCollected(files, folder, first.value);
   if (!envelope.ok) return envelope;
-  const state = readDesiredState(envelope.value.payload);
+  const state = readStatement(envelope.value);
   if (!state.ok) return state;
   const { point, fleet: of } = state.value;
   if (of !== fleet.root.fleet || state.value.channel !== channel)

@@ -9,10 +9,9 @@ import type { Fault } from '#errors/fault.ts';
 import type { DesiredState } from '#state/desired-state.ts';
 import type { Envelope } from '#state/envelope.ts';
 import { LIMITS } from '#state/limits.ts';
-import { PAYLOAD } from '#state/media-types.ts';
 import type { Point } from '#state/point.ts';
 import { channelOf, type Root, type RootChannel } from '#state/root.ts';
-import { readDesiredState } from '#wire/desired-state.ts';
+import { payloadTypeOf, readStatement } from '#wire/margo-statement.ts';
 import { judgeCritical } from './critical.ts';
 import { type ClockPolicy, judgeFreshness } from './freshness.ts';
 import { judgePayloadType, parseEnvelope } from './open-envelope.ts';
@@ -93,7 +92,7 @@ export function judgeAuthorship(
   const signed = verifySigned(offer, authority, judge);
   if (signed.kind !== 'passed') return unacceptable(signed, null);
   const { envelope, channel, newest } = signed.value;
-  const read = judge(11, readPayload(envelope)); // Check 11
+  const read = judge(11, readPayload(envelope, newest.root)); // Check 11
   if (read.kind !== 'passed') return unacceptable(read, null);
   const state = read.value;
   const offered = pointOnLine(state, newest);
@@ -115,7 +114,7 @@ function verifySigned(
   const parsed = judge(5, parseEnvelope(offer.envelope, limits)); // Check 5
   if (parsed.kind !== 'passed') return parsed;
   const envelope = parsed.value;
-  const typed = judge(6, judgePayloadType(envelope, PAYLOAD.desiredState)); // Check 6
+  const typed = judge(6, judgePayloadType(envelope, payloadTypeOf(authority.channel))); // Check 6
   if (typed.kind !== 'passed') return typed;
   const newest = newestOf(offer, authority, judge); // Check 7
   const inForce = judge(7, judgeRoot(newest));
@@ -193,12 +192,13 @@ function judgeSigners(
   );
 }
 
-/** Check 11: only now is the payload parsed. */
-function readPayload(envelope: Envelope): Outcome<DesiredState> {
-  const read = readDesiredState(envelope.payload);
+/** Check 11: only now is the payload parsed. A signed Margo manifest may name no fleet: its keys do. */
+function readPayload(envelope: Envelope, { fleet }: Root): Outcome<DesiredState> {
+  const read = readStatement(envelope);
   if (!read.ok) return stopWith(read.fault);
-  const critical = judgeCritical(read.value.critical, 'statement');
-  return critical.kind === 'passed' ? passed(read.value, critical.compared) : critical;
+  const state = read.value.fleet === '' ? { ...read.value, fleet } : read.value;
+  const critical = judgeCritical(state.critical, 'statement');
+  return critical.kind === 'passed' ? passed(state, critical.compared) : critical;
 }
 
 /** Check 11: a statement made under a root that this device has not seen. */

@@ -57,7 +57,7 @@ export interface MargoWorld {
   /** what the manager answered, and what agents asked it */
   readonly traffic: MargoTraffic;
   svid(name: string, uri?: string): CertificateFiles;
-  /** channels/stable/ID.yaml and the files it names */
+  /** channels/CHANNEL/ID.yaml and the files it names */
   write(path: string, text: string): void;
   /** @param how  default: nobody is nudged */
   publish(how?: readonly string[]): Promise<{ readonly stateDigest: string }>;
@@ -65,11 +65,15 @@ export interface MargoWorld {
   remove(): Promise<void>;
 }
 
-/** @param asked  tests ask what no agent would: then only the answers are judged */
+/**
+ * @param asked  tests ask what no agent would: then only the answers are judged
+ * @param channel  that is published and served
+ */
 export async function margoWorld(
   clients: string | null = null,
   asked: 'by agents' | 'by tests' = 'by agents',
   spoken: MargoDialects = {},
+  channel = 'stable',
 ): Promise<MargoWorld> {
   const desk = openDesk();
   const traffic = margoTraffic();
@@ -88,7 +92,7 @@ export async function margoWorld(
   ];
   const registry = `http://127.0.0.1:${registryPort}/plant/state`;
   const mqtt = `mqtt://127.0.0.1:${mqttPort}`;
-  const flags = ['--demo', '--no-passphrase', '--no-examples', '--channel', 'stable'];
+  const flags = ['--demo', '--no-passphrase', '--no-examples', '--channel', channel];
   await desk.json(['init', 'plant', ...flags, '--registry', registry, '--mqtt', mqtt]);
   const fleet = join(folder, 'plant');
   const root = join(fleet, 'root/1.root.json');
@@ -106,7 +110,7 @@ export async function margoWorld(
       await startMargo(parts, {
         ...{ port: margoPort, url: null, cert: manager.cert, key: manager.key, bundle, clients },
         ...spoken,
-        ...{ repository: 'plant/state', channel: 'stable', root: readFileSync(root) },
+        ...{ repository: 'plant/state', channel, root: readFileSync(root) },
       }),
     );
     return { hub, margo };
@@ -134,12 +138,12 @@ export async function margoWorld(
     },
     svid: (name, uri = `${WFM}/client/${name}`) => makeSvid(pki, name, ca, uri),
     write(path, text) {
-      const file = join(fleet, 'channels/stable', path);
+      const file = join(fleet, 'channels', channel, path);
       mkdirSync(join(file, '..'), { recursive: true });
       writeFileSync(file, text);
     },
     publish: (how = ['--no-nudge']) =>
-      desk.json(['publish', 'stable', '--fleet', fleet, '-y', '--allow-removal', ...how]),
+      desk.json(['publish', channel, '--fleet', fleet, '-y', '--allow-removal', ...how]),
     async restart() {
       await stop();
       running = await start();

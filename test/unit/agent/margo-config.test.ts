@@ -69,7 +69,8 @@ describe('agent.yaml', () => {
 
   test('rules 1, 8: another identity, another authority and plain http are not taken', () => {
     for (const [from, to] of [
-      ['authority: tls', 'authority: signature'],
+      ['authority: tls', 'authority: hearsay'],
+      ['authority: tls', 'source: oci\n  oci: { url: "https://r.example/a" }'],
       ['authority: tls', 'authority: tls\n  dialect: pr1'],
       ['authority: tls', 'authority: tls\n  dialect: rc1'],
       ['https://wfm', 'http://wfm'],
