@@ -46,11 +46,6 @@ export const TOLD: readonly PlantedBug[] = [
     '  task.report = status.report;\n  const published',
     '  const published',
   ]),
-  bug('a rejection is forgotten when the state is shown again', [
-    'trust/sequence.ts',
-    '    if (failure) return stopWith',
-    '    if (false) return stopWith',
-  ]),
   bug("a new store's directory is not synced", [
     'store/open.ts',
     'return synced.ok ? directory.sync() : synced;',

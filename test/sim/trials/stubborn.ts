@@ -4,6 +4,7 @@
  */
 import { issue } from '../actors.ts';
 import type { CutKind } from '../world/crash.ts';
+import { rejectedNow } from '../world/watch.ts';
 import { pass } from '../world/world.ts';
 import { demand, plain, publish, SEEN_MS, type Trial, type Trying, view } from './trial.ts';
 
@@ -66,6 +67,7 @@ export const rejectedStaysRejected: Trial = (trying) => {
   const bad = issue(stage, { ...plain(stage, choose), check: 'ill' });
   publish(stage, bad);
   pass(world, { ms: SEEN_MS, holds: trying.isThere });
+  for (const digest of rejectedNow(world)) stage.model.rejected(digest);
   for (let time = 0; time < 4; time += 1) {
     if (choose.oneIn(2)) world.running?.stop();
     pass(world, { ms: 5_000, holds: () => world.running?.ready === true });
