@@ -23,9 +23,11 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   });
 }
 
-/** how often each control has to be caught, and the cuts that it may take each time */
+/** how often each control has to be caught, and the cuts or images that it may take each time */
 const TRIALS = 3;
 const TRIAL_CUTS = 40;
+const TRIAL_IMAGES = 60;
+const TRIAL_CHANGES = 3;
 /** devices beside each other: most wait for something most of the time */
 const LANES = 10;
 /** logs that are recorded and judged beside each other */
@@ -102,18 +104,25 @@ async function withoutSyncs(): Promise<{ readonly tree: string; readonly executa
 
 async function controls(seed: number): Promise<{ caught: number; of: number }> {
   const unsynced = await withoutSyncs();
+  const control = { HOLDFAST_POWER_CONTROL: '1' };
+  const without = { ...control, HOLDFAST_EXECUTABLE: unsynced.executable };
+  const live = (trial: number, ...options: readonly string[]) =>
+    ['live.ts', [`${TRIAL_CUTS}`, `${seed + trial}`, '1', ...options]] as const;
+  const log = (trial: number) =>
+    ['replay.ts', [`${TRIAL_IMAGES}`, `${seed + trial}`, `${TRIAL_CHANGES}`]] as const;
+  const kinds = [
+    { name: 'no barriers', of: (trial: number) => live(trial, 'barrier=0'), env: control },
+    { name: 'no syncs', of: (trial: number) => live(trial), env: without },
+    { name: 'no syncs, replayed', of: log, env: without },
+  ];
   try {
-    const kinds = [
-      { name: 'no barriers', options: ['barrier=0'], env: {} },
-      { name: 'no syncs', options: [], env: { HOLDFAST_EXECUTABLE: unsynced.executable } },
-    ];
     let [caught, of] = [0, 0];
-    for (const { name, options, env } of kinds) {
+    for (const kind of kinds) {
       for (let trial = 0; trial < TRIALS; trial += 1) {
-        const args = [`${TRIAL_CUTS}`, `${seed + trial}`, '1', ...options];
-        const tally = await part<Live>('live.ts', args, { ...env, HOLDFAST_POWER_CONTROL: '1' });
+        const [program, args] = kind.of(trial);
+        const tally = await part<Tally>(program, args, kind.env);
         const seen = tally.bad[0]?.split('\n')[0]?.slice(0, 160);
-        console.log(`control, ${name}: ${seen ?? 'NOT SEEN'}`);
+        console.log(`control, ${kind.name}: ${seen ?? 'NOT SEEN'}`);
         caught += seen === undefined ? 0 : 1;
         of += 1;
       }
