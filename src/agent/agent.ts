@@ -11,6 +11,7 @@ import { generationsOf, recover } from '#apply/recover.ts';
 import { type Change, doStep, proveAndCommit } from '#apply/transaction.ts';
 import { type Fault, ok, type Result } from '#errors/fault.ts';
 import type { Log } from '#platform/log.ts';
+import { runsPrograms } from '#state/compose.ts';
 import type { Generation } from '#state/generation.ts';
 import type { Wake } from '#triggers/trigger.ts';
 import { type CycleEnd, resumeFrom, startCycle } from './cycle.ts';
@@ -119,7 +120,7 @@ async function bringIntoForce(loop: Loop): Promise<Result<void>> {
   const current = currentOf(loop);
   if (!current.ok) return current;
   for (const generation of current.value) {
-    if (generation.deployment.profile.kind !== 'process') continue;
+    if (!runsPrograms(generation.deployment)) continue;
     const step = { kind: 'activate', next: generation, previous: generation } as const;
     const done = await doStep(parts.context, step);
     if (!done.ok) complain(parts.log, generation.id, done.fault);

@@ -86,6 +86,7 @@ function assembleOn(
     config,
     left: () => leftPaths(base, followedBy(base, config)),
     executable: program.executable,
+    engineEnv: program.env,
     reconfigure: program.reload,
     onChange: () => wires.changed('detail'),
   });

@@ -6,6 +6,7 @@
 import * as v from 'valibot';
 import { RUNTIME_TYPES } from '#apply/runtimes/catalogue.ts';
 import type { Allow } from '#plan/allow.ts';
+import { COMPOSE_GRANTS } from '#state/compose.ts';
 import { isId } from '#state/names.ts';
 import { deviceOfChannel } from '#state/values.ts';
 
@@ -40,6 +41,15 @@ export const channelsSchema = v.pipe(
           roots: v.optional(v.array(absolute), ['/opt', '/srv']),
           runtimes: v.optional(v.array(runtimeType), ['files', 'process']),
           users: v.optional(v.array(v.string())),
+          compose: v.optional(
+            v.strictObject({
+              grants: v.optional(
+                v.array(v.picklist(COMPOSE_GRANTS, COMPOSE_GRANTS.join(', '))),
+                [],
+              ),
+              paths: v.optional(v.array(absolute), []),
+            }),
+          ),
         }),
         {},
       ),
@@ -65,6 +75,7 @@ export function channelSettings(
       runtimes: allow.runtimes,
       users: allow.users ?? null,
       defaultUser,
+      ...(allow.compose && { compose: allow.compose }),
     },
   }));
 }

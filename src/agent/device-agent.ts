@@ -5,11 +5,13 @@
  * fails or is held never keeps another one from going on. What ends one loop by a broken assumption
  * ends them all.
  */
+
 import { recoverLeft } from '#apply/left.ts';
 import { isFollowed, orphansOf } from '#apply/orphans.ts';
 import { generationsOf } from '#apply/recover.ts';
 import { type ApplyContext, doStep } from '#apply/transaction.ts';
 import { ok, type Result } from '#errors/fault.ts';
+import { runsPrograms } from '#state/compose.ts';
 import type { Wake } from '#triggers/trigger.ts';
 import type { CycleEnd } from './cycle.ts';
 import type { Agent } from './loop-parts.ts';
@@ -91,7 +93,7 @@ async function startLeft(context: ApplyContext): Promise<void> {
   for (const { generations } of orphansOf(context, context.followed)) {
     for (const generation of generations) {
       if (proving.has(generation.id)) continue;
-      if (generation.deployment.profile.kind !== 'process') continue;
+      if (!runsPrograms(generation.deployment)) continue;
       const step = { kind: 'activate', next: generation, previous: generation } as const;
       const done = await doStep(context, step);
       if (done.ok) continue;

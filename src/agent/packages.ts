@@ -62,7 +62,7 @@ function opening(
       if (!repository.ok) return repository;
       const name = `${place.host}/${place.repository}:${tag}`;
       const key = as === undefined ? name : `${name} ${as}`;
-      return pinned(pins, { name, key }, () =>
+      return pinned(pins, { name, key, once: as !== undefined }, () =>
         repository.value.getManifestOf(IMAGE_TYPES, tag, signal),
       );
     },
@@ -85,11 +85,12 @@ function opening(
 
 async function pinned(
   pins: PackagePins,
-  { name, key }: { readonly name: string; readonly key: string },
+  { name, key, once }: { readonly name: string; readonly key: string; readonly once: boolean },
   ask: () => ReturnType<Registry['getManifestOf']>,
 ): Promise<Result<Digest>> {
   const known = pins.known(key);
   if (!known.ok) return known;
+  if (known.value && once) return ok(known.value);
   const now = await ask();
   // What was taken before is what is meant, whether or not anybody can be asked.
   if (known.value && (!now.ok || now.value === null)) return ok(known.value);

@@ -38,6 +38,8 @@ export interface RuntimesInput {
   readonly left: () => ReadonlySet<string>;
   /** absolute: no state may replace it */
   readonly executable: string;
+  /** of the agent: what the container engine may need of it, where it is started from here */
+  readonly engineEnv?: Readonly<Record<string, string | undefined>> | undefined;
   /** The agent starts anew with the configuration that lies there now; absent: it cannot. */
   readonly reconfigure?: (() => void) | undefined;
   /** the health of a deployment changed, or a program ended */
@@ -68,6 +70,8 @@ export function openRuntimes(input: RuntimesInput): Result<AgentRuntimes> {
       users,
       onChange,
       secrets,
+      http,
+      container: { ...config.compose, env: input.engineEnv ?? {} },
     },
     storeId: id.value,
     ...(reconfigure && { ownConfiguration: ownConfiguration(files, config, reconfigure) }),

@@ -15,6 +15,8 @@ import type { Links } from './sources.ts';
 export interface Program extends ProgramVersion {
   /** absolute: no state may replace it */
   readonly executable: string;
+  /** the environment that this program was started in */
+  readonly env?: Readonly<Record<string, string | undefined>>;
   /** Ends this run when nothing is under way, and starts anew; absent: it cannot. */
   readonly reload?: () => void;
   /** Recovery is done and the last proven state runs. */

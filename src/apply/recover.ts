@@ -7,6 +7,7 @@ import { FAULTS, type Fault, fault, ok, type Result, refuse } from '#errors/faul
 import type { Step } from '#plan/step.ts';
 import { everyStep, stepsBetween, stepText } from '#plan/steps.ts';
 import type { ChannelRow, Intent } from '#state/channel-row.ts';
+import { runsPrograms } from '#state/compose.ts';
 import type { Digest } from '#state/digest.ts';
 import type { Generation } from '#state/generation.ts';
 import { counted, takenUp } from './journal.ts';
@@ -90,7 +91,7 @@ function wholeState(
     ...desired.flatMap((next) => {
       const step = changes.get(next.id);
       if (step) return [{ step, changed: true }];
-      if (next.deployment.profile.kind !== 'process') return [];
+      if (!runsPrograms(next.deployment)) return [];
       return [{ step: { kind: 'activate', next, previous: next } as const, changed: false }];
     }),
   ];

@@ -223,7 +223,7 @@ export async function doStep(context: ApplyContext, step: Step): Promise<Result<
   if (!runtime.ok) return runtime;
   if (step.kind === 'remove') return runtime.value.deactivate(step.previous);
   const { previous } = step;
-  if (previous && previous.deployment.profile.kind !== step.next.deployment.profile.kind) {
+  if (previous && profileType(previous) !== profileType(step.next)) {
     const other = runtimeOf(context, previous);
     const ended = other.ok ? await other.value.deactivate(previous) : other;
     if (!ended.ok) return ended;
@@ -379,9 +379,12 @@ export function runtimeOf(
   { runtimes }: Pick<ApplyContext, 'runtimes'>,
   generation: Generation,
 ): Result<Runtime> {
-  const { profile } = generation.deployment;
-  const type = profile.kind === 'other' ? profile.type : profile.kind;
+  const type = profileType(generation);
   const runtime = runtimes.get(type);
   if (runtime) return ok(runtime);
   return refused(fault('plan.runtime-unknown', { deployment: generation.id, type }));
+}
+
+function profileType({ deployment: { profile } }: Generation): string {
+  return profile.kind === 'other' ? profile.type : profile.kind;
 }

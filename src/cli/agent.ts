@@ -83,6 +83,7 @@ async function runConfigured(
     version: version.version,
     buildTime: version.buildTime,
     executable: context.executable,
+    env: context.env,
     ...(once ? {} : { reload: () => reload.now() }),
     ready: () => context.ready(config.runDir),
   });

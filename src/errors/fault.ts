@@ -6,6 +6,7 @@
  */
 import { agentFaults } from './agent.ts';
 import { applyFaults } from './apply.ts';
+import { composeFaults } from './compose.ts';
 import { configFaults } from './config.ts';
 import { controlFaults } from './control.ts';
 import { driftFaults } from './drift.ts';
@@ -29,6 +30,7 @@ import { valuesFaults } from './values.ts';
 export const FAULTS = {
   ...agentFaults,
   ...applyFaults,
+  ...composeFaults,
   ...configFaults,
   ...controlFaults,
   ...driftFaults,

@@ -3,6 +3,7 @@
  * runtimes, users. Judged on the documents alone, before any blob is fetched (check 15).
  */
 import { ok, type Result, refuse } from '#errors/fault.ts';
+import { COMPOSE_PROFILE, type ComposeGrant } from '#state/compose.ts';
 import {
   type DataDirectory,
   type FilesComponent,
@@ -21,7 +22,15 @@ export interface Allow {
   readonly users: readonly string[] | null;
   /** what programs run as when the document names no user */
   readonly defaultUser: string | null;
+  /** what compose projects may have beside their containers; absent: nothing */
+  readonly compose?: {
+    readonly grants: readonly ComposeGrant[];
+    /** absolute: of the device, beside what lies below the roots */
+    readonly paths: readonly string[];
+  };
 }
+
+const PACKAGED: ReadonlySet<string> = new Set([COMPOSE_PROFILE, HELM_PROFILE]);
 
 /** Also refuses two components, of whatever deployments, that want one target. */
 export function checkAllowed(generations: readonly Generation[], allow: Allow): Result<undefined> {
@@ -41,7 +50,7 @@ function checkOne(
   const { profile } = deployment;
   const type = profile.kind === 'other' ? profile.type : profile.kind;
   if (!allow.runtimes.includes(type)) {
-    const known = profile.kind !== 'other' || type === AGENT_PROFILE || type === HELM_PROFILE;
+    const known = profile.kind !== 'other' || type === AGENT_PROFILE || PACKAGED.has(type);
     if (!known) return refuse('plan.runtime-unknown', { deployment: id, type });
     const allowed = allow.runtimes.join(', ');
     return refuse('plan.runtime-not-allowed', { deployment: id, type, allowed });

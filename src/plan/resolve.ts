@@ -1,5 +1,6 @@
 /** Parameters to text, from facts and values of this device. No code runs; nothing is fetched. */
 import { ok, type Result, refuse } from '#errors/fault.ts';
+import { COMPOSE_PROFILE } from '#state/compose.ts';
 import type { Deployment } from '#state/deployment.ts';
 import type { DeviceFacts } from '#state/device.ts';
 import { placeholderNames } from '#state/placeholder.ts';
@@ -76,6 +77,8 @@ function checkExposed(
   if (first === undefined) return ok();
   const no = (parameter: string, where: string) =>
     refuse('values.exposed', { deployment: id, parameter, where });
+  // A compose file may give them to secrets alone, which is judged where it is read (wire/compose.ts).
+  if (profile.kind === 'other' && profile.type === COMPOSE_PROFILE) return ok();
   if (profile.kind !== 'process') return no(first, `files of the runtime "${profile.kind}"`);
   for (const { name, command } of profile.components) {
     const used = command.flatMap((text) => placeholderNames(text) ?? []);

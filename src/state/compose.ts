@@ -3,6 +3,16 @@
  * `needs` lists what reaches beyond a container, for the owner of the device to allow or not
  * (plan/compose-allow.ts); paths of the package are relative to it.
  */
+import type { Deployment } from './deployment.ts';
+
+export const COMPOSE_PROFILE = 'compose';
+
+/** Its activation starts something that a reboot ends: it is started again with the agent. */
+export function runsPrograms({ profile }: Pick<Deployment, 'profile'>): boolean {
+  return (
+    profile.kind === 'process' || (profile.kind === 'other' && profile.type === COMPOSE_PROFILE)
+  );
+}
 
 export interface ComposeProject {
   /** what is needed before what needs it */

@@ -54,6 +54,7 @@ const properties = v.pipe(
 const component = extensible({
   name: matching(COMPONENT, 'a name of a-z, 0-9 and "-"'),
   properties,
+  [OURS]: v.optional(v.unknown()),
 });
 
 const targets = v.pipe(
@@ -128,8 +129,11 @@ export function readApplicationDeployment(document: YamlDocument, id: string): R
   if (type === 'custom' && OURS in spec.deploymentProfile) {
     return readExtension(document, id, metadata.name);
   }
-  const components = spec.deploymentProfile.components.map(({ name, properties }) => {
-    return { name, blob: null, properties: { ...properties } };
+  const components = spec.deploymentProfile.components.map((component) => {
+    const { name, properties, [OURS]: own } = component;
+    const { blob, images } = ownContents(own);
+    const added = { ...(blob !== null && { blob }), ...(images !== undefined && { images }) };
+    return { name, blob, properties: { ...properties, ...added } };
   });
   return {
     ok: true,
@@ -165,6 +169,15 @@ function packageParameters(
     }));
     return [{ name, value: { kind: 'literal', text, ...typed } as const, targets: named }];
   });
+}
+
+/** Content of the statement in place of a registry's, which others pass over. */
+function ownContents(own: unknown): { readonly blob: string | null; readonly images: unknown } {
+  const { blob, images } = (typeof own === 'object' && own !== null ? own : {}) as {
+    readonly blob?: unknown;
+    readonly images?: unknown;
+  };
+  return { blob: typeof blob === 'string' ? blob : null, images };
 }
 
 function readExtension(document: YamlDocument, id: string, name: string): Result<Deployment> {

@@ -4,6 +4,7 @@ import type { Deployment } from '#state/deployment.ts';
 import { LIMITS } from '#state/limits.ts';
 import { MEDIA } from '#state/media-types.ts';
 import { readApplicationDeployment } from './application-deployment.ts';
+import { composeBlobs } from './compose-component.ts';
 import { readHoldfastDeployment } from './holdfast-deployment.ts';
 import { quote } from './quote.ts';
 import { openYaml } from './yaml-document.ts';
@@ -31,7 +32,8 @@ export function readDeployment(
 }
 
 /** The blobs it needs, each once, in the order of its components. */
-export function blobNames({ profile }: Deployment): readonly string[] {
-  const names = profile.components.flatMap(({ blob }) => (blob === null ? [] : [blob]));
-  return [...new Set(names)];
+export function blobNames(deployment: Deployment): readonly string[] {
+  const { components } = deployment.profile;
+  const names = components.flatMap(({ blob }) => (blob === null ? [] : [blob]));
+  return [...new Set([...names, ...composeBlobs(deployment)])];
 }

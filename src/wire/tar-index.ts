@@ -32,8 +32,18 @@ const KINDS: Readonly<Record<string, 'file' | 'directory' | 'extended'>> = {
 };
 const OF_LAYOUT = /^(?:oci-layout|index\.json|blobs\/sha256\/[0-9a-f]{64})$/;
 
+/** What to index of archives that are no layouts: their other entries, links too, are passed over. */
+export interface Indexed {
+  readonly names: RegExp;
+  readonly passLinks: boolean;
+}
+
 /** @param bad  what the caller calls an archive that cannot be one, with the reason */
-export function indexTar(archive: TarBytes, bad: (reason: string) => Refused): Result<TarIndex> {
+export function indexTar(
+  archive: TarBytes,
+  bad: (reason: string) => Refused,
+  { names, passLinks }: Indexed = { names: OF_LAYOUT, passLinks: false },
+): Result<TarIndex> {
   const index = new Map<string, { offset: number; size: number }>();
   let at = 0;
   for (let entries = 0; at < archive.size; entries += 1) {
@@ -45,7 +55,8 @@ export function indexTar(archive: TarBytes, bad: (reason: string) => Refused): R
       return endsClean(archive, at) ? ok(index) : bad('it has data after its end');
     const header = readHeader(block.value, true);
     if ('reason' in header) return bad(header.reason);
-    const kind = KINDS[header.type];
+    const link = header.type === '1' || header.type === '2';
+    const kind = passLinks && link ? 'directory' : KINDS[header.type];
     if (kind === undefined) return bad('it has entries that are neither files nor directories');
     if (kind === 'directory' && header.size !== 0) return bad('a directory has a size');
     const offset = at + BLOCK;
@@ -60,7 +71,7 @@ export function indexTar(archive: TarBytes, bad: (reason: string) => Refused): R
       if (extended.path !== null) return bad('an extended header renames an entry');
     }
     const name = header.path.replace(/^\.\//, '');
-    if (kind !== 'file' || !OF_LAYOUT.test(name)) continue;
+    if (kind !== 'file' || !names.test(name)) continue;
     if (index.has(name)) return bad(`${name} stands twice`);
     index.set(name, { offset, size: header.size });
   }

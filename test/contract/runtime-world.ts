@@ -14,7 +14,7 @@ import { contentStore } from '#store/content.ts';
 import { type TarEntry, writeTar } from '#wire/tar.ts';
 import { scratch, value } from '../support/store.ts';
 
-export type Content = string | readonly TarEntry[];
+export type Content = string | Uint8Array | readonly TarEntry[];
 
 /** `files` stands between the runtimes and the disk: to count, or to cut. */
 export function runtimeWorld(files: Files = systemFiles()) {
@@ -44,7 +44,7 @@ export function runtimeWorld(files: Files = systemFiles()) {
   };
 
   function blob(bytes: Content): GenerationBlob {
-    const tree = typeof bytes !== 'string';
+    const tree = typeof bytes !== 'string' && !(bytes instanceof Uint8Array);
     const plain = tree ? writeTar(bytes) : Buffer.from(bytes);
     const stored = tree ? systemInflate().gzip(plain) : plain;
     const digest = sha256(stored);

@@ -1,16 +1,22 @@
 /** The runtimes, by the profile type they serve. A new one: a file beside this, a line in MAKERS. */
 import { type AgentConfigOptions, agentConfigRuntime } from './agent-config.ts';
+import { type ComposeOptions, composeRuntime } from './compose.ts';
 import { type FilesOptions, filesRuntime } from './files.ts';
 import { type HelmOptions, helmRuntime } from './helm.ts';
 import { type ProcessOptions, type ProcessRuntime, processRuntime } from './process.ts';
 import type { Runtime } from './runtime.ts';
 
-export type RuntimeOptions = FilesOptions & ProcessOptions & AgentConfigOptions & HelmOptions;
+export type RuntimeOptions = FilesOptions &
+  ProcessOptions &
+  AgentConfigOptions &
+  HelmOptions &
+  ComposeOptions;
 
 const MAKERS: Readonly<Record<string, (options: RuntimeOptions) => Runtime>> = {
   files: filesRuntime,
   agent: agentConfigRuntime,
   helm: helmRuntime,
+  compose: composeRuntime,
 };
 
 /** What `channels[].allow.runtimes` may name. */

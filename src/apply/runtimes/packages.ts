@@ -25,7 +25,8 @@ export interface Packages {
   /**
    * The manifest that `tag` names there, as it was when this device first asked. Known and the
    * registry cannot be asked: the known one. `package.tag-moved`, `package.missing`
-   * @param as  what the answer is remembered under beside the place; default: the tag alone
+   * @param as  who asks: for it the first answer stands, and the registry is not asked again.
+   *            Default: everybody, for whom a tag that moved is refused
    */
   pinned(place: PackagePlace, tag: string, as?: string): Promise<Result<Digest>>;
   /** Exact bytes, checked. */
