@@ -10,7 +10,7 @@ import { type CertificateFiles, makeCa, makeLeaf, SERVER } from '../support/cert
 import { eventually } from '../support/eventually.ts';
 import { type MargoDevice, margoDevice } from '../support/margo-device.ts';
 import { filesDocument, type MargoWorld, margoFiles, margoWorld } from '../support/margo-world.ts';
-import { type OlderManager, olderManager } from '../support/older-manager.ts';
+import { type OlderManager, olderManager } from '../support/older-server.ts';
 
 const A = '6f1c0a52-3b7e-4d0a-9a41-0d5f6c1e2b01';
 const B = '6f1c0a52-3b7e-4d0a-9a41-0d5f6c1e2b02';

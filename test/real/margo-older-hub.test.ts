@@ -8,7 +8,15 @@ import { sha256 } from '#state/digest.ts';
 import { MARGO_MEDIA } from '#state/margo.ts';
 import { readMargoManifest } from '#wire/margo-manifest.ts';
 import { type CertificateFiles, CLIENT, makeCa, makeLeaf } from '../support/certificates.ts';
-import { granted, type MargoWorld, margoFiles, margoWorld } from '../support/margo-world.ts';
+import { readUntil, spawnHub } from '../support/hub.ts';
+import {
+  granted,
+  type MargoWorld,
+  makeSvid,
+  margoFiles,
+  margoWorld,
+  WFM,
+} from '../support/margo-world.ts';
 import { digestField, type OlderClient, olderClient, onboarding } from '../support/older-client.ts';
 
 const ID = '6f1c0a52-3b7e-4d0a-9a41-0d5f6c1e2b01';
@@ -281,5 +289,43 @@ test('a manager of rc2 alone needs no trust bundle, and serves neither rc3 nor p
     expect((await client.ask('/.well-known/margo', { key: null })).status).toBe(404);
   } finally {
     await own.remove();
+  }
+});
+
+test('the command of docs/margo-dialects.md starts a manager of all three', async () => {
+  const page = readFileSync(join(import.meta.dir, '../../docs/margo-dialects.md'), 'utf8');
+  const [, command = ''] = /^```sh\nholdfast (hub [\s\S]*?)^```/m.exec(page) ?? [];
+  const { folder } = world.desk;
+  const manager = makeSvid(folder, 'documented', world.ca, `${WFM},IP:127.0.0.1`);
+  const files: Readonly<Record<string, string>> = {
+    ...{ hub: join(folder, 'documented'), 'root/1.root.json': world.root, '5443': '0' },
+    ...{ 'bundle.json': world.bundle, 'accepted.txt': LIST },
+    ...{ 'wfm.pem': manager.cert, 'wfm.key': manager.key },
+  };
+  const [verb = '', ...words] = command.replaceAll('\\\n', ' ').trim().split(/\s+/);
+  expect([verb, words.length]).toEqual(['hub', 18]);
+  const ports = ['--registry-port', '0', '--mqtt-port', '0'];
+  const child = spawnHub(...words.map((word) => files[word] ?? word), ...ports);
+  const said = await readUntil(child.stdout, /^margo +https:\/\/127\.0\.0\.1:\d+\n/m);
+  const [, url = ''] = /^margo +(\S+)/m.exec(said) ?? [];
+  const own = { cert: join(folder, 'press.pem'), key: join(folder, 'press.key') };
+  expect(await olderClient(url, own, pem(world.ca.cert)).onboard()).toBe(id);
+  child.kill('SIGTERM');
+  expect(await child.exited).toBe(0);
+});
+
+test('hub.margo-options: older dialects need a list of who is let in, and none is spoken twice', async () => {
+  const ports = ['--registry-port', '0', '--mqtt-port', '0', '--margo-port', '0'];
+  const files = ['--margo-cert', 'x', '--margo-key', 'x', '--margo-serves', 'a:b', '--root', 'x'];
+  for (const [dialects, wanted] of [
+    ['rc2', '--margo-accepted'],
+    ['rc3,rc3', 'each once'],
+    ['rc4', 'each once'],
+  ] as const) {
+    const data = ['--data', join(world.desk.folder, 'refused')];
+    const child = spawnHub(...data, ...ports, ...files, '--margo-dialects', dialects);
+    const said = await new Response(child.stderr).text();
+    expect(await child.exited).not.toBe(0);
+    expect(said).toContain(wanted);
   }
 });
