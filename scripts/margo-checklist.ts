@@ -43,7 +43,7 @@ export const RULES: readonly Rule[] = [
   row(14, 'C', 'capabilities again on change and start'),
   row(15, 'W', '201, 200, 204, 404 of capabilities'),
   row(16, 'C', 'a hosting device names all resources'),
-  row(17, 'C', 'a relay names none', { open: 'this device hosts; it relays for nobody' }),
+  row(17, 'C', 'a relay names none'),
   row(18, 'W', 'unknown or missing member: 422 with errors'),
   row(19, 'W', 'unreadable JSON: 400'),
   row(20, 'C W', 'unknown extensions and members ignored'),

@@ -1,6 +1,7 @@
 /** The section `margo` of agent.yaml: the one manager (WFM) whose channel `margo` this device follows. */
 import * as v from 'valibot';
 import { MARGO_DIALECTS, type MargoDialect } from '#state/margo.ts';
+import { childrenEntries, childrenOf, type MargoChild } from './margo-children-config.ts';
 import { hoursEntries, hoursOf, type MargoHours } from './margo-hours.ts';
 import { type MargoRefreshConfig, refreshEntries, refreshOf } from './margo-refresh.ts';
 import { type MargoSource, sourceEntries, sourceFits, sourceOf } from './margo-source.ts';
@@ -19,6 +20,10 @@ export interface MargoConfig {
   readonly source: MargoSource;
   /** when the manager is asked, and when changes begin */
   readonly hours: MargoHours;
+  /** devices that this one speaks for */
+  readonly children: readonly MargoChild[];
+  /** it hosts nothing itself */
+  readonly relay: boolean;
   /** in place of what the machine says of itself */
   readonly properties: Readonly<Record<string, unknown>>;
   readonly labels: Readonly<Record<string, string | number | boolean>>;
@@ -67,6 +72,7 @@ const sectionSchema = v.strictObject({
   }),
   proxy: v.optional(v.pipe(v.string(), v.regex(/^http:\/\//, 'http://host:port'))),
   ...hoursEntries,
+  ...childrenEntries,
   ...sourceEntries,
   properties: v.optional(
     v.strictObject({
@@ -103,6 +109,10 @@ export const margoSchema = v.pipe(
       (!!ca && !trustBundle && !trustBundleUri && !discover && (cert === undefined) === !key),
     'of rc2 and pr1: identity with ca (the root CA of the manager), and cert with key or neither',
   ),
+  v.check(
+    ({ dialect, children }) => dialect !== 'pr1' || children.length === 0,
+    'of pr1: no children, since it tells of clients alone',
+  ),
   v.check((read) => sourceFits(read), 'source: oci together with oci: { url }'),
   v.check(
     ({ source, authority }) => source === 'api' || authority === 'tls',
@@ -126,6 +136,8 @@ export function margoOf(
     proxy: read.proxy ?? null,
     source: sourceOf(read, at),
     hours: hoursOf(read),
+    children: childrenOf(read),
+    relay: read.relay,
     properties: read.properties,
     labels: read.labels,
   };

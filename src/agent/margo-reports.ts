@@ -17,6 +17,8 @@ import type { MargoDialect, MargoError, MargoReportRow, MargoState } from '#stat
 import type { Fleet } from '#state/names.ts';
 import type { Store } from '#store/store.ts';
 import { writeMargoStatus } from '#wire/margo-status.ts';
+import { GATEWAY_CODES } from './margo-child-rules.ts';
+import type { MargoChildren } from './margo-children.ts';
 import type { MargoDeployment } from './margo-state.ts';
 
 export interface MargoReports {
@@ -50,6 +52,8 @@ export interface MargoFacts {
   /** why the accepted one is not tried again; null: it is, or it is applied */
   readonly rejected: Pick<Fault, 'code' | 'message'> | null;
   /** of a manifest that is here and waits for the owner's window; absent: none does */
+  /** of the children of this gateway; absent: it has none */
+  readonly children?: Pick<MargoChildren, 'stateOf' | 'isLeaving'>;
   readonly waiting?: { readonly version: bigint; readonly deployments: readonly MargoDeployment[] };
 }
 
@@ -187,12 +191,18 @@ function taken(task: Task, report: MargoReportRow, newest: boolean): void {
 }
 
 function bodyOf(report: MargoReportRow, dialect: MargoDialect): Uint8Array {
-  const { deployment, name, state, code, message, version, components } = report;
+  const { deployment, device, name, state, code, message, version, components } = report;
   const error: MargoError | null = code === '' ? null : { code, source: name, message };
   const each = components.map((component) => ({ name: component, state, error: null }));
   return writeMargoStatus(
     {
-      ...{ deploymentId: deployment, deviceId: null, adoptedVersion: version, state, error },
+      ...{
+        deploymentId: deployment,
+        deviceId: device === '' ? null : device,
+        adoptedVersion: version,
+        state,
+        error,
+      },
       components: each,
     },
     dialect,
@@ -220,9 +230,10 @@ export function margoReportRows(
         ? { state: 'installed' as const, why: null }
         : change;
     const told = known.get(one.id);
+    const child = one.child && !one.refused ? childEnd(one.id, facts.children) : null;
     // M60: of the revision that this device began to apply, also when it failed.
     const version = told?.digest === one.digest ? told.version : floor.sequence;
-    return rowOf(one, version, end);
+    return rowOf(one, version, child ?? end);
   });
   const held = waitingRows(waiting, listed);
   const ids = new Set([...accepted.map(({ id }) => id), ...held.map((one) => one.deployment)]);
@@ -230,7 +241,11 @@ export function margoReportRows(
   const gone = taken
     .filter(({ deployment }) => !ids.has(deployment))
     .map((report): MargoReportRow => {
-      const state = change.state === 'failed' ? 'failed' : leaving;
+      const lies =
+        report.device !== '' &&
+        facts.children?.isLeaving(report.deployment, report.device) === true;
+      const ended = change.state === 'failed' ? 'failed' : leaving;
+      const state = lies ? 'removing' : report.device === '' ? ended : 'removed';
       return { ...report, version: floor.sequence, ...stated(state, change.why) };
     });
   const changing = new Set(held.map((one) => one.deployment));
@@ -253,12 +268,32 @@ function waitingRows(
 }
 
 function rowOf(
-  { id, facts, digest }: MargoDeployment,
+  { id, facts, digest, child = '' }: MargoDeployment,
   version: bigint,
-  { state, why }: { readonly state: MargoState; readonly why: Why },
+  { state, why }: { readonly state: MargoState; readonly why: Told | null },
 ): MargoReportRow {
-  const { name, components } = facts;
-  return { deployment: id, name, components, digest, version, ...stated(state, why) };
+  const { components } = facts;
+  const gateway = why && GATEWAY_CODES[why.code];
+  // The source of a gateway's codes is the gateway.
+  const name = gateway ? child.replace(/\/[^/]*$/, '') : facts.name;
+  const told = why && { ...why, code: gateway ?? why.code };
+  return {
+    ...{ deployment: id, device: child, name, components, digest, version },
+    ...stated(state, told),
+  };
+}
+
+/** What a child is known to have made of it. */
+function childEnd(
+  id: string,
+  children: MargoFacts['children'],
+): { state: MargoState; why: Told | null } {
+  return children?.stateOf(id) ?? { state: 'pending', why: null };
+}
+
+interface Told {
+  readonly code: string;
+  readonly message: string;
 }
 
 type Why = Pick<Fault, 'code' | 'message'> | null;
@@ -288,7 +323,10 @@ function willRetry(intent: Intent): boolean {
   return mayTryAgain(intent, { code: failure.code, retry: FAULTS[failure.code].retry });
 }
 
-function stated(state: MargoState, why: Why): Pick<MargoReportRow, 'state' | 'code' | 'message'> {
+function stated(
+  state: MargoState,
+  why: Told | null,
+): Pick<MargoReportRow, 'state' | 'code' | 'message'> {
   return { state, code: why?.code ?? '', message: statusText(why?.message ?? '', MESSAGE_MAX) };
 }
 

@@ -27,6 +27,7 @@ import { readDocuments, writeDocuments } from '#wire/documents.ts';
 import { type MargoDocumentFacts, readMargoFacts } from '#wire/margo-document.ts';
 import { readMargoManifest } from '#wire/margo-manifest.ts';
 import { quote } from '#wire/quote.ts';
+import { judgeChild } from './margo-child-rules.ts';
 
 export const MARGO_CHANNEL = 'margo';
 const EPOCH = 1n;
@@ -38,6 +39,10 @@ export interface MargoSelf {
   readonly device: DeviceFacts;
   readonly allow: Allow;
   readonly policy: Policy;
+  /** what the children of this gateway can do, by full id; absent: it is none */
+  readonly children?: ReadonlyMap<string, MargoCapabilities>;
+  /** it hosts nothing itself */
+  readonly relay?: boolean;
   /** the manifest is signed for many devices at once: what is for another one is none of ours */
   readonly shared?: boolean;
 }
@@ -48,6 +53,8 @@ export interface MargoDeployment {
   readonly facts: MargoDocumentFacts;
   /** why it is not run here; null: it is */
   readonly refused: Fault | null;
+  /** full id of the child that it is handed to; absent: it is for this device */
+  readonly child?: string;
 }
 
 export interface MargoState {
@@ -111,7 +118,8 @@ export function margoState(
     for (const blob of judged.value.facts.blobs) blobs.set(blob.name, blob);
     const { id, digest } = ref;
     const mediaType = MARGO_MEDIA.document;
-    if (!refused) refs.push({ id, digest, size: document.length, mediaType });
+    if (!refused && !judged.value.child)
+      refs.push({ id, digest, size: document.length, mediaType });
   }
   const listed = manifest.deployments.flatMap(({ digest }) => documents.get(digest) ?? []);
   const layer = listed.length > 0 ? writeDocuments(listed) : null;
@@ -165,11 +173,13 @@ function judge(
   const { deviceId, rules, type, unpinned } = facts.value;
   const own = self.capabilities.properties.id;
   if (deviceId !== null && deviceId !== own) {
-    return made(fault('margo.not-this-device', { deployment: id, device: deviceId }));
+    const { child, refused } = judgeChild(own, self.children ?? new Map(), id, facts.value);
+    return ok({ id, digest, facts: facts.value, refused, ...(child !== null && { child }) });
   }
   if (unpinned !== null) {
     return made(fault('margo.package-unpinned', { deployment: id, component: unpinned }));
   }
+  if (self.relay === true) return made(fault('margo.unsupported', { deployment: id, type }));
   // M55
   const offered = self.capabilities.properties.supportedDeploymentTypes ?? [];
   if (deployment.value.profile.kind === 'other' && !(type !== 'custom' && offered.includes(type))) {

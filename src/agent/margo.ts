@@ -22,19 +22,21 @@ import { writeMargoCapabilities } from '#wire/margo-capabilities.ts';
 import { writeOlderCapabilities } from '#wire/margo-capabilities-older.ts';
 import type { Base } from './base.ts';
 import type { AgentConfig } from './config.ts';
-import type { MargoConfig } from './margo-config.ts';
 import type { Finder } from './find.ts';
+import { relayOnly } from './margo-children-config.ts';
+import type { MargoConfig } from './margo-config.ts';
 import {
   knownDocuments,
   type MargoFinder,
   type MargoFinderInput,
   margoFinder,
 } from './margo-finder.ts';
+import { type Gateway, openGateway } from './margo-gateway.ts';
 import { downForMs, quietNow } from './margo-hours.ts';
 import { margoCapabilities } from './margo-machine.ts';
 import { type MargoFacts, type MargoReports, openMargoReports } from './margo-reports.ts';
-import { signedMargoFinder } from './margo-signed.ts';
 import { type MargoSide, openMargoSide } from './margo-side.ts';
+import { signedMargoFinder } from './margo-signed.ts';
 import {
   keptMargoState,
   MARGO_CHANNEL,
@@ -69,6 +71,8 @@ export interface MargoInput {
   readonly runDir: string;
   readonly stateDir: string;
   row(): ChannelRow;
+  /** where contents lie, by digest */
+  sources(): readonly Source[];
 }
 
 /** Where a manager is configured, it is put into `wires`, and closed with the links. */
@@ -90,6 +94,7 @@ export function withMargo(
   const margo = openMargo({
     ...{ platform, base, config: settings, allow, runDir, stateDir, row },
     packaged: allow.runtimes.filter((type) => isPackaged(config, type)),
+    sources: () => links.of(MARGO_CHANNEL).sources,
   });
   if (!margo.ok) return margo;
   wires.margo = margo.value;
@@ -117,7 +122,7 @@ const POLICY: Policy = {
   unattestedMaxMs: 0,
   commit: 'healthy',
 };
-const NO_ROW: MargoLinkRow = { etag: '', state: null, capabilities: null };
+const NO_ROW: MargoLinkRow = { etag: '', state: null, capabilities: null, children: [] };
 
 export function openMargo(input: MargoInput): Result<Margo> {
   const { platform, base, config } = input;
@@ -133,18 +138,25 @@ export function openMargo(input: MargoInput): Result<Margo> {
     if (!said.ok) return said;
     const { device } = base;
     const shared = config.authority === 'signature';
-    return ok({ fleet, capabilities: said.value, device, allow: input.allow, policy, shared });
+    const own = { fleet, capabilities: said.value, device, allow: input.allow, policy, shared };
+    return ok({ ...own, relay: config.relay, children: gateway.known() });
   };
+  const gateway = openGateway({
+    ...{ platform, base, config, link, self, row: () => input.row() },
+    sources: () => input.sources(),
+    deviceId: () => idOf(config, side.value),
+    changed: () => (reports.ok ? reports.value.note() : undefined),
+  });
   const { clock, random, log } = platform;
   const reports = openMargoReports({
     ...{ link, store, clock, random, log, fleet, dialect: config.dialect },
-    facts: factsOf(input, self),
+    facts: factsOf(input, self, gateway),
     downForMs: () => downForMs(config.hours, time.view()),
   });
   if (!reports.ok) return reports;
   const of = {
     ...{ link, inflate: platform.inflate, content, name: new URL(config.url).host, self },
-    introduce: introduction(input, link, { reports: reports.value, capabilities }),
+    introduce: introduction(input, link, { reports: reports.value, capabilities, gateway }),
     reached: () => reports.value.reached(),
   };
   const finder = margoFinder({
@@ -164,8 +176,12 @@ export function openMargo(input: MargoInput): Result<Margo> {
       const row = (before.ok && before.value) || NO_ROW;
       if (state) tx.putMargoLink(fleet, { ...row, state, etag: finder.etagOf(state) });
     },
-    note: () => reports.value.note(),
+    note() {
+      gateway.children.note();
+      reports.value.note();
+    },
     close() {
+      gateway.children.stop();
       reports.value.stop();
       side.value.stop();
       link.close();
@@ -203,9 +219,15 @@ function capabilitiesOf(
     },
   };
   return () => {
-    const id = config.deviceId === null ? deviceId() : ok(config.deviceId);
-    return id.ok ? ok(margoCapabilities(machine, config, id.value, packaged)) : id;
+    const id = idOf(config, { deviceId });
+    if (!id.ok) return id;
+    const said = margoCapabilities(machine, config, id.value, packaged);
+    return ok(config.relay ? relayOnly(said, config.labels) : said);
   };
+}
+
+function idOf(config: MargoConfig, { deviceId }: Pick<MargoSide, 'deviceId'>): Result<string> {
+  return config.deviceId === null ? deviceId() : ok(config.deviceId);
 }
 
 /** M14: at every start, and again whenever something of it has changed. */
@@ -215,12 +237,17 @@ function introduction(
   {
     reports,
     capabilities,
-  }: { readonly reports: MargoReports; readonly capabilities: () => Result<MargoCapabilities> },
+    gateway,
+  }: {
+    readonly reports: MargoReports;
+    readonly capabilities: () => Result<MargoCapabilities>;
+    readonly gateway: Pick<Gateway, 'introduce'>;
+  },
 ): () => Promise<Result<void>> {
   const { store } = base;
   const { fleet } = base.root;
   let told: Digest | null = null;
-  return async () => {
+  const own = async (): Promise<Result<void>> => {
     const known = capabilities();
     if (!known.ok) return known;
     const said = known.value;
@@ -237,12 +264,19 @@ function introduction(
     if (row.capabilities === digest) return ok();
     return store.transaction((tx) => tx.putMargoLink(fleet, { ...row, capabilities: digest }));
   };
+  return async () => {
+    const done = await own();
+    // M12: after its own.
+    if (done.ok) await gateway.introduce();
+    return done;
+  };
 }
 
 /** The states that the row names, read from disk once each. */
 function factsOf(
   { base, row }: MargoInput,
   self: () => Result<MargoSelf>,
+  { children }: Pick<Gateway, 'children'>,
 ): () => MargoFacts | null {
   const known = new Map<Digest, readonly MargoDeployment[]>();
   const deployments = (digest: Digest | undefined): readonly MargoDeployment[] | null => {
@@ -270,7 +304,7 @@ function factsOf(
     const { deferred } = of;
     const held = deferred ? deployments(deferred.to.stateDigest) : null;
     const waiting = held && { version: deferred?.to.sequence ?? 1n, deployments: held };
-    const known = { row: of, accepted, applied, rejected: found ?? null };
+    const known = { row: of, accepted, applied, rejected: found ?? null, children };
     return { ...known, ...(waiting && { waiting }) };
   };
 }

@@ -77,6 +77,23 @@ export const margoFaults = {
       `deployment ${d.deployment} is for device ${d.device}, which is not this one`,
     remedy: 'Set metadata.deviceId to the id of this device, or correct margo.deviceId.',
   },
+  'margo.child-unknown': {
+    retry: 'operator',
+    says: (d: { deployment: string; device: string }) =>
+      `deployment ${d.deployment} is for ${d.device}, which is no child of this gateway`,
+    remedy: 'Name the child in margo.children of agent.yaml, or correct metadata.deviceId.',
+  },
+  'margo.child-unreachable': {
+    retry: 'later',
+    says: (d: { device: string; reason: string }) => `${d.device} is out of reach: ${d.reason}`,
+    remedy: 'Mount its folder, or look at its command; it is tried again, and others go on.',
+  },
+  'margo.no-placement': {
+    retry: 'operator',
+    says: (d: { deployment: string; gateway: string }) =>
+      `deployment ${d.deployment} leaves the choice of a child to ${d.gateway}, which makes none`,
+    remedy: 'Name one child in metadata.deviceId.',
+  },
   'margo.quiet': {
     retry: 'later',
     says: (d: { why: string; until: string; now: string }) =>

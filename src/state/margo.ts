@@ -128,11 +128,15 @@ export interface MargoLinkRow {
   readonly state: Digest | null;
   /** of the capabilities that the manager took last */
   readonly capabilities: Digest | null;
+  /** full ids of children that it was told of */
+  readonly children: readonly string[];
 }
 
 /** The last status of one deployment that the manager took. */
 export interface MargoReportRow {
   readonly deployment: string;
+  /** full id of the child that it is for; empty: for this device */
+  readonly device: string;
   /** `metadata.name` */
   readonly name: string;
   readonly components: readonly string[];

@@ -8,16 +8,18 @@ import { type RecordKind, recordKind } from './records.ts';
 
 export const margoLinkRecord: RecordKind<MargoLinkRow> = recordKind(
   MargoLinkRowSchema,
-  ({ etag, state, capabilities }: MargoLinkRow) =>
+  ({ etag, state, capabilities, children }: MargoLinkRow) =>
     create(MargoLinkRowSchema, {
       etag,
       state: state ? digestToBytes(state) : new Uint8Array(),
       capabilities: capabilities ? digestToBytes(capabilities) : new Uint8Array(),
+      children: [...children],
     }),
   (wire) => ({
     etag: wire.etag,
     state: digestOrNull(wire.state, 'state'),
     capabilities: digestOrNull(wire.capabilities, 'capabilities'),
+    children: wire.children,
   }),
 );
 
@@ -31,6 +33,7 @@ export const margoReportRecord: RecordKind<MargoReportRow> = recordKind(
     }),
   (wire) => ({
     deployment: wire.deployment,
+    device: wire.device,
     name: wire.name,
     components: wire.components,
     digest: digestField(wire.digest, 'digest'),

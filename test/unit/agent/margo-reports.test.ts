@@ -43,7 +43,7 @@ const A2 = deployment('a', 'a2');
 const B = deployment('b', 'b');
 const under = { ...row, floor: point(2n), applied: point(1n) };
 const before: MargoReportRow = {
-  ...{ deployment: 'b', name: 'n-b', components: ['c'], digest: B.digest, version: 1n },
+  ...{ deployment: 'b', device: '', name: 'n-b', components: ['c'], digest: B.digest, version: 1n },
   ...{ state: 'installed', code: '', message: '' },
 };
 
@@ -144,5 +144,48 @@ describe('rules 60, 69: a manifest that waits for its window', () => {
     expect(told({ ...facts, waiting: { version: 3n, deployments: [B] } })).toEqual([
       ['b', 'installed', 2n],
     ]);
+  });
+});
+
+describe('rule 58: children of a gateway', () => {
+  const child = { ...B, child: 'gw/cell' };
+  const of = (state: string | null, leaving = false) => ({
+    stateOf: () => (state === null ? null : { state, why: null }) as never,
+    isLeaving: () => leaving,
+  });
+  const settled = { row: { ...under, applied: point(2n) }, accepted: [A2, child], applied: [A2] };
+
+  test('are what they say, whatever this device is at', () => {
+    for (const [said, state] of [
+      [null, 'pending'],
+      ['installing', 'installing'],
+      ['failed', 'failed'],
+    ] as const) {
+      expect(told({ ...settled, children: of(said) })[1]).toEqual(['b', state, 2n]);
+    }
+    const busy = { ...settled, row: { ...under, intent: intent('activating') } };
+    expect(told({ ...busy, children: of('installed') })).toEqual([
+      ['a', 'installed', 2n],
+      ['b', 'installed', 2n],
+    ]);
+  });
+
+  test('are removing while anything of them lies there, then removed', () => {
+    const gone = { ...settled, accepted: [A2] };
+    const held = { ...before, device: 'gw/cell' };
+    expect(told({ ...gone, children: of(null, true) }, [held])[1]).toEqual(['b', 'removing', 2n]);
+    expect(told({ ...gone, children: of(null) }, [held])[1]).toEqual(['b', 'removed', 2n]);
+  });
+
+  test('codes of gateways are Margo’s numbers, with the gateway as their source', () => {
+    for (const [why, code] of [
+      [fault('margo.child-unknown', { deployment: 'b', device: 'gw/x' }), '101'],
+      [fault('margo.child-unreachable', { device: 'gw/x', reason: 'away' }), '102'],
+      [fault('margo.no-placement', { deployment: 'b', gateway: 'gw' }), '103'],
+    ] as const) {
+      const accepted = [{ ...child, refused: why }];
+      const rows = margoReportRows({ ...settled, accepted, rejected: null }, []);
+      expect(rows[0]).toMatchObject({ device: 'gw/cell', name: 'gw', state: 'failed', code });
+    }
   });
 });
