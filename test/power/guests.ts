@@ -209,7 +209,7 @@ function sha256(bytes: Uint8Array): string {
 }
 
 async function change(lane: Moving): Promise<void> {
-  const { plant, random, tally } = lane;
+  const { plant, random, tally, asked } = lane;
   const before = lane.state;
   lane.number += 1;
   const broken = before !== null && random() < BROKEN_SHARE;
@@ -224,7 +224,7 @@ async function change(lane: Moving): Promise<void> {
   let cuts = 1;
   for (;;) {
     await boot(lane);
-    const again = cuts < CUTS_MAX && random() < AGAIN;
+    const again = cuts < CUTS_MAX && tally.cuts < asked.cuts && random() < AGAIN;
     const early = again && random() < EARLY;
     if (!early) {
       await atReady(lane, before, next);

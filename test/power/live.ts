@@ -92,7 +92,7 @@ async function change(lane: PowerLane, asked: LiveAsked, tally: LiveTally): Prom
   let cuts = 1;
   for (;;) {
     await boot(lane, asked.options);
-    const again = cuts < CUTS_MAX && random() < AGAIN;
+    const again = cuts < CUTS_MAX && tally.cuts < asked.cuts && random() < AGAIN;
     const early = again && random() < EARLY;
     if (!early) {
       await atReady(lane, offered, tally);
