@@ -1,6 +1,7 @@
 /** Targets: what a Margo manager sends to a device, and devices to the hub. */
 import { ok } from '#errors/fault.ts';
 import { sha256 } from '#state/digest.ts';
+import { MARGO_MEDIA } from '#state/margo.ts';
 import { MEDIA } from '#state/media-types.ts';
 import { readMargoBundle, writeMargoBundle } from '#wire/margo-bundle.ts';
 import { readMargoCapabilities, writeMargoCapabilities } from '#wire/margo-capabilities.ts';
@@ -9,6 +10,7 @@ import type { MargoBody } from '#wire/margo-json.ts';
 import { readMargoManifest, VERSION_MAX, writeMargoManifest } from '#wire/margo-manifest.ts';
 import { readMargoOci, readMargoOciLayer, writeMargoOci } from '#wire/margo-oci.ts';
 import { readProblem, writeProblem } from '#wire/margo-problem.ts';
+import { readStatement } from '#wire/margo-statement.ts';
 import { readMargoStatus, writeMargoStatus } from '#wire/margo-status.ts';
 import { readTrustBundle } from '#wire/trust-bundle.ts';
 import { readDiscovery } from '#wire/trust-kept.ts';
@@ -106,6 +108,11 @@ export const MARGO: readonly Target[] = [
     ...{ name: 'SPIFFE trust bundle', shape: 'text' },
     seeds: [bytesOf('{"keys":[{"use":"x509-svid","x5c":["AAAA"]}]}')],
     run: (input) => answerOf(readTrustBundle(input, 'bundle')),
+  },
+  {
+    ...{ name: 'Margo statement', shape: 'text', words: [...WORDS, '"notAfter":', '"fleet":'] },
+    seeds: [manifest],
+    run: (input) => answerOf(readStatement({ payloadType: MARGO_MEDIA.manifest, payload: input })),
   },
   {
     ...{ name: 'Margo OCI form', shape: 'text', words: ['"data":', '"annotations":'] },
