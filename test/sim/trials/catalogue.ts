@@ -2,13 +2,19 @@
 import { pass } from '../world/world.ts';
 import { equivocated, forged } from './forgeries.ts';
 import { otherBytes, rolledBackOffline, toldIntoNothing } from './kept.ts';
-import { cutInEveryActivation, cutInEveryProof, rejectedStaysRejected } from './stubborn.ts';
+import {
+  cutInEveryActivation,
+  cutInEveryProof,
+  endedByNewer,
+  rejectedStaysRejected,
+} from './stubborn.ts';
 import { plain, reach, SEEN_MS, type Trial, type Trying } from './trial.ts';
 
 export const TRIALS: Readonly<Record<string, Trial>> = {
   'cut in every activation': cutInEveryActivation,
   'cut in every proof': cutInEveryProof,
   'rejected stays rejected': rejectedStaysRejected,
+  'ended by something newer': endedByNewer,
   forged,
   'forged again': forged,
   'forged once more': forged,

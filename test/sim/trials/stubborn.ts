@@ -78,3 +78,26 @@ export const rejectedStaysRejected: Trial = (trying) => {
   // An older stick that is still plugged in may have been refused since.
   demand(trying, view(trying)?.refused != null, 'nothing is told of a rejected state');
 };
+
+/** By a state that nobody has whole yet, at every start of the agent: its tries are counted all the same. */
+export const endedByNewer: Trial = (trying) => {
+  const { stage, choose } = trying;
+  const { world } = stage;
+  const { publisher } = world;
+  const bad = issue(stage, { ...plain(stage, choose), check: 'ill' });
+  publish(stage, bad);
+  const newer = issue(stage, plain(stage, choose));
+  const isTrying = (): boolean => {
+    const phase = view(trying)?.phase;
+    return phase === 'activating' || phase === 'proving';
+  };
+  for (let time = 0; time < CUTS; time += 1) {
+    pass(world, { ms: 30_000, holds: isTrying });
+    publisher.nudge(newer, { whole: true, retain: false, empty: true });
+    pass(world, { ms: 5_000 });
+    world.running?.stop();
+    pass(world, { ms: 5_000, holds: () => world.running?.ready === true });
+  }
+  publish(stage, newer);
+  pass(world, { ms: SEEN_MS, holds: trying.isThere });
+};

@@ -78,7 +78,7 @@ export interface Publisher {
   issue(choice: Choice, options?: IssueOptions): Issued;
   /** Pushes blobs, then the manifest, then moves the tag. */
   push(issued: Issued): void;
-  nudge(issued: Issued, how: { readonly whole: boolean; readonly retain: boolean }): void;
+  nudge(issued: Issued, how: Nudging): void;
   /** The tag names this one again. */
   turnBack(issued: Issued): void;
   /** A new root with other channel keys; `epoch` begins a new line. */
@@ -95,6 +95,14 @@ export interface PublisherCopy {
   readonly sequence: bigint;
   readonly rootVersion: bigint;
   readonly signers: number;
+}
+
+export interface Nudging {
+  /** with the envelope, and what it names */
+  readonly whole: boolean;
+  readonly retain: boolean;
+  /** of a whole one: the envelope alone */
+  readonly empty?: boolean;
 }
 
 interface Desk {
@@ -290,11 +298,7 @@ function distinct(blobs: Cargo['blobs']) {
   }));
 }
 
-function nudge(
-  broker: SimBroker,
-  issued: Issued,
-  { whole, retain }: { readonly whole: boolean; readonly retain: boolean },
-): void {
+function nudge(broker: SimBroker, issued: Issued, { whole, retain, empty = false }: Nudging): void {
   const { epoch, sequence, digest, manifestDigest, envelope, cargo, roots } = issued;
   const payload = writeNudge({
     channel: CHANNEL,
@@ -305,7 +309,8 @@ function nudge(
     urgent: false,
     envelope: whole ? envelope : null,
     roots: whole ? roots.map((root) => root.envelope) : [],
-    contents: whole ? [...(cargo.documents ? [cargo.documents] : []), ...cargo.contents] : [],
+    contents:
+      whole && !empty ? [...(cargo.documents ? [cargo.documents] : []), ...cargo.contents] : [],
   });
   broker.publish(TOPIC, payload, retain);
 }
