@@ -7,10 +7,12 @@ import { appendFileSync, readdirSync, readFileSync, statSync, writeFileSync } fr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type CertificateFiles, makeCa, makeLeaf, SERVER } from '../support/certificates.ts';
+import { AT_1970, faketime } from '../support/dead-clock.ts';
 import { eventually } from '../support/eventually.ts';
 import { type MargoDevice, margoDevice } from '../support/margo-device.ts';
 import { filesDocument, type MargoWorld, margoFiles, margoWorld } from '../support/margo-world.ts';
 import { type OlderManager, olderManager } from '../support/older-server.ts';
+import { executable } from '../support/parts.ts';
 
 const A = '6f1c0a52-3b7e-4d0a-9a41-0d5f6c1e2b01';
 const B = '6f1c0a52-3b7e-4d0a-9a41-0d5f6c1e2b02';
@@ -28,10 +30,19 @@ afterAll(async () => {
   await Bun.file(LIST).delete();
 });
 
+interface OlderDevice {
+  readonly url: string;
+  /** PEM file */
+  readonly ca: string;
+  readonly margo?: object;
+  readonly program?: readonly string[];
+}
+
 const identityFile = (device: MargoDevice, name: string): string =>
   join(device.stateDir, 'identity/margo', name);
-function older(name: string, url: string, ca: string, margo: object = {}): MargoDevice {
+function older(name: string, { url, ca, margo = {}, program }: OlderDevice): MargoDevice {
   return margoDevice({
+    ...(program && { program }),
     ...{ folder: join(world.desk.folder, name), root: world.root, url, svid, id: name },
     ...{ trustBundle: world.bundle, registry: world.registry },
     margo: { dialect: 'rc2', identity: { ca }, ...margo },
@@ -60,7 +71,11 @@ describe('one publish, three dialects', () => {
 
   test('rule 75: a device that is not accepted says which certificate it has; accepted, it goes on', async () => {
     for (const dialect of ['rc2', 'pr1']) {
-      const device = older(`press-${dialect}`, world.url, world.ca.cert, { dialect });
+      const device = older(`press-${dialect}`, {
+        url: world.url,
+        ca: world.ca.cert,
+        margo: { dialect },
+      });
       devices[dialect] = device;
       device.start();
       await logged(device, 'margo.client-refused');
@@ -145,7 +160,7 @@ describe('a manager of its own making', () => {
     await world.publish();
     ca = makeCa(world.desk.folder, 'older-ca');
     manager = await olderManager(makeLeaf(world.desk.folder, 'older', ca, SERVER));
-    device = older('press-42', manager.url, ca.cert, { deviceId: 'press-42' });
+    device = older('press-42', { url: manager.url, ca: ca.cert, margo: { deviceId: 'press-42' } });
   });
   afterAll(async () => {
     await device.stop();
@@ -156,6 +171,9 @@ describe('a manager of its own making', () => {
       ...{ id, deviceId: 'press-42', target: join(device.opt, 'a'), blob: `files/${text}` },
       ...{ content: `speed=${text}`, ...more },
     });
+  const document = (deviceId: string) => ({
+    ...{ id: A, deviceId, blob: 'files/1', content: 'speed=1' },
+  });
   const reads = (text: string) => eventually(`a is ${text}`, () => device.read('a') === text);
 
   test('rule 71: onboards once it is let in; every request but the root CA’s is signed', async () => {
@@ -276,7 +294,8 @@ describe('a manager of its own making', () => {
       content: 'speed=1',
     });
     manager.deploy(12, { [A]: kept, [B]: other });
-    await eventually('b is there', () => device.read('b') === 'speed=1');
+    await eventually('b is told', () => manager.states(B).includes('installed'));
+    await polled(2);
     const told = manager.states(A).length;
     manager.deploy(13, { [A]: kept });
     await eventually('b is gone', () => device.read('b') === null);
@@ -323,7 +342,7 @@ spec:
   test('rule 8: a manager whose authority the owner did not name hears nothing', async () => {
     const foreign = makeCa(world.desk.folder, 'foreign-older');
     const other = await olderManager(makeLeaf(world.desk.folder, 'other-older', foreign, SERVER));
-    const stranger = older('stranger', other.url, ca.cert);
+    const stranger = older('stranger', { url: other.url, ca: ca.cert });
     try {
       stranger.start();
       await logged(stranger, 'link.tls-untrusted');
@@ -333,4 +352,36 @@ spec:
       await other.close();
     }
   });
+
+  const here = executable();
+  const lacks = here === null ? ' (not built)' : faketime ? '' : ' (no libfaketime)';
+  test.skipIf(lacks !== '')(
+    `the executable with a dead clock signs in the manager’s own time (rule 71)${lacks}`,
+    async () => {
+      await device.stop();
+      manager.letIn = true;
+      manager.seen.splice(0);
+      manager.deploy(2, {
+        [A]: filesDocument({
+          ...document('press-70'),
+          target: join(world.desk.folder, 'press-70/opt/a'),
+        }),
+      });
+      const program = [...AT_1970, here ?? ''];
+      const margo = { deviceId: 'press-70', dialect: 'pr1' };
+      const dead = older('press-70', { url: manager.url, ca: ca.cert, margo, program });
+      try {
+        dead.start();
+        await eventually('it is installed', () => dead.read('a') === 'speed=1');
+        await eventually('it is told', () => manager.states(A).includes('installed'));
+        const own = manager.seen.filter(({ path }) => !path.endsWith('/certificate'));
+        const first = manager.seen.findIndex(({ path }) => path.endsWith('/certificate'));
+        expect(first).toBe(0);
+        expect(own.filter(({ unsigned }) => unsigned !== null)).toEqual([]);
+        expect(own.some(({ path }) => path.endsWith('/capabilities'))).toBe(true);
+      } finally {
+        await dead.stop();
+      }
+    },
+  );
 });

@@ -30,6 +30,8 @@ export interface MargoDeviceOptions {
   readonly registry?: string;
   readonly id?: string;
   readonly margo?: Readonly<Record<string, unknown>>;
+  /** what runs as `holdfast`; default: the source */
+  readonly program?: readonly string[];
   /** keys of agent.yaml in place of those of a Margo device; undefined takes one out */
   readonly settings?: Readonly<Record<string, unknown>>;
 }
@@ -86,7 +88,8 @@ export function margoDevice(options: MargoDeviceOptions): MargoDevice {
       return [await ran.exited, said.join('')];
     },
     start() {
-      const command = [process.execPath, `${ROOT}/src/main.ts`, 'agent', '--config', file];
+      const { program = [process.execPath, `${ROOT}/src/main.ts`] } = options;
+      const command = [...program, 'agent', '--config', file];
       const started = Bun.spawn(command, { stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' });
       void collect(started.stdout);
       void collect(started.stderr);
