@@ -1,7 +1,7 @@
 /**
  * Planted bugs that the trials at the end of runs find (trials/), or what a start and a report have to say
- * of themselves: what chance seldom tells. Each run undergoes one trial of ten, so that a bug which only one of
- * them shows takes about ten runs.
+ * of themselves: what chance seldom tells. Each run undergoes one trial of twelve, so that a bug which only one of
+ * them shows takes about twelve runs.
  */
 import type { PlantedBug } from './list.ts';
 

@@ -1,7 +1,7 @@
 /** The trials, and how the end of a run comes to one of them. */
 import { pass } from '../world/world.ts';
 import { equivocated, forged } from './forgeries.ts';
-import { otherBytes, rolledBackOffline, toldIntoNothing } from './kept.ts';
+import { otherBytes, rolledBackOffline, stoppedOnTrial, toldIntoNothing } from './kept.ts';
 import {
   cutInEveryActivation,
   cutInEveryProof,
@@ -21,6 +21,7 @@ export const TRIALS: Readonly<Record<string, Trial>> = {
   'two statements of one number': equivocated,
   'told into nothing': toldIntoNothing,
   'rolled back offline': rolledBackOffline,
+  'stopped on trial': stoppedOnTrial,
   'other bytes': otherBytes,
 };
 

@@ -58,6 +58,31 @@ export const rolledBackOffline: Trial = (trying) => {
   demand(trying, pass(world, { ms: SEEN_MS, holds: isBack }), 'after a rollback nothing goes on');
 };
 
+/** Everything is stopped while a good state is tried, and started again: no verdict, and no try of it. */
+export const stoppedOnTrial: Trial = (trying) => {
+  const { stage, choose } = trying;
+  const { world, model } = stage;
+  const issued = issue(stage, plain(stage, choose), { healthWindowMs: 700, attemptsMax: 1 });
+  publish(stage, issued);
+  model.excused();
+  for (let time = 0; time < 3; time += 1) {
+    const isTried = (): boolean => {
+      const phase = view(trying)?.phase;
+      return phase === 'activating' || phase === 'proving';
+    };
+    pass(world, { ms: SEEN_MS, holds: isTried });
+    pass(world, { ms: choose.pick([0, 1, 5, 40, 300, 690]) });
+    world.startsAfterMs = choose.pick([600, 30_000]);
+    world.running?.handlers.stop().catch(() => {});
+    pass(world, { ms: 500 });
+    pass(world, { ms: 60_000, holds: () => world.running?.ready === true });
+  }
+  pass(world, { ms: SEEN_MS, holds: trying.isThere });
+  model.well();
+  const applied = view(trying)?.applied?.stateDigest === issued.digest;
+  demand(trying, applied, 'a state that was stopped on trial is not applied');
+};
+
 /** A registry gives other bytes of the same length: nothing of them is used, and the right ones are taken. */
 export const otherBytes: Trial = (trying) => {
   const { stage, choose } = trying;
