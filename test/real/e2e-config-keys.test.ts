@@ -102,6 +102,7 @@ const USED: Readonly<Record<string, string>> = {
   'margo.identity.cert': MARGO,
   'margo.identity.key': MARGO,
   'margo.identity.trustBundle': MARGO,
+  'margo.identity.ca': 'margo-older-agent: rule 71: onboards once it is let in',
   'margo.source': 'margo-oci: is installed, updated and removed, and told',
   'margo.tag': 'margo-oci: is installed, updated and removed, and told',
   ...under('margo.oci', {
