@@ -45,7 +45,8 @@ describe('B12: the power of a whole machine goes', () => {
         expect(bad).toEqual([]);
         expect(cuts).toBe(CUTS);
       },
-      300_000,
+      // What is waited for ends by the progress of the machine (test/power/guest.ts).
+      1_800_000,
     );
   }
 });
