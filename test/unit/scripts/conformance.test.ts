@@ -2,6 +2,7 @@
 import { expect, test } from 'bun:test';
 import { casesOf, endOf, trafficOf } from '../../../scripts/conformance.ts';
 import { RULES, rulesIn } from '../../../scripts/margo-checklist.ts';
+import { checklistPage } from '../../../scripts/margo-page.ts';
 
 const JUNIT = `<testsuite><testcase name="rules 2, 37: &lt;whole&gt;" classname="a" />
 <testcase name="rule 3: x" classname="b"><failure type="AssertionError" /></testcase>
@@ -29,4 +30,17 @@ test('the traffic that test files told of is summed, and said to be skipped wher
   expect(trafficOf(told)).toContain('42 messages of both sides');
   expect(trafficOf(told)).toEndWith('1 misfits');
   expect(trafficOf('openapi: 0 messages judged, 0 misfits\n')).toContain('skipped');
+});
+
+test('the page of the checklist has every rule once, with the files that name it', () => {
+  const page = checklistPage(
+    new Map([
+      ['real/a', "test('rules 2, 76: x', () => {});"],
+      ['wire/b', 'test("whom it takes for its manager", f)'],
+    ]),
+  );
+  const rows = page.split('\n').filter((row) => row.startsWith('| M'));
+  expect(rows.length).toBe(RULES.length);
+  expect(rows[1]).toEndWith('| real/a |');
+  expect(rows[3]).toEndWith('| wire/b |');
 });
