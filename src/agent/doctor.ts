@@ -15,6 +15,7 @@ import { targetRoots } from './config-channels.ts';
 import { credentialFindings } from './credential-findings.ts';
 import { agentSays } from './doctor-agent.ts';
 import { overlappingChannels } from './doctor-channels.ts';
+import { composeFindings } from './doctor-compose.ts';
 import { configurationFindings } from './doctor-configuration.ts';
 import { helmFindings } from './doctor-helm.ts';
 import { identityFindings } from './doctor-identity.ts';
@@ -54,6 +55,7 @@ export async function doctor(input: DoctorInput): Promise<readonly Finding[]> {
     ...overlappingChannels(platform.files, config),
     ...(await agentSays(platform, config)),
     ...weaknesses(input),
+    ...(await composeFindings(platform, config)),
     ...identityFindings(platform, config),
     ...credentialFindings(platform, config, time),
     ...(await helmFindings(platform, config)),

@@ -46,7 +46,7 @@ function deployment(input: GenerationInput): Deployment {
     data: [],
   } as const;
   if (input.kind === 'other')
-    return { ...base, profile: { kind: 'other', type: 'compose', components: [] } };
+    return { ...base, profile: { kind: 'other', type: 'wasm', components: [] } };
   if (input.kind === 'process') {
     return { ...base, profile: { kind: 'process', components: [program(input)] } };
   }

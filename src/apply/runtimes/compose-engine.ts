@@ -19,6 +19,8 @@ export interface EngineOptions {
   /** null: the usual places */
   readonly socket: string | null;
   readonly engine: 'auto' | 'podman' | 'docker';
+  /** false: one that does not answer is not started. Default: true */
+  readonly start?: boolean;
   /** of the agent: what Podman's service may need of it */
   readonly env: Readonly<Record<string, string | undefined>>;
 }
@@ -97,7 +99,7 @@ async function find(options: EngineOptions): Promise<Result<Engine>> {
     const found = await meet(options, path);
     if (found) return ok(found);
   }
-  if (!socket && engine !== 'docker') {
+  if (!socket && engine !== 'docker' && options.start !== false) {
     const started = await startPodman(options, own);
     if (started) return ok(started);
   }

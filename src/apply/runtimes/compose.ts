@@ -158,8 +158,8 @@ async function wholeHere(env: ComposeEnv, next: Generation) {
     const code = ready.fault.code;
     return code === 'compose.not-fetched' || code.startsWith('store.') ? null : ready;
   }
-  closeAll(ready.value);
   const wanted = await wantedOf(env, engine.value, next, ready.value);
+  closeAll(ready.value);
   if (wanted.ok) return ready;
   return wanted.fault.code === 'compose.not-fetched' ? null : wanted;
 }

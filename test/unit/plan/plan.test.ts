@@ -136,7 +136,7 @@ describe('check 15: what the owner lets a channel do', () => {
     expect(!checked.ok && checked.fault.code).toBe('plan.runtime-not-allowed');
   });
   test('a type of a further runtime passes where the owner allows it: its runtime judges the rest', () => {
-    const further = { ...allow, runtimes: ['compose'] };
+    const further = { ...allow, runtimes: ['wasm'] };
     expect(checkAllowed([generation({ id: 'a', kind: 'other' })], further).ok).toBe(true);
   });
   test('named users are the only ones, the default among them', () => {
