@@ -112,6 +112,10 @@ async function look(input: MargoFinderInput, memory: Memory, looking: Looking): 
   memory.etag = { state: digest, text: answer.value.etag };
   const before = memory.refused.get(digest);
   if (before) return { ...before, again: true };
+  // What waits for the owner's window is here, whole: it is not fetched at each poll.
+  const waits = input.row().deferred?.to.stateDigest === digest;
+  const whole = waits ? judgeKept(input, digest, looking.startedAt) : null;
+  if (whole?.kind === 'candidate') return whole;
   const found = await judge(input, memory, { ...looking, bytes, digest });
   if (found.kind === 'refused') remember(memory, digest, found);
   return found;

@@ -3,8 +3,10 @@ import { ok } from '#errors/fault.ts';
 import { sha256 } from '#state/digest.ts';
 import { MARGO_MEDIA } from '#state/margo.ts';
 import { MEDIA } from '#state/media-types.ts';
+import { helmValues, helmValuesText } from '#wire/helm-values.ts';
 import { readMargoBundle, writeMargoBundle } from '#wire/margo-bundle.ts';
 import { readMargoCapabilities, writeMargoCapabilities } from '#wire/margo-capabilities.ts';
+import { readMargoChildStatus } from '#wire/margo-child-status.ts';
 import { readMargoFacts } from '#wire/margo-document.ts';
 import type { MargoBody } from '#wire/margo-json.ts';
 import { readMargoManifest, VERSION_MAX, writeMargoManifest } from '#wire/margo-manifest.ts';
@@ -78,6 +80,36 @@ function readBundle(input: Uint8Array): string {
 }
 
 export const MARGO: readonly Target[] = [
+  {
+    ...{ name: 'status of a gateway’s child', shape: 'text' },
+    seeds: [bytesOf(`{"digest":"${digest}","state":"failed","error":{"code":"c"}}`)],
+    run(input) {
+      const read = readMargoChildStatus(input, digest);
+      const bounded = read === null || (read.code.length <= 1_000 && read.message.length <= 1_000);
+      promise(bounded, 'texts of at most a thousand characters');
+      return read ? 'ok' : 'none';
+    },
+  },
+  {
+    ...{ name: 'path into values of a chart', shape: 'text', words: ['__proto__', '[0]', '\\.'] },
+    seeds: [bytesOf('ingress.hosts[0].name'), bytesOf('a\\.b[3]')],
+    run(input) {
+      const pointer = Buffer.from(input).toString();
+      const targets = [{ pointer, components: ['c'] }];
+      const value = { kind: 'literal', text: 'v' } as const;
+      const read = helmValues([{ name: 'p', value, targets }], 'c', () => '');
+      if (read.kind === 'values') {
+        const text = helmValuesText(read.values);
+        promise(text.length <= 8_192 + input.length * 2, 'no more than was asked for');
+        JSON.parse(text);
+      }
+      promise(
+        !('v' in {}) && Object.keys(Object.prototype).length === 0,
+        'no prototype is touched',
+      );
+      return read.kind;
+    },
+  },
   { name: 'Margo manifest', shape: 'text', seeds: [manifest], words: WORDS, run: readManifest },
   {
     ...{ name: 'Margo bundle', shape: 'bytes', seeds: [writeMargoBundle(documents)] },

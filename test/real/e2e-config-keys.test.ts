@@ -19,6 +19,12 @@ const TIME_HTTP = 'time: at 1970, over HTTP alone, and with a link to nobody it 
 const TIME_TLS =
   'time: over HTTPS through a proxy, by the right CA; by another one nobody is asked';
 
+const HELM =
+  'margo-helm: rules 51, 54, 55: the profile is offered, a chart installed with its values, and told';
+const HOURS = 'margo-hours: rule 69: a change begins in the window alone; until then it is pending';
+const QUIET = 'margo-hours: rule 69: in a downtime the manager hears nothing';
+const GATEWAY = 'margo-gateway: rules 12, 17: the gateway tells of itself, then of its children';
+
 const MARGO = 'margo-ways: every key of the section margo, through a proxy';
 
 /** One reader serves every registry: `registries` and `margo.oci`. */
@@ -40,6 +46,10 @@ const under = (
   keys: Readonly<Record<string, string>>,
 ): Readonly<Record<string, string>> =>
   Object.fromEntries(Object.entries(keys).map(([key, where]) => [`${at}.${key}`, where]));
+
+const windowKeys = (where: string): Readonly<Record<string, string>> => ({
+  ...{ days: where, start: where, duration: where, timeZone: where },
+});
 
 /** Key → `file: part of the title` of the test. */
 const USED: Readonly<Record<string, string>> = {
@@ -90,6 +100,7 @@ const USED: Readonly<Record<string, string>> = {
   'bundles.watch': 'e2e-config: a bundle that is put into a watched directory is applied',
   'runtimes.process.user': 'e2e-config: programs run as the user that the owner allows',
   'runtimes.process.allowRoot': 'e2e-config: a program is not run as root where it is not allowed',
+  ...under('runtimes.helm', { kubeconfig: HELM, context: HELM, path: HELM, namespaces: HELM }),
   'keep.generations': 'e2e-config: as many old states are kept as the owner wants',
   'keep.reserve': 'e2e-config: below the reserve nothing new is taken',
   'metrics.listen': 'e2e-config: metrics are served where the owner wants',
@@ -125,6 +136,19 @@ const USED: Readonly<Record<string, string>> = {
   'margo.properties.peripherals.manufacturer': MARGO,
   'margo.properties.peripherals.model': MARGO,
   'margo.labels': MARGO,
+  ...under('margo.windows', windowKeys(HOURS)),
+  ...under('margo.downtime', windowKeys(QUIET)),
+  ...under('margo.poll.hours', windowKeys(QUIET)),
+  ...under('margo.poll', { interval: HOURS, jitter: HOURS, backoffMax: QUIET, perMinute: QUIET }),
+  'margo.relay': 'margo-gateway: rules 14, 17: a child that is named no more is taken back',
+  ...under('margo.children', { id: GATEWAY, folder: GATEWAY, command: GATEWAY }),
+  ...under('margo.children', { timeout: GATEWAY, labels: GATEWAY }),
+  ...under('margo.children.properties', {
+    ...{ vendor: GATEWAY, modelNumber: GATEWAY, serialNumber: GATEWAY, memory: GATEWAY },
+    ...{ storage: GATEWAY, 'cpus.cores': GATEWAY, 'cpus.architecture': GATEWAY },
+    ...{ 'interfaces.type': GATEWAY, 'peripherals.type': GATEWAY },
+    ...{ supportedRuntimes: GATEWAY, supportedDeploymentTypes: GATEWAY },
+  }),
   'log.level': 'e2e-config: the log has the level and the format that the owner wants',
   'log.format': 'e2e-config: the log has the level and the format that the owner wants',
 };

@@ -12,13 +12,18 @@ import {
   margoWorld,
   WFM,
 } from '../support/margo-world.ts';
+import { program } from '../support/parts.ts';
 
 const id = (last: string) => `6f1c0a52-3b7e-4d0a-9a41-0d5f6c1e2b${last}`;
 const [OWN, CHILD, OTHER, ANY, ROBOT] = [id('41'), id('42'), id('43'), id('44'), id('45')];
 const PROPERTIES = {
   ...{ vendor: 'Works', modelNumber: 'M', serialNumber: '1', memory: '1Gi', storage: '8Gi' },
   ...{ cpus: [{ cores: 2, architecture: 'arm' }], supportedDeploymentTypes: ['custom'] },
+  ...{ interfaces: [{ type: 'canbus' }], peripherals: [{ type: 'camera' }] },
+  supportedRuntimes: ['custom'],
 };
+
+const title = (text: string): string => (program('openssl') ? text : `${text} (no openssl)`);
 
 let world: MargoWorld;
 let manager: LittleManager;
@@ -55,7 +60,8 @@ beforeAll(async () => {
   manager = await littleManager(makeSvid(pki, 'little', world.ca, WFM), world.ca);
   [cell, robot] = [join(world.desk.folder, 'cell'), join(world.desk.folder, 'robot')];
   mkdirSync(cell);
-  start([child('cell', cell), child('robot', robot)]);
+  const told = { command: ['/bin/false'], timeout: '5s', labels: { arm: 'left' } };
+  start([child('cell', cell), { ...child('robot', robot), ...told }]);
 });
 afterAll(async () => {
   await device.stop();
@@ -82,7 +88,7 @@ const say = (of: string, digest: string, state: string): void => {
   renameSync(join(cell, 'status', `${of}.json.new`), join(cell, 'status', `${of}.json`));
 };
 
-test('rules 12, 17: the gateway tells of itself, then of its children', async () => {
+test(title('rules 12, 17: the gateway tells of itself, then of its children'), async () => {
   await eventually('all told', () =>
     manager.seen.some(({ path }) => path === '/api/v1/capabilities/gw/robot'),
   );
@@ -90,65 +96,86 @@ test('rules 12, 17: the gateway tells of itself, then of its children', async ()
   expect(paths.slice(0, 3)).toEqual([
     ...['/api/v1/capabilities/gw', '/api/v1/capabilities/gw/cell', '/api/v1/capabilities/gw/robot'],
   ]);
-});
-
-test('rules 54, 58: what is for a child lies in its folder, and its state is told with its deviceId', async () => {
-  const wanted = document(CHILD, 'gw/cell', '1');
-  manager.deploy(2, {
-    ...{ [OWN]: document(OWN, 'gw', '2'), [CHILD]: wanted },
-    ...{ [OTHER]: document(OTHER, 'gw/nobody', '1'), [ANY]: document(ANY, 'gw/*', '1') },
-    [ROBOT]: document(ROBOT, 'gw/robot', '1'),
+  const said = manager.seen.find(({ path }) => path.endsWith('/gw/robot'))?.body ?? '{}';
+  expect(JSON.parse(said)).toMatchObject({
+    ...{
+      labels: { arm: 'left' },
+      properties: { id: 'gw/robot', interfaces: [{ type: 'canbus' }] },
+    },
   });
-  await told(OWN, 'installed', 2);
-  await told(CHILD, 'installing', 2);
-  expect(readFileSync(join(cell, CHILD, 'deployment.yaml'), 'utf8')).toBe(wanted);
-  expect(readFileSync(join(cell, CHILD, 'content/files/1'), 'utf8')).toBe('speed=1');
-  expect(device.read('own')).toBe('speed=2');
-  say(CHILD, digestOf(wanted), 'installed');
-  await told(CHILD, 'installed', 2);
-  expect(reports(CHILD).every(({ deviceId }) => deviceId === 'gw/cell')).toBe(true);
-  expect(reports(OWN).some((one) => 'deviceId' in one)).toBe(false);
 });
 
-test('rule 58: codes of gateways: 101 unknown, 102 out of reach, 103 no placement', async () => {
-  for (const [of, code] of [
-    [OTHER, '101'],
-    [ROBOT, '102'],
-    [ANY, '103'],
-  ] as const) {
-    await told(of, 'failed', 2);
-    expect(reports(of).at(-1)?.status.error).toMatchObject({ code, source: 'gw' });
-  }
-});
+test(
+  title(
+    'rules 54, 58: what is for a child lies in its folder, and its state is told with its deviceId',
+  ),
+  async () => {
+    const wanted = document(CHILD, 'gw/cell', '1');
+    manager.deploy(2, {
+      ...{ [OWN]: document(OWN, 'gw', '2'), [CHILD]: wanted },
+      ...{ [OTHER]: document(OTHER, 'gw/nobody', '1'), [ANY]: document(ANY, 'gw/*', '1') },
+      [ROBOT]: document(ROBOT, 'gw/robot', '1'),
+    });
+    await told(OWN, 'installed', 2);
+    await told(CHILD, 'installing', 2);
+    expect(readFileSync(join(cell, CHILD, 'deployment.yaml'), 'utf8')).toBe(wanted);
+    expect(readFileSync(join(cell, CHILD, 'content/files/1'), 'utf8')).toBe('speed=1');
+    expect(device.read('own')).toBe('speed=2');
+    say(CHILD, digestOf(wanted), 'installed');
+    await told(CHILD, 'installed', 2);
+    expect(reports(CHILD).every(({ deviceId }) => deviceId === 'gw/cell')).toBe(true);
+    expect(reports(OWN).some((one) => 'deviceId' in one)).toBe(false);
+  },
+);
 
-test('rules 49, 50, 60: an update replaces, absence removes; a kill in between changes nothing', async () => {
-  const next = document(CHILD, 'gw/cell', '2');
-  manager.deploy(3, { [OWN]: document(OWN, 'gw', '2'), [CHILD]: next });
-  await told(CHILD, 'installing', 3);
-  expect(readFileSync(join(cell, CHILD, 'deployment.yaml'), 'utf8')).toBe(next);
-  await device.stop('SIGKILL');
-  say(CHILD, digestOf(next), 'failed');
-  device.start();
-  await told(CHILD, 'failed', 3);
-  expect(reports(OWN).some((one) => one.adoptedManifestVersion === 3)).toBe(false);
-  manager.deploy(4, { [OWN]: document(OWN, 'gw', '2') });
-  await told(CHILD, 'removed', 4);
-  expect(existsSync(join(cell, CHILD))).toBe(false);
-});
+test(
+  title('rule 58: codes of gateways: 101 unknown, 102 out of reach, 103 no placement'),
+  async () => {
+    for (const [of, code] of [
+      [OTHER, '101'],
+      [ROBOT, '102'],
+      [ANY, '103'],
+    ] as const) {
+      await told(of, 'failed', 2);
+      expect(reports(of).at(-1)?.status.error).toMatchObject({ code, source: 'gw' });
+    }
+  },
+);
 
-test('rules 14, 17: a child that is named no more is taken back; a relay names no resources', async () => {
-  await device.stop();
-  manager.seen.splice(0);
-  start([child('cell', cell)], { relay: true });
-  await eventually('taken back', () =>
-    manager.seen.some(({ method, path }) => method === 'DELETE' && path.endsWith('/gw/robot')),
-  );
-  const own = manager.seen.find(({ path }) => path === '/api/v1/capabilities/gw');
-  const { properties } = JSON.parse(own?.body ?? '{}');
-  expect(Object.keys(properties).toSorted()).toEqual([
-    'id',
-    'modelNumber',
-    'serialNumber',
-    'vendor',
-  ]);
-});
+test(
+  title('rules 49, 50, 60: an update replaces, absence removes; a kill in between changes nothing'),
+  async () => {
+    const next = document(CHILD, 'gw/cell', '2');
+    manager.deploy(3, { [OWN]: document(OWN, 'gw', '2'), [CHILD]: next });
+    await told(CHILD, 'installing', 3);
+    expect(readFileSync(join(cell, CHILD, 'deployment.yaml'), 'utf8')).toBe(next);
+    await device.stop('SIGKILL');
+    say(CHILD, digestOf(next), 'failed');
+    device.start();
+    await told(CHILD, 'failed', 3);
+    expect(reports(OWN).some((one) => one.adoptedManifestVersion === 3)).toBe(false);
+    manager.deploy(4, { [OWN]: document(OWN, 'gw', '2') });
+    await told(CHILD, 'removed', 4);
+    expect(existsSync(join(cell, CHILD))).toBe(false);
+  },
+);
+
+test(
+  title('rules 14, 17: a child that is named no more is taken back; a relay names no resources'),
+  async () => {
+    await device.stop();
+    manager.seen.splice(0);
+    start([child('cell', cell)], { relay: true });
+    await eventually('taken back', () =>
+      manager.seen.some(({ method, path }) => method === 'DELETE' && path.endsWith('/gw/robot')),
+    );
+    const own = manager.seen.find(({ path }) => path === '/api/v1/capabilities/gw');
+    const { properties } = JSON.parse(own?.body ?? '{}');
+    expect(Object.keys(properties).toSorted()).toEqual([
+      'id',
+      'modelNumber',
+      'serialNumber',
+      'vendor',
+    ]);
+  },
+);

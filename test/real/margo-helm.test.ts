@@ -20,6 +20,8 @@ const NAME = `web-${sha256(Buffer.from(ID)).slice(7, 15)}`;
 const CONFIG = 'application/vnd.cncf.helm.config.v1+json';
 const LAYER = 'application/vnd.cncf.helm.chart.content.v1.tar+gzip';
 
+const title = (text: string): string => (HELM ? text : `${text} (no helm)`);
+
 let world: MargoWorld;
 let manager: LittleManager;
 let device: MargoDevice;
@@ -89,7 +91,7 @@ describe.skipIf(HELM === null)(`charts${HELM === null ? ' (skipped: no helm here
       ...{ svid: world.svid('press-42'), trustBundle: world.bundle, registry: world.registry },
       settings: {
         channels: [{ name: 'margo', allow }],
-        runtimes: { helm: { path: HELM, kubeconfig, namespaces: ['plant-a'] } },
+        runtimes: { helm: { path: HELM, kubeconfig, context: 'c', namespaces: ['plant-a'] } },
       },
     });
     await push('1.0.0', 'one');
@@ -103,28 +105,28 @@ describe.skipIf(HELM === null)(`charts${HELM === null ? ' (skipped: no helm here
     await world?.remove();
   });
 
-  test('rules 51, 54, 55: the profile is offered, a chart installed with its values, and told', async () => {
-    manager.deploy(2, { [ID]: document('1.0.0') });
-    await told('installed', 2).catch((e) => {
-      console.log(device.log().slice(-3000));
-      throw e;
-    });
-    const put = manager.seen.find(({ path }) => path.includes('/capabilities/'));
-    const { properties } = JSON.parse(put?.body ?? '');
-    expect(properties.supportedDeploymentTypes).toEqual(['helm', 'custom']);
-    expect(properties.supportedRuntimes).toContain('oci');
-    expect(says()).toBe('one');
-    const { values = '' } = (api.object(`configmaps/${NAME}-conf`)?.data ?? {}) as {
-      values?: string;
-    };
-    expect(JSON.parse(values)).toMatchObject({
-      replicas: 2,
-      ingress: { hosts: ['recipes.example'] },
-    });
-    expect(api.object(`deployments/${NAME}`)?.metadata.namespace).toBe('plant-a');
-  });
+  test(
+    title('rules 51, 54, 55: the profile is offered, a chart installed with its values, and told'),
+    async () => {
+      manager.deploy(2, { [ID]: document('1.0.0') });
+      await told('installed', 2);
+      const put = manager.seen.find(({ path }) => path.includes('/capabilities/'));
+      const { properties } = JSON.parse(put?.body ?? '');
+      expect(properties.supportedDeploymentTypes).toEqual(['helm', 'custom']);
+      expect(properties.supportedRuntimes).toContain('oci');
+      expect(says()).toBe('one');
+      const { values = '' } = (api.object(`configmaps/${NAME}-conf`)?.data ?? {}) as {
+        values?: string;
+      };
+      expect(JSON.parse(values)).toMatchObject({
+        replicas: 2,
+        ingress: { hosts: ['recipes.example'] },
+      });
+      expect(api.object(`deployments/${NAME}`)?.metadata.namespace).toBe('plant-a');
+    },
+  );
 
-  test('rule 51: one that is not ready in time fails, and what ran is back', async () => {
+  test(title('rule 51: one that is not ready in time fails, and what ran is back'), async () => {
     api.sick.add(NAME);
     const held = api.hold(new RegExp(`PUT .*${NAME}.v2`));
     manager.deploy(3, { [ID]: document('1.1.0') });
@@ -135,7 +137,7 @@ describe.skipIf(HELM === null)(`charts${HELM === null ? ' (skipped: no helm here
     expect([says(), last().status.error.code]).toEqual(['one', 'helm.failed']);
   });
 
-  test('rule 50: the next one is an update', async () => {
+  test(title('rule 50: the next one is an update'), async () => {
     manager.deploy(4, {
       [ID]: document('1.1.0', '    unused: { targets: [{ pointer: x, components: [web] }] }\n'),
     });
@@ -143,7 +145,7 @@ describe.skipIf(HELM === null)(`charts${HELM === null ? ' (skipped: no helm here
     expect(says()).toBe('two');
   });
 
-  test('rules 56, 57: a tag that moved is refused, and nothing changes', async () => {
+  test(title('rules 56, 57: a tag that moved is refused, and nothing changes'), async () => {
     await push('1.1.0', 'other bytes');
     manager.deploy(5, { [ID]: document('1.1.0') });
     await eventually('it is told why', () => device.log().includes('package.tag-moved'));
@@ -157,7 +159,7 @@ describe.skipIf(HELM === null)(`charts${HELM === null ? ' (skipped: no helm here
     expect(says()).toBe('two');
   });
 
-  test('rule 49: absence uninstalls; nothing of it stays in the cluster', async () => {
+  test(title('rule 49: absence uninstalls; nothing of it stays in the cluster'), async () => {
     manager.deploy(7, {});
     await told('removed', 7);
     expect([says(), api.names('secrets').filter((one) => one.includes(NAME))]).toEqual([

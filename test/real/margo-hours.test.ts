@@ -11,9 +11,12 @@ import {
   margoWorld,
   WFM,
 } from '../support/margo-world.ts';
+import { program } from '../support/parts.ts';
 
 const ID = '6f1c0a52-3b7e-4d0a-9a41-0d5f6c1e2b11';
 const HOUR = 3_600_000;
+
+const title = (text: string): string => (program('openssl') ? text : `${text} (no openssl)`);
 
 let world: MargoWorld;
 let manager: LittleManager;
@@ -36,7 +39,8 @@ const of = (target: string) => ({ id: ID, deviceId: 'press-42', target });
 /** An hour that begins so many hours from now. */
 const window = (hours: number) => {
   const start = new Date(Date.now() + hours * HOUR).toISOString().slice(11, 16);
-  return [{ start, duration: '1h', timeZone: 'UTC' }];
+  const days = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'];
+  return [{ days, start, duration: '1h', timeZone: 'UTC' }];
 };
 const begin = async (margo: Readonly<Record<string, unknown>>): Promise<void> => {
   device = margoDevice({
@@ -48,7 +52,7 @@ const begin = async (margo: Readonly<Record<string, unknown>>): Promise<void> =>
 };
 const states = () => manager.statuses(ID).map(({ state }) => state);
 
-test('rule 69: a change begins in the window alone; until then it is pending', async () => {
+test(title('rule 69: a change begins in the window alone; until then it is pending'), async () => {
   await begin({ windows: window(3), poll: { interval: '200ms', jitter: 0 } });
   const document = filesDocument({
     ...of(join(device.opt, 'a')),
@@ -69,9 +73,14 @@ test('rule 69: a change begins in the window alone; until then it is pending', a
   await device.stop();
 });
 
-test('rule 69: in a downtime the manager hears nothing, and what runs goes on', async () => {
+test(title('rule 69: in a downtime the manager hears nothing, and what runs goes on'), async () => {
   manager.seen.splice(0);
   manager.deploy(3, {});
+  const often = { interval: '100ms', jitter: 0, backoffMax: '100ms', perMinute: 60 };
+  await begin({ poll: { ...often, hours: window(3) } });
+  await eventually('not its hours', () => device.log().includes('margo.poll.hours'));
+  expect(manager.seen.filter(({ method }) => method === 'GET')).toEqual([]);
+  await device.stop();
   await begin({ downtime: window(-0.5), poll: { interval: '100ms', jitter: 0 } });
   await eventually('it says why', () => device.log().includes('margo.quiet'));
   expect([manager.seen, device.read('a')]).toEqual([[], 'speed=1']);
