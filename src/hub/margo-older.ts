@@ -43,13 +43,16 @@ const ONBOARDING = '/api/v1/onboarding';
 const CLIENTS = '/api/v1/clients/';
 /** bytes of what a client says: capabilities, a status, its certificate */
 const BODY_BYTES = CAPABILITIES_BYTES;
+/** certificates that are told to be refused, until the next one is let in */
+const REFUSED_TOLD = 256;
 const HOST = /^(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,64}\])(?::[0-9]{1,5})?$/;
 
 export function margoOlder(input: MargoOlderInput): OlderHandler {
+  const refused = new Set<Digest>();
   return (request) => {
     const [path = ''] = request.target.split('?', 1);
     if (path === `${ONBOARDING}/certificate`) return Promise.resolve(rootCa(input, request));
-    if (path === ONBOARDING) return onboard(input, request);
+    if (path === ONBOARDING) return onboard(input, request, refused);
     return path.startsWith(CLIENTS) ? ofClient(input, request, path.slice(CLIENTS.length)) : null;
   };
 }
@@ -60,7 +63,11 @@ function rootCa(input: MargoOlderInput, { method }: ServedRequest): ServedRespon
 }
 
 /** M75. The certificate itself is the identity: whoever holds its key may ask for its id again. */
-async function onboard(input: MargoOlderInput, request: ServedRequest): Promise<ServedResponse> {
+async function onboard(
+  input: MargoOlderInput,
+  request: ServedRequest,
+  refused: Set<Digest>,
+): Promise<ServedResponse> {
   if (request.method !== 'POST') return notAllowed('POST');
   const body = await wholeBody(request.body, BODY_BYTES);
   if (body === null) return olderError(413, 'the body is too large');
@@ -74,11 +81,16 @@ async function onboard(input: MargoOlderInput, request: ServedRequest): Promise<
   const unsigned = judgeSigned(signedOf(input, request, body), verifier, input.clock.wallMs());
   if (unsigned) return olderError(unsigned.status, unsigned.reason);
   if (!input.accepts(fingerprint)) {
-    input.log.write('warn', 'margo.refused', { certificate: fingerprint });
+    // A stranger that asks for ever does not fill the log; its device says the same.
+    if (!refused.has(fingerprint) && refused.size < REFUSED_TOLD) {
+      refused.add(fingerprint);
+      input.log.write('warn', 'margo.refused', { certificate: fingerprint });
+    }
     return olderError(403, `Client rejected: certificate ${fingerprint} is not accepted`);
   }
   const id = input.onboarded.add(read.value);
   if (!id.ok) return failed(input, id.fault);
+  refused.clear();
   if (id.value === null) return olderError(429, 'there are too many clients', RETRY);
   input.log.write('info', 'margo.onboarded', { client: id.value, certificate: fingerprint });
   return json(201, writeClientId(id.value));

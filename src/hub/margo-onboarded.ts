@@ -30,7 +30,7 @@ export function openMargoOnboarded(files: Files, folder: string): Result<MargoOn
   for (const name of names.value) {
     const bytes = name.endsWith('.der') ? directory.value.read(name, CERTIFICATE_BYTES) : null;
     if (bytes && !bytes.ok) return bytes;
-    // One that is damaged is as if it were not there: its client hands it in again.
+    // One that is damaged is as if it were not there; handed in again it gets the same id.
     if (bytes?.ok && `${idOf(bytes.value)}.der` === name) known.set(idOf(bytes.value), bytes.value);
   }
   return ok({

@@ -87,6 +87,28 @@ describe('onboarding by name', () => {
   });
 });
 
+test('a stranger that asks to be onboarded for ever is told once', async () => {
+  const body = Buffer.from(writeOnboarding(pair.certificate));
+  const told: string[] = [];
+  const input = {
+    ...{ keys, url: null, accepts: () => false, clock: { wallMs: () => NOW } },
+    log: { write: (_level: string, event: string) => void told.push(event) },
+  } as unknown as MargoOlderInput;
+  const handle = margoOlder(input);
+  const path = '/api/v1/onboarding';
+  const headers = { ...signed(`https://wfm.example${path}`, body), host: 'wfm.example' };
+  const ask = () =>
+    handle({
+      ...{ method: 'POST', target: path, headers, signal: new AbortController().signal },
+      body: (async function* () {
+        yield body;
+      })(),
+    });
+  const ends = [await ask(), await ask(), await ask()];
+  expect(ends.map((answer) => answer?.status)).toEqual([403, 403, 403]);
+  expect(told).toEqual(['margo.refused']);
+});
+
 test('one signature of several that holds is enough; none that holds is not', () => {
   const url = 'https://wfm.example/x';
   const good = signed(url);
