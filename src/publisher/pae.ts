@@ -8,12 +8,13 @@ import type { Files } from '#platform/files.ts';
 import { sha256 } from '#state/digest.ts';
 import type { Envelope } from '#state/envelope.ts';
 import { LIMITS } from '#state/limits.ts';
+import { MARGO_MEDIA } from '#state/margo.ts';
 import { PAYLOAD } from '#state/media-types.ts';
 import { pointText } from '#state/point.ts';
 import { pae } from '#trust/dsse.ts';
 import { namespaceOf } from '#trust/formats/catalogue.ts';
-import { readDesiredState } from '#wire/desired-state.ts';
 import { readEnvelope } from '#wire/envelope.ts';
+import { readStatement } from '#wire/margo-statement.ts';
 import { readRoot } from '#wire/root.ts';
 import { openLayout } from './shelf.ts';
 import { showShelf } from './verify.ts';
@@ -89,11 +90,11 @@ function describe({ payloadType, payload }: Unsigned): Result<ToSign['says']> {
       ['roles', roles.join(', ')],
     ]);
   }
-  if (payloadType !== PAYLOAD.desiredState) {
+  if (payloadType !== PAYLOAD.desiredState && payloadType !== MARGO_MEDIA.manifest) {
     const wanted = `${PAYLOAD.desiredState} or ${PAYLOAD.root}`;
     return refuse('trust.payload-type', { got: JSON.stringify(payloadType), wanted });
   }
-  const state = readDesiredState(payload);
+  const state = readStatement({ payloadType, payload });
   if (!state.ok) return state;
   const { channel, point, fleet, deployments, audience } = state.value;
   return ok([

@@ -142,6 +142,19 @@ describe('a signed manifest', () => {
   }, 60_000);
 });
 
+test(
+  title('what keys elsewhere sign is a manifest as well: pae says what, and over which bytes'),
+  async () => {
+    const folder = join(world.fleet, 'signed/margo/1-1');
+    const out = join(world.desk.folder, 'to-sign');
+    const said = await world.desk.run(['pae', folder, '--out', out]);
+    expect([said.code, said.err]).toEqual([0, expect.stringContaining(A)]);
+    expect(readFileSync(out, 'latin1')).toStartWith(
+      'DSSEv1 38 application/vnd.margo.manifest.v1+json ',
+    );
+  },
+);
+
 describe('what nobody of the root has signed', () => {
   test(title(
     'is not believed from the manager itself: no envelope, or one of other keys',
