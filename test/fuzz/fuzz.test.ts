@@ -5,6 +5,7 @@
  */
 import { afterAll, describe, expect, test } from 'bun:test';
 import { ARCHIVES } from './archives.ts';
+import { CONTAINERS } from './containers.ts';
 import { fuzz } from './engine.ts';
 import { ENROLMENT } from './enrolment.ts';
 import { KEYS } from './keys.ts';
@@ -26,6 +27,7 @@ const TARGETS = [
   ...KEYS,
   ...ENROLMENT,
   ...VALUES,
+  ...CONTAINERS,
   ...MARGO,
   ...MARGO_OLDER,
 ].filter(({ name }) => name.includes(only));
