@@ -1,9 +1,13 @@
 /** `runtimes.helm` of agent.yaml, and what `doctor` says of it. */
 import { describe, expect, test } from 'bun:test';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { parseConfig } from '#agent/config.ts';
 import { helmFindings } from '#agent/doctor-helm.ts';
 import { ok } from '#errors/fault.ts';
 import type { RunEnd } from '#platform/processes.ts';
+import { MEDIA } from '#state/media-types.ts';
+import { readDeployment } from '#wire/deployment.ts';
 import { bytesOf, granted, messageOf } from '../../support/wire-samples.ts';
 
 const AGENT = `apiVersion: holdfast/v1
@@ -57,4 +61,23 @@ describe('doctor', () => {
     const away = { code: 1, output: 'Error: Kubernetes cluster unreachable: x' };
     expect((await say(HELM, [{ output: 'v3.18.6' }, away]))[0]?.[1]).toBe('helm.unreachable');
   });
+});
+
+test('the examples of docs/helm.md read', () => {
+  const page = readFileSync(join(import.meta.dir, '../../../docs/helm.md'), 'utf8');
+  const [config = '', document = ''] = [...page.matchAll(/^```\n([\s\S]*?)^```/gm)].map(
+    ([, text]) => text ?? '',
+  );
+  const margo = `margo:
+  url: https://wfm.example
+  authority: tls
+  identity: { cert: svid.pem, key: svid.key, trustBundle: bundle.json }
+`;
+  const text = AGENT.replace(/channels:.*\n/, '') + config + margo;
+  expect(granted(parseConfig(bytesOf(text), '/etc/holdfast/agent.yaml')).helm).toMatchObject({
+    ...{ kubeconfig: '/etc/rancher/k3s/k3s.yaml', namespaces: ['plant-a'] },
+  });
+  const where = { id: 'recipes', file: 'recipes.yaml' };
+  const read = granted(readDeployment(bytesOf(document), MEDIA.deployment, where));
+  expect(read.profile).toMatchObject({ kind: 'other', type: 'helm' });
 });

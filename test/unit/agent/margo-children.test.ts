@@ -82,6 +82,13 @@ describe('agent.yaml', () => {
   });
 });
 
+test('the example of docs/margo.md reads', () => {
+  const page = readFileSync(join(import.meta.dir, '../../../docs/margo.md'), 'utf8');
+  const [, section = ''] = /^```\nmargo:\n([\s\S]*?)^```/m.exec(page) ?? [];
+  const { margo } = granted(read(section));
+  expect(margo?.children[0]).toMatchObject({ id: 'cell-3', folder: '/srv/children/cell-3' });
+});
+
 describe('whom a deployment is for', () => {
   const children = childCapabilities(granted(read(childLine())).margo?.children ?? [], 'gw');
   const judge = (deviceId: string, type = 'compose', rules: never[] = []) => {
