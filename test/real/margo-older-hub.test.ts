@@ -265,9 +265,7 @@ describe('one publish', () => {
   });
 
   test('what was said keeps to the description of the API', () => {
-    // It forgets that requests for what is to run may be refused as others are (rules 9, 72).
-    const forgotten = /^get(Manifest|Bundle|Deployment)Legacy: 40[0134]: no answer/;
-    expect(world.traffic.misfits.filter((text) => !forgotten.test(text))).toEqual([]);
+    expect(world.traffic.misfits).toEqual([]);
     world.traffic.told();
   });
 });
