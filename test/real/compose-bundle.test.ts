@@ -1,0 +1,77 @@
+/**
+ * Our own compose deployment on a real Podman from a stick: the images are part of the signed state, no
+ * registry and no network is asked; the data volume survives the update.
+ */
+import { expect, test } from 'bun:test';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { openDesk } from '../support/desk.ts';
+import { eventually } from '../support/eventually.ts';
+import { ROOT } from '../support/parts.ts';
+import { imageArchive, noContainers, startPodman, tinyImage } from '../support/podman.ts';
+
+const SERVICE = 'com.docker.compose.service';
+
+if (noContainers !== null) {
+  test.skip(`${noContainers}: no stick with containers was tried`, () => undefined);
+} else {
+  test('an application comes from a stick with its images, is updated, and keeps its data', async () => {
+    const [podman, desk] = [await startPodman(), openDesk()];
+    const folder = join(desk.folder, 'device');
+    const channel = join(desk.folder, 'plant/channels/stable');
+    const made = ['--demo', '--no-passphrase', '--no-examples', '--channel', 'stable'];
+    await desk.json(['init', 'plant', ...made, '--registry', 'http://127.0.0.1:9/plant/state']);
+    mkdirSync(join(channel, 'line'), { recursive: true });
+    mkdirSync(folder);
+    writeFileSync(join(channel, 'images.tar'), imageArchive({ 'tiny:1': tinyImage('stick') }));
+    const config = {
+      ...{ apiVersion: 'holdfast/v1', kind: 'Agent', device: { id: 'press-7' } },
+      ...{ stateDir: join(folder, 'state'), runDir: join(folder, 'run') },
+      trust: { root: join(desk.folder, 'plant/root/1.root.json'), allowDemo: true },
+      channels: [
+        { name: 'stable', allow: { roots: [join(folder, 'opt')], runtimes: ['compose'] } },
+      ],
+      runtimes: { compose: { socket: podman.socket } },
+    };
+    writeFileSync(join(folder, 'agent.yaml'), JSON.stringify(config));
+    const holdfast = [process.execPath, `${ROOT}/src/main.ts`];
+    const started = Bun.spawn([...holdfast, 'agent', '--config', join(folder, 'agent.yaml')], {
+      ...{ stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' },
+    });
+    const publish = async (version: string): Promise<void> => {
+      const web = `image: tiny:1, stop_signal: SIGKILL, environment: { VERSION: "${version}" }`;
+      writeFileSync(
+        join(channel, 'line/compose.yaml'),
+        `services:\n  web: { ${web}, volumes: ["data:/data"] }\nvolumes: { data: {} }\n`,
+      );
+      const components = [{ name: 'line', properties: { blob: 'line', images: ['images.tar'] } }];
+      const spec = { deploymentProfile: { type: 'compose', components } };
+      const document = { apiVersion: 'holdfast/v1', kind: 'Deployment', id: 'line', spec };
+      writeFileSync(join(channel, 'line.yaml'), JSON.stringify(document));
+      const stick = join(desk.folder, `stick-${version}`);
+      await desk.json(['publish', 'stable', '-C', 'plant', '--to', `oci:${stick}`]);
+      const ran = Bun.spawn([...holdfast, 'apply', stick, '--run-dir', config.runDir], {
+        ...{ stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' },
+      });
+      const texts = [new Response(ran.stdout).text(), new Response(ran.stderr).text()];
+      const said = (await Promise.all(texts)).join('');
+      expect([await ran.exited, version, said]).toEqual([0, version, said]);
+    };
+    const web = async () =>
+      (await podman.containers()).find(({ labels }) => labels[SERVICE] === 'web')?.id ?? '';
+    try {
+      await eventually('it is ready', () => Bun.file(join(config.runDir, 'ready')).exists());
+      await publish('one');
+      podman.run('exec', await web(), 'sh', '-c', 'echo kept > /data/log');
+      await publish('two');
+      const now = await web();
+      expect(podman.run('exec', now, 'env')).toContain('VERSION=two');
+      expect(podman.run('exec', now, 'cat', '/data/log').trim()).toBe('kept');
+    } finally {
+      started.kill('SIGTERM');
+      await started.exited;
+      await podman.remove();
+      desk.remove();
+    }
+  }, 60_000);
+}
