@@ -1,4 +1,5 @@
 /** compose.yaml as a device reads it: what it means, and what is refused with its place. */
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: compose files have variables of their own
 import { describe, expect, test } from 'bun:test';
 import { checkCompose } from '#plan/compose-allow.ts';
 import type { ComposeProject } from '#state/compose.ts';
