@@ -17,7 +17,7 @@ const ALSO = [
   'test/unit/wire/application-deployment.test.ts',
 ];
 /** test files about rc2 and pr1 */
-const OLDER = /margo-(?:older|client)|http-signature/;
+const OLDER = /margo-(?:older|client|signature)|http-signature/;
 const TIMEOUT_MS = '60000';
 const COLUMN = 62;
 
