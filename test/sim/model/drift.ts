@@ -27,8 +27,10 @@ export interface Drifting {
   edited(kind: Kind, text: string, told: Told): void;
   /** The device had more than a minute with it, in peace, and no other state came. */
   hadTime(looked: Looked): void;
-  /** Repairs of the last ten minutes do not count any more: another start, or `resume`. */
-  forgiven(): void;
+  /** Repairs of the last ten minutes do not count any more (another start, `resume`); what was left is the next. */
+  forgiven(at: number): void;
+  /** Something came in between: how many repairs count is not known for a while. */
+  unsure(at: number): void;
   /** A change began that may have passed unseen: its undo puts every file of it back. */
   changed(): void;
   /** @param files  absolute path → text, below /srv */
@@ -45,6 +47,10 @@ interface Facts {
   repairs: readonly number[];
   /** repairs have stopped until somebody settles it; null: it cannot be known */
   stopped: boolean | null;
+  /** what was put there stands, and is not repaired; null: maybe, until it is looked at again */
+  left: boolean | null;
+  /** ms until which nothing is known of repairs */
+  unsureUntil: number;
 }
 
 const REPAIRS_MAX = 3;
@@ -59,7 +65,11 @@ export const pathOf = (kind: Kind): string => `/srv/${kind}.conf`;
 export const contentOf = (kind: Kind, number: number): string => `${kind}=${number}\n`;
 
 export function drifting(violations: Violation[], known?: Facts): Drifting {
-  const facts: Facts = { ...{ own: null, told: null, repairs: [], stopped: false }, ...known };
+  const facts: Facts = {
+    ...{ own: null, told: null, repairs: [], stopped: false },
+    ...{ left: false, unsureUntil: 0 },
+    ...known,
+  };
   const fail = (says: string): void => void violations.push({ invariant: 'drift', says });
   return {
     edited(kind, text, told) {
@@ -70,9 +80,14 @@ export function drifting(violations: Violation[], known?: Facts): Drifting {
       if (looked.kind === 'kept') checkRepair(facts, looked, fail);
       else if (!looked.degraded && looked.kind === 'told') fail('a file that differs is not told');
     },
-    forgiven() {
-      facts.repairs = [];
-      facts.stopped = false;
+    forgiven(at) {
+      if (facts.stopped === null || facts.left === null)
+        facts.unsureUntil = at + WITHIN_MS + LATE_MS;
+      Object.assign(facts, { repairs: facts.left ? [at] : [], stopped: false });
+      facts.left = facts.left ? null : false;
+    },
+    unsure(at) {
+      Object.assign(facts, { repairs: [], stopped: false, unsureUntil: at + WITHIN_MS + LATE_MS });
     },
     changed() {
       facts.told = null;
@@ -103,15 +118,18 @@ function placeOf({ applied, floor }: Told): string {
 
 function checkRepair(facts: Facts, looked: Looked, fail: (says: string) => void): void {
   const { text, stands, copies, degraded, at } = looked;
+  if (at < facts.unsureUntil) return;
   const within = (ms: number): number => facts.repairs.filter((then) => at - then < ms).length;
   if (facts.stopped === false && within(WITHIN_MS - LATE_MS) >= REPAIRS_MAX) facts.stopped = true;
   else if (!facts.stopped && within(WITHIN_MS + LATE_MS) >= REPAIRS_MAX) facts.stopped = null;
   if (facts.stopped === null) return;
   if (facts.stopped) {
+    facts.left = true;
     if (stands !== text) fail('kept.conf was repaired a fourth time in ten minutes');
     else if (!degraded) fail('kept.conf is not repaired any more, and nobody is told');
     return;
   }
+  facts.left = false;
   facts.repairs = [...facts.repairs, at];
   if (stands === text) fail('kept.conf was changed by hand, and was not repaired');
   else if (!copies.includes(text)) fail(`${JSON.stringify(text)} was repaired, and not kept first`);

@@ -35,7 +35,7 @@ export function edit(stage: Stage, choose: Dice): void {
     pass(world, { ms: LOOKS_MS });
     // Something else happened meanwhile: another time.
     if (calm(world) !== before) {
-      drift.forgiven();
+      drift.unsure(world.time.now);
       return;
     }
     drift.hadTime({ kind, text, at, ...look(world, kind) });
@@ -44,9 +44,8 @@ export function edit(stage: Stage, choose: Dice): void {
 }
 
 /** The operator has settled who owns what. */
-function settle({ world, watch }: Stage): void {
+function settle({ world }: Stage): void {
   world.running?.handlers.resume();
-  watch.drift.forgiven();
 }
 
 /** Nothing that the agent does. */

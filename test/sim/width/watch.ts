@@ -57,7 +57,7 @@ export function watch(violations: Violation[], known?: Models): Watch {
     drift: models.drift,
     ready(world) {
       asking.started();
-      models.drift.forgiven();
+      models.drift.forgiven(world.time.now);
       seeIdentity(models.identities, world);
       see(world);
     },
@@ -138,7 +138,7 @@ function wrap(models: Models, world: World, handlers: ControlHandlers): ControlH
     },
     resume() {
       asking.asked('resume');
-      models.drift.forgiven();
+      models.drift.forgiven(world.time.now);
       const done = handlers.resume();
       answered('resume', done.ok);
       return done;
