@@ -34,7 +34,7 @@ export function beside(
     }
     if (moment.kind === 'applied') disown(tx, parts.followed, row);
     // An undo after a cut is where a crash leads, not progress.
-    if (moment.kind === 'applied' || moment.rejected) base.starts.reset();
+    if (moment.kind !== 'undone' || moment.rejected) base.starts.reset();
   }
   parts.follower.beside(tx, moment);
   parts.margo?.beside(tx, moment);

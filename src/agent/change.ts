@@ -6,12 +6,14 @@
 import { stateRowOf } from '#apply/load.ts';
 import { type Followed, takenOver } from '#apply/orphans.ts';
 import { checkOthers } from '#apply/owned.ts';
-import { generationsOf } from '#apply/recover.ts';
+import type { InParts } from '#apply/parts.ts';
+import { generationsOf, provenOf } from '#apply/recover.ts';
 import { before } from '#apply/replaced.ts';
 import type { Runtime } from '#apply/runtimes/runtime.ts';
 import { type Change, runtimeOf } from '#apply/transaction.ts';
-import { ok, type Result, refuse } from '#errors/fault.ts';
+import { type Fault, ok, type Result, refuse, refused } from '#errors/fault.ts';
 import type { Allow } from '#plan/allow.ts';
+import { partsBetween } from '#plan/parts.ts';
 import { type Document, type Plan, planChange } from '#plan/plan.ts';
 import { checkValuesOnly } from '#plan/values.ts';
 import { type BlobWanted, type Downloads, fetchSmall } from '#sources/download.ts';
@@ -31,6 +33,7 @@ import { readDocuments } from '#wire/documents.ts';
 import { readKnownDeployment } from '#wire/known-deployment.ts';
 import { evidenceOf } from './evidence.ts';
 import type { Candidate } from './found.ts';
+import { MARGO_CHANNEL } from './margo-state.ts';
 import type { Mirrors } from './mirrors.ts';
 import type { OpenPackages } from './packages.ts';
 
@@ -61,6 +64,8 @@ export interface ChangeInput {
 export interface Planned {
   readonly candidate: Candidate;
   readonly plan: Plan;
+  /** what it was planned from */
+  readonly current: readonly Generation[];
   readonly documents: Uint8Array | null;
   readonly mediaTypes: ReadonlyMap<string, string>;
   /** blobs that are not on this device yet */
@@ -97,7 +102,8 @@ export async function planCandidate(
     candidate.state.deployments.map(({ id, mediaType }) => [id, mediaType]),
   );
   const missing = missingBlobs(input.content, plan.value.desired);
-  return ok({ candidate, plan: plan.value, documents: layer.value, mediaTypes, missing });
+  const made = { candidate, plan: plan.value, current: current.value };
+  return ok({ ...made, documents: layer.value, mediaTypes, missing });
 }
 
 /** Fetches what is missing and makes the change that `runTransaction` takes. */
@@ -115,8 +121,9 @@ export async function changeOf(
   if (!left.ok) return left;
   const fetched = await input.downloads.fetchAll(left.value, order, signal);
   if (!fetched.ok) return fetched;
-  const also = await fetchPackages(input, plan, signal);
-  if (!also.ok) return also;
+  const inParts = partsOf(input, planned, row);
+  const unfetched = await fetchPackages(input, plan, { signal, each: inParts !== null });
+  for (const failed of unfetched.values()) if (!inParts) return refused(failed);
   const root = input.store.root(row.fleet);
   if (!root.ok) return root;
   const evidence = evidenceOf(candidate, plan, root.value ?? new Uint8Array());
@@ -145,24 +152,47 @@ export async function changeOf(
     healthWindowMs: state.policy.healthWindowMs,
     issuedAt: state.issuedAt,
     startedAt: candidate.startedAt,
+    ...(inParts && { inParts: { ...inParts, unfetched } }),
   });
 }
 
-/** Images and packages of what changes: what none of its runtimes asks for costs nothing. */
+/**
+ * Deployment by deployment, where the policy says so. Whole where what is here is not a proven state that
+ * its channel signed: from `stuck`, and where another channel took over part of it.
+ */
+function partsOf(
+  input: ChangeInput,
+  { candidate: { state }, plan: { desired }, current }: Planned,
+  { channel, intent, taken }: ChannelRow,
+): InParts | null {
+  if (state.policy.atomicity !== 'deployment' || taken || intent?.phase === 'stuck') return null;
+  const parts = partsBetween(current, desired, input.real);
+  if (parts.length === 0) return null;
+  return { desired, parts, ...(channel === MARGO_CHANNEL && { remember: true }) };
+}
+
+/**
+ * Images and packages of what changes: what none of its runtimes asks for costs nothing.
+ * @param each  goes on past one that cannot be had
+ * @returns why, by the deployment that asked
+ */
 async function fetchPackages(
   { packages, runtimes, allow }: ChangeInput,
   { steps }: Plan,
-  signal: AbortSignal,
-): Promise<Result<void>> {
-  if (!packages || !runtimes) return ok(undefined);
+  { signal, each }: { readonly signal: AbortSignal; readonly each: boolean },
+): Promise<ReadonlyMap<string, Fault>> {
+  const failed = new Map<string, Fault>();
+  if (!packages || !runtimes) return failed;
   for (const step of steps) {
     if (step.kind === 'remove') continue;
     const runtime = runtimeOf({ runtimes }, step.next);
-    if (!runtime.ok) return runtime;
-    const fetched = await runtime.value.fetch?.(step.next, packages(allow, signal));
-    if (fetched && !fetched.ok) return fetched;
+    const fetched = runtime.ok
+      ? await runtime.value.fetch?.(step.next, packages(allow, signal))
+      : runtime;
+    if (fetched && !fetched.ok) failed.set(step.next.id, fetched.fault);
+    if (failed.size > 0 && !each) break;
   }
-  return ok(undefined);
+  return failed;
 }
 
 /** Applied before, and in part another channel's since: what is left of it comes back by an undo. */
@@ -237,7 +267,7 @@ function currentGenerations(
   row: ChannelRow,
   { deployments }: Pick<DesiredState, 'deployments'>,
 ): Result<readonly Generation[]> {
-  const own = generationsOf(input, row, row.applied?.stateDigest ?? null);
+  const own = provenOf(input, row);
   if (!own.ok) return own;
   const owned = new Set(own.value.map(({ id }) => id));
   const named = new Set(deployments.map(({ id }) => id).filter((id) => !owned.has(id)));

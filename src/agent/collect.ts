@@ -4,8 +4,10 @@
  * channels left here that are no longer followed, and the statements that the audit journal names.
  */
 import { folderOf } from '#apply/folder-name.ts';
+import { loadState } from '#apply/load.ts';
 import { orphansOf } from '#apply/orphans.ts';
 import { generationsOf } from '#apply/recover.ts';
+import { before } from '#apply/replaced.ts';
 import { type ApplyContext, runtimeOf } from '#apply/transaction.ts';
 import { ok, type Result } from '#errors/fault.ts';
 import type { ChannelRow, StateRow } from '#state/channel-row.ts';
@@ -51,9 +53,14 @@ export async function collect(
   if (!values.ok) return values;
   return sweepContent(
     context,
-    new Set([...kept, ...others, ...values.value, ...audited.value]),
+    new Set([...kept, ...others, ...standingIn(generations), ...values.value, ...audited.value]),
     generations,
   );
+}
+
+/** Statements that only have the documents of what is left in force of them. */
+function standingIn(generations: readonly Generation[]): readonly Digest[] {
+  return generations.flatMap(({ statement }) => (statement ? [statement] : []));
 }
 
 interface Kept {
@@ -71,8 +78,21 @@ function keptOf(context: ApplyContext, row: ChannelRow): Result<Kept> {
     // One that cannot be read names nothing: its blobs are kept by not collecting at all.
     if (!loaded.ok && states.value.some(({ stateDigest }) => stateDigest === digest)) return loaded;
     if (loaded.ok) generations.push(...loaded.value);
+    const proven = replacedIn(context, states.value, digest);
+    if (!proven.ok) return proven;
+    generations.push(...proven.value);
   }
   return ok({ generations, ids: idsOf(states.value) });
+}
+
+/** What an open change to this state goes back to. */
+function replacedIn(
+  { content }: ApplyContext,
+  states: readonly StateRow[],
+  digest: Digest,
+): Result<readonly Generation[]> {
+  const row = states.find(({ stateDigest }) => stateDigest === digest);
+  return row?.replaced ? loadState(content, before(row)) : ok([]);
 }
 
 function idsOf(states: readonly StateRow[]): ReadonlySet<string> {

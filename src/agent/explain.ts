@@ -5,6 +5,7 @@
  */
 import type { AlsoView, CheckView, ExplainView } from '#control/api.ts';
 import { type Code, FAULTS, type Fault } from '#errors/fault.ts';
+import type { ChannelRow } from '#state/channel-row.ts';
 import { pointText } from '#state/point.ts';
 import { durationText } from '#state/quantity.ts';
 import { channelOf, type Root } from '#state/root.ts';
@@ -57,7 +58,7 @@ export interface Reason {
 
 export function reasonOf({ follower, look, safeMode, timekeeping, root }: ExplainInput): Reason {
   const row = follower.row();
-  const applied = row.applied ? pointText(row.applied) : 'nothing';
+  const applied = inForceText(row);
   if (follower.paused())
     return { verdict: `paused by the operator; ${applied} runs`, cure: 'Run `holdfast resume`.' };
   if (row.hold)
@@ -96,6 +97,12 @@ export function reasonOf({ follower, look, safeMode, timekeeping, root }: Explai
       cure: 'Publish to it, or correct channels[].name in agent.yaml.',
     };
   return { verdict: `${applied} is applied and is the newest there is`, cure: null, fine: true };
+}
+
+/** Deployment by deployment, and some failed: `status` says which. */
+function inForceText({ applied, partly }: ChannelRow): string {
+  if (!applied) return 'nothing';
+  return partly ? `${pointText(applied)} in part` : pointText(applied);
 }
 
 /** An accepted state on its way, or kept from it; null: nothing is open. */
@@ -138,7 +145,7 @@ function facts(input: ExplainInput): ExplainView['facts'] {
     },
     {
       name: 'applied (proven)',
-      value: row.applied ? `${pointText(row.applied)} ${row.applied.stateDigest}` : 'none',
+      value: row.applied ? `${inForceText(row)} ${row.applied.stateDigest}` : 'none',
     },
     { name: 'rollback goes to', value: row.previous[0] ? pointText(row.previous[0]) : 'nothing' },
     {

@@ -7,7 +7,7 @@
 import { emptyRow, isSpent } from '#apply/journal.ts';
 import { stateRowOf } from '#apply/load.ts';
 import { checkOthers } from '#apply/owned.ts';
-import { generationsOf } from '#apply/recover.ts';
+import { generationsOf, provenOf } from '#apply/recover.ts';
 import type { ApplyContext, Change, Moment } from '#apply/transaction.ts';
 import { type Fault, fault, ok, type Result, refuse, refused } from '#errors/fault.ts';
 import { stepsBetween } from '#plan/steps.ts';
@@ -245,8 +245,12 @@ function eventsOf(moment: Moment, place: { readonly at: number; readonly channel
       return [eventOf('state.unguarded', place, { point: intent.to })];
     }
     case 'applied': {
-      const { applied, appliedVia, hold } = row;
+      const { applied, appliedVia, hold, partly } = row;
       if (!applied) return [];
+      const parts = (moment.part ?? []).map((deployment) =>
+        eventOf('deployment.applied', { ...place, deployment }, { point: applied }),
+      );
+      if (partly && moment.part) return parts;
       if (hold) {
         return [
           eventOf('state.rolled-back', place, {
@@ -257,6 +261,7 @@ function eventsOf(moment: Moment, place: { readonly at: number; readonly channel
         ];
       }
       return [
+        ...parts,
         eventOf('state.applied', place, {
           point: applied,
           via: appliedVia ?? 'registry',
@@ -266,13 +271,38 @@ function eventsOf(moment: Moment, place: { readonly at: number; readonly channel
     }
     case 'undone': {
       const details = { point: moment.point, code: moment.fault.code };
+      if (moment.part) return partUndone(moment.part, moment.fault, { place, details });
       const undone = eventOf('state.undone', place, { ...details, to: row.applied });
       const why = eventOfFault(moment.fault, place);
       return moment.rejected && moment.change === 'apply'
         ? [why, undone, eventOf('state.rejected', place, details)]
         : [why, undone];
     }
+    case 'settled': {
+      const { point, fault, left } = moment;
+      const details = { point, code: fault.code, left: left.slice(0, 8).join(', ') };
+      return [eventOf('state.partly', place, details)];
+    }
   }
+}
+
+type Place = Parameters<typeof eventOfFault>[1];
+
+function partUndone(
+  part: readonly string[],
+  why: Fault,
+  {
+    place,
+    details,
+  }: {
+    readonly place: Place;
+    readonly details: { readonly point: StatusPoint; readonly code: string };
+  },
+) {
+  return part.flatMap((deployment) => [
+    eventOfFault(why, { ...place, deployment }),
+    eventOf('deployment.undone', { ...place, deployment }, details),
+  ]);
 }
 
 /** The same moment for the audit journal. */
@@ -288,15 +318,20 @@ function factOf(moment: Moment): AuditFact {
     }
     case 'applied': {
       const { applied: point, appliedVia: via, hold } = row;
-      const message = `in ${moment.tookMs} ms`;
+      const of = moment.part ? `${moment.part.slice(0, 8).join(', ')}, ` : '';
+      const message = `${of}in ${moment.tookMs} ms`;
       return hold
         ? { kind: 'rolled-back', actor: 'operator', point, via, message }
         : { kind: 'applied', actor: 'agent', point, via, message };
     }
     case 'undone': {
       const { point, fault } = moment;
-      const rejected = moment.rejected && moment.change === 'apply';
+      const rejected = moment.rejected && moment.change === 'apply' && !moment.part;
       return { kind: rejected ? 'rejected' : 'undone', actor: 'agent', point, fault };
+    }
+    case 'settled': {
+      const { point, fault } = moment;
+      return { kind: 'rejected', actor: 'agent', point, fault };
     }
   }
 }
@@ -304,7 +339,7 @@ function factOf(moment: Moment): AuditFact {
 function rollbackChange(context: ApplyContext, row: ChannelRow): Result<Change> {
   const [to] = row.previous;
   if (!to || !row.applied) return refuse('agent.no-rollback', { channel: row.channel });
-  const current = generationsOf(context, row, row.applied.stateDigest);
+  const current = provenOf(context, row);
   if (!current.ok) return current;
   const desired = generationsOf(context, row, to.stateDigest);
   if (!desired.ok) return desired;

@@ -4,7 +4,7 @@
  */
 import type { ControlPath } from '#apply/control-path.ts';
 import { stateRowOf } from '#apply/load.ts';
-import { generationsOf } from '#apply/recover.ts';
+import { provenOf } from '#apply/recover.ts';
 import { before } from '#apply/replaced.ts';
 import type { Change } from '#apply/transaction.ts';
 import { ok, type Result, refused } from '#errors/fault.ts';
@@ -75,7 +75,7 @@ export async function makeValuesChange(
   const row = follower.row();
   const { applied } = row;
   if (!applied) return ok(null);
-  const current = generationsOf(changes, row, applied.stateDigest);
+  const current = provenOf(changes, row);
   if (!current.ok) return current;
   if (!current.value.some(namesValues)) return ok(null);
   const held = changes.store.state(row.fleet, row.channel, applied.stateDigest);
@@ -89,21 +89,37 @@ export async function makeValuesChange(
   const { plan, mediaTypes } = planned.value;
   // Labels may have changed as well: what names no value is left as it is.
   const kept = new Map(current.value.map((generation) => [generation.id, generation]));
-  const desired = plan.desired.map((next) =>
-    namesValues(next) ? next : (kept.get(next.id) ?? next),
-  );
+  const wanted = new Map(plan.desired.map((generation) => [generation.id, generation]));
+  const desired = row.partly
+    ? current.value.map((held) => ofThisState(held, wanted.get(held.id)))
+    : plan.desired.map((next) => (namesValues(next) ? next : (kept.get(next.id) ?? next)));
   const steps = stepsBetween(current.value, desired);
   if (steps.length === 0) return ok(null);
   const only = { ...planned.value, plan: { desired, steps } };
   const change = await changeOf(changes, only, row, signal);
   if (!change.ok) return change;
-  const stateRow = stateRowOf(applied.stateDigest, desired, (id) => mediaTypes.get(id) ?? '');
+  const { inParts: _, ...whole } = change.value;
   const replaced = before(held.value).generations;
+  const types = new Map(replaced.map(({ id, documentMediaType }) => [id, documentMediaType]));
+  const stateRow = stateRowOf(
+    applied.stateDigest,
+    desired,
+    (id) => types.get(id) ?? mediaTypes.get(id) ?? '',
+  );
+  const { open } = held.value;
   const settled = { kind: 'values', to: applied, statement: null, issuedAt: 0 } as const;
-  const made = { ...change.value, ...settled, steps, stateRow: { ...stateRow, replaced } };
+  const made = {
+    ...{ ...whole, ...settled, steps },
+    stateRow: { ...stateRow, replaced, ...(open && { open }) },
+  };
   // Other values restart programs as another state does: the windows of the one in force hold.
   const waits = deferral.beforeActivation(candidate.value, made);
   return waits ? refused(waits) : ok(made);
+}
+
+/** What stands there from an older statement is not changed by values: it is to be replaced. */
+function ofThisState(held: Generation, next: Generation | undefined): Generation {
+  return next && !held.statement && namesValues(next) ? next : held;
 }
 
 function namesValues({ deployment }: Generation): boolean {

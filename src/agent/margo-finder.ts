@@ -4,6 +4,7 @@
  * by check 13, fetch and check every document. Nothing is kept and no ETag counts before the state is
  * accepted, so a document that is missing for a while hides behind no 304.
  */
+import { wholeInForce } from '#apply/journal.ts';
 import { type Fault, fault, type Result } from '#errors/fault.ts';
 import type { MargoLink } from '#link/margo.ts';
 import type { Clock } from '#platform/clock.ts';
@@ -171,7 +172,8 @@ function judgeKept(input: MargoFinderInput, digest: Digest, startedAt: number): 
 
 // Check 13
 function sequence({ row, store }: MargoFinderInput, point: Point): Outcome<Newness> {
-  const { floor, applied, fleet, channel } = row();
+  const held = row();
+  const { floor, fleet, channel } = held;
   const rejected = store.rejected(fleet, channel);
   const showed = floor && {
     epoch: floor.epoch,
@@ -180,7 +182,7 @@ function sequence({ row, store }: MargoFinderInput, point: Point): Outcome<Newne
   };
   return judgeSequence(point, {
     floor,
-    appliedDigest: applied?.stateDigest ?? null,
+    appliedDigest: wholeInForce(held)?.stateDigest ?? null,
     rejected: new Map(
       (rejected.ok ? rejected.value : []).map((one) => [one.point.stateDigest, one] as const),
     ),

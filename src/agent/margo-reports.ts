@@ -4,7 +4,7 @@
  * so nothing is lost by a cut or a week without a link: the difference is told again. In order for each
  * deployment; of a long time offline the newest stay.
  */
-import { mayTryAgain } from '#apply/journal.ts';
+import { mayTryAgain, wholeInForce } from '#apply/journal.ts';
 import { FAULTS, type Fault, ok, type Result } from '#errors/fault.ts';
 import { type Backoff, backoff } from '#link/backoff.ts';
 import type { MargoLink } from '#link/margo.ts';
@@ -19,6 +19,7 @@ import type { Store } from '#store/store.ts';
 import { writeMargoStatus } from '#wire/margo-status.ts';
 import { GATEWAY_CODES } from './margo-child-rules.ts';
 import type { MargoChildren } from './margo-children.ts';
+import { type MargoParts, partEnd } from './margo-parts.ts';
 import type { MargoDeployment } from './margo-state.ts';
 
 export interface MargoReports {
@@ -51,6 +52,8 @@ export interface MargoFacts {
   readonly applied: readonly MargoDeployment[];
   /** why the accepted one is not tried again; null: it is, or it is applied */
   readonly rejected: Pick<Fault, 'code' | 'message'> | null;
+  /** the accepted one comes into force deployment by deployment; absent: it is there, or comes at once */
+  readonly parts?: MargoParts;
   /** of a manifest that is here and waits for the owner's window; absent: none does */
   /** of the children of this gateway; absent: it has none */
   readonly children?: Pick<MargoChildren, 'stateOf' | 'isLeaving'>;
@@ -214,21 +217,24 @@ export function margoReportRows(
   facts: MargoFacts,
   taken: readonly MargoReportRow[],
 ): readonly MargoReportRow[] {
-  const { row, accepted, applied, rejected, waiting } = facts;
+  const { row, accepted, applied, rejected, waiting, parts } = facts;
   const { floor } = row;
   if (!floor) return waitingRows(waiting, []);
-  const settled = row.applied?.stateDigest === floor.stateDigest;
+  const settled = wholeInForce(row)?.stateDigest === floor.stateDigest;
   const known = new Map(taken.map((report) => [report.deployment, report]));
   const inForce = new Map(applied.map((one) => [one.id, one]));
-  const change = settled ? { state: 'installed' as const, why: null } : changeOf(row, rejected);
+  const change = settled ? INSTALLED : changeOf(row, rejected);
   const listed = accepted.map((one): MargoReportRow => {
     const before = inForce.get(one.id);
     const unchanged = before?.digest === one.digest && before.refused === null;
+    const there = parts ? partEnd(parts, one.id, { row, under: change }) : null;
     const end = one.refused
       ? { state: 'failed' as const, why: one.refused }
-      : unchanged
-        ? { state: 'installed' as const, why: null }
-        : change;
+      : parts
+        ? (there ?? INSTALLED)
+        : unchanged
+          ? INSTALLED
+          : change;
     const told = known.get(one.id);
     const child = one.child && !one.refused ? childEnd(one.id, facts.children) : null;
     // M60: of the revision that this device began to apply, also when it failed.
@@ -244,13 +250,20 @@ export function margoReportRows(
       const lies =
         report.device !== '' &&
         facts.children?.isLeaving(report.deployment, report.device) === true;
-      const ended = change.state === 'failed' ? 'failed' : leaving;
-      const state = lies ? 'removing' : report.device === '' ? ended : 'removed';
-      return { ...report, version: floor.sequence, ...stated(state, change.why) };
+      const ended: MargoState = change.state === 'failed' ? 'failed' : leaving;
+      const state: MargoState = lies ? 'removing' : report.device === '' ? ended : 'removed';
+      const end =
+        parts && report.device === ''
+          ? (partEnd(parts, report.deployment, { row, under: change }) ?? REMOVED)
+          : { state, why: change.why };
+      return { ...report, version: floor.sequence, ...stated(end.state, end.why) };
     });
   const changing = new Set(held.map((one) => one.deployment));
   return [...listed.filter((one) => !changing.has(one.deployment)), ...held, ...gone];
 }
+
+const INSTALLED = { state: 'installed', why: null } as const;
+const REMOVED = { state: 'removed', why: null } as const;
 
 /** M69: what is new in a manifest that waits is pending; a revision that runs keeps its version (M60). */
 function waitingRows(

@@ -34,6 +34,7 @@ import {
 import { type Gateway, openGateway } from './margo-gateway.ts';
 import { downForMs, quietNow } from './margo-hours.ts';
 import { margoCapabilities } from './margo-machine.ts';
+import { margoParts } from './margo-parts.ts';
 import { type MargoFacts, type MargoReports, openMargoReports } from './margo-reports.ts';
 import { type MargoSide, openMargoSide } from './margo-side.ts';
 import { signedMargoFinder } from './margo-signed.ts';
@@ -115,7 +116,7 @@ const POLICY: Policy = {
   urgent: false,
   windows: [],
   spreadMs: 0,
-  atomicity: 'state',
+  atomicity: 'deployment',
   healthWindowMs: 0,
   attemptsMax: LIMITS.attemptsMaxDefault,
   allowRemoval: 0n,
@@ -304,7 +305,9 @@ function factsOf(
     const { deferred } = of;
     const held = deferred ? deployments(deferred.to.stateDigest) : null;
     const waiting = held && { version: deferred?.to.sequence ?? 1n, deployments: held };
-    const known = { row: of, accepted, applied, rejected: found ?? null, children };
+    const parts = margoParts(base.store, of);
+    const said = { row: of, accepted, applied, rejected: found ?? null, children };
+    const known = { ...said, ...(parts && { parts }) };
     return { ...known, ...(waiting && { waiting }) };
   };
 }

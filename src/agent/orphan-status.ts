@@ -4,6 +4,7 @@
  * goes when a state has taken over the last of it. A channel of another fleet may have the name of the
  * one that is followed: it is told as `NAME.of-` and the first digits of its fleet.
  */
+import { toldApplied } from '#apply/journal.ts';
 import type { Followed, Orphaned } from '#apply/orphans.ts';
 import { type ChannelView, faultView } from '#control/api.ts';
 import { fault } from '#errors/fault.ts';
@@ -32,7 +33,7 @@ export function orphanStatuses(
       return {
         channel: orphanName(row, followed),
         desired: row.floor,
-        applied: row.applied,
+        applied: toldApplied(row),
         phase: 'idle',
         via: row.appliedVia,
         degraded: ill,

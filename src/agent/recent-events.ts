@@ -101,6 +101,10 @@ function eventOfHistory(row: HistoryRow): readonly EventView[] {
   const place = { at, channel };
   if (row.outcome === 'applied' && point) {
     const { tookMs } = row;
+    if (row.deployment !== undefined) {
+      const at = { ...place, deployment: row.deployment };
+      return [plain(eventOf('deployment.applied', at, { point }))];
+    }
     return [plain(eventOf('state.applied', place, { point, via: via ?? 'registry', tookMs }))];
   }
   if (row.outcome === 'rolled-back' && point) {
@@ -113,6 +117,10 @@ function eventOfHistory(row: HistoryRow): readonly EventView[] {
     return [cause, plain(eventOf('state.rejected', place, { point, code }))];
   }
   // The row does not say where the undo led back to.
+  if (row.deployment !== undefined) {
+    const at = { ...place, deployment: row.deployment };
+    return [cause, plain(eventOf('deployment.undone', at, { point, code }))];
+  }
   const undone = `${pointText(point)} undone (${code})`;
   return [cause, { ...cause, code: 'state.undone', message: undone }];
 }

@@ -6,12 +6,8 @@
  */
 
 import { leaveOpen } from '#apply/leave-open.ts';
-import {
-  type ApplyContext,
-  type Change,
-  type Outcome,
-  runTransaction,
-} from '#apply/transaction.ts';
+import { runChange } from '#apply/parts.ts';
+import type { ApplyContext, Change, Outcome } from '#apply/transaction.ts';
 import type { Fault, Result } from '#errors/fault.ts';
 import { comparePoints, type Point } from '#state/point.ts';
 import type { Candidate } from './found.ts';
@@ -150,7 +146,7 @@ async function attempt(
     const made = turns.ended() === before ? change : await job.make(signal);
     if (signal.aborted) return { kind: 'superseded' };
     if (!made.ok) return { kind: 'not-made', fault: made.fault };
-    const outcome = await runTransaction(context, made.value, signal);
+    const outcome = await runChange(context, made.value, signal);
     return { kind: 'ended', outcome, change: made.value };
   } finally {
     end();

@@ -4,11 +4,13 @@
  */
 
 import type { Health } from '#apply/health.ts';
-import { phaseOf } from '#apply/journal.ts';
+import { phaseOf, toldApplied } from '#apply/journal.ts';
 import type { Deviation, Runtime } from '#apply/runtimes/runtime.ts';
+import type { OpenParts } from '#state/channel-row.ts';
 import type { Generation } from '#state/generation.ts';
 import type { ChannelStatus, DeploymentStatus } from '#state/status.ts';
 import type { Follower } from './follow.ts';
+import { withParts } from './parts-told.ts';
 
 /** How one deployment is. */
 export interface DeploymentFacts {
@@ -23,22 +25,26 @@ export interface SnapshotInput extends DeploymentFacts {
   /** generations of the applied state */
   readonly current: readonly Generation[];
   readonly safeMode: boolean;
+  /** what of a statement is not in force (parts-told.ts); absent: all is, or nothing */
+  readonly open?: OpenParts | null;
 }
 
 export function channelStatus(input: SnapshotInput): ChannelStatus {
   const { follower, drift } = input;
   const row = follower.row();
   const waiting = follower.waitingFor();
-  const deployments = input.current.map((generation) => deploymentStatus(input, generation));
+  const inForce = input.current.map((generation) => deploymentStatus(input, generation));
+  const deployments = withParts(inForce, input.open ?? null);
+  const failed = row.partly && input.open?.parts.some(({ failure }) => failure !== null);
   const ill = deployments.some(({ health }) => health === 'unhealthy' || health === 'stopped');
   const phase = phaseOf(row);
   return {
     channel: follower.channel,
     desired: row.floor,
-    applied: row.applied,
+    applied: toldApplied(row),
     phase: input.safeMode ? 'safe-mode' : phase === 'idle' && waiting ? 'waiting' : phase,
     via: row.appliedVia,
-    degraded: row.degraded !== null || phase === 'stuck' || ill || drift.size > 0,
+    degraded: row.degraded !== null || phase === 'stuck' || ill || drift.size > 0 || !!failed,
     deployments,
     refused: follower.refusal(),
     heldByOperator: row.hold !== null || follower.paused(),

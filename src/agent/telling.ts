@@ -18,6 +18,7 @@ import type { Drift, DriftEvent } from './drift.ts';
 import type { Follower } from './follow.ts';
 import type { LongLag } from './mirrors.ts';
 import { orphanStatuses } from './orphan-status.ts';
+import { openOf } from './parts-told.ts';
 import { channelStatus } from './snapshot.ts';
 import type { Links } from './sources.ts';
 import type { Timekeeping } from './timekeeping.ts';
@@ -55,7 +56,9 @@ export function snapshotOf(from: SnapshotFrom): Result<Snapshot> {
     const current = inForce();
     if (!current.ok) return current;
     const safeMode = follower.safeMode();
-    const of = { ...facts, drift: drift.found(), follower, current: current.value, safeMode };
+    const open = openOf(base.store, follower.row());
+    const seen = { drift: drift.found(), current: current.value, open };
+    const of = { ...facts, ...seen, follower, safeMode };
     channels.push(from.timekeeping.told(channelStatus(of)));
   }
   const orphans = orphanStatuses(orphansOf(base, context.followed), context.followed, {

@@ -19,5 +19,6 @@ export function historyOf(
     code: why?.code ?? null,
     message: why?.message ?? change.steps.map(stepText).slice(0, 8).join(', '),
     tookMs: Math.max(0, Math.round(clock.monotonicMs() - change.startedAt)),
+    ...(change.part && { deployment: change.part.slice(0, 8).join(', ') }),
   };
 }

@@ -4,7 +4,7 @@
  * only ever a state that was proven; an intent names the state that recovery has to end.
  */
 import { assert, type Code, type Fault } from '#errors/fault.ts';
-import type { ChannelRow, Intent, Tried } from '#state/channel-row.ts';
+import type { ChannelRow, Intent, OpenParts, Tried } from '#state/channel-row.ts';
 import type { Digest } from '#state/digest.ts';
 import { LIMITS } from '#state/limits.ts';
 import type { Fleet } from '#state/names.ts';
@@ -28,9 +28,14 @@ export function emptyRow(fleet: Fleet, channel: string): ChannelRow {
   };
 }
 
-/** What is in force as it was signed: not when another channel took over part of it meanwhile. */
-export function wholeInForce({ applied, taken }: ChannelRow): StatusPoint | null {
-  return taken === true ? null : applied;
+/** What is in force as it was signed: not when another channel took over part of it, or parts failed. */
+export function wholeInForce({ applied, taken, partly }: ChannelRow): StatusPoint | null {
+  return taken === true || partly ? null : applied;
+}
+
+/** What is told as applied: what is, or was last, in force whole. */
+export function toldApplied({ applied, partly }: ChannelRow): StatusPoint | null {
+  return partly ? partly.whole : applied;
 }
 
 /** The phase the row is in, as status shows it. */
@@ -46,6 +51,8 @@ export interface Acceptance {
   readonly attemptsMax: number;
   /** ways to the control plane that have to answer again; absent: none is asked for */
   readonly reach?: readonly string[];
+  /** how often this part of it was begun before; absent: it is no part, its row counts */
+  readonly tries?: number;
 }
 
 /** Check 19: intent, raised floor and the count of this try, in one commit, before any effect. */
@@ -59,7 +66,7 @@ export function accepted(row: ChannelRow, acceptance: Acceptance): ChannelRow {
     to,
     via,
     freshness,
-    tries: before.begun + 1,
+    tries: (acceptance.tries ?? before.begun) + 1,
     attemptsMax,
     failure: null,
     ...(reach && { reach }),
@@ -138,6 +145,32 @@ function raised(floor: StatusPoint | null, to: StatusPoint): StatusPoint {
   return order > 0 ? to : floor;
 }
 
+/** Check 19 for a statement that comes into force in parts: the floor is raised, none has begun. */
+export function openedIn(row: ChannelRow, acceptance: Acceptance): ChannelRow {
+  const { kind, to, via, freshness, attemptsMax, reach } = acceptance;
+  const phase = row.intent?.phase ?? 'waiting';
+  assert(phase === 'waiting', `opened in phase ${phase}`);
+  const next = accepted(row, { kind, to, via, freshness, attemptsMax, ...(reach && { reach }) });
+  return between({ ...next, ...(next.intent && { intent: { ...next.intent, phase } }) });
+}
+
+/** Between two parts nothing is under way: what was counted and what failed is in the state's row. */
+function between(row: ChannelRow): ChannelRow {
+  assert(row.intent, 'no intent between parts');
+  const { restarting: _, ...intent } = row.intent;
+  return { ...row, intent: { ...intent, tries: 0, failure: null } };
+}
+
+/** One part is undone; others wait. */
+export function partUndone(row: ChannelRow): ChannelRow {
+  return between(entered(row, 'part-undone'));
+}
+
+/** Of its parts none is left to try. */
+export function settledIn(row: ChannelRow): ChannelRow {
+  return entered(row, 'settled');
+}
+
 /** Enters the phase that follows `event`; the table decides which. */
 export function entered(
   row: ChannelRow,
@@ -187,21 +220,32 @@ export function counted(row: ChannelRow): ChannelRow {
   return { ...row, intent: { ...row.intent, tries: row.intent.tries + 1 } };
 }
 
-/** Check 22: what was activated is now applied and proven. */
-export function committed(row: ChannelRow, at: number, keep: number): ChannelRow {
+/**
+ * Check 22: what was activated is now applied and proven.
+ * @param open  what of that state is not in force; null: it is whole
+ */
+export function committed(
+  row: ChannelRow,
+  at: number,
+  keep: number,
+  open: OpenParts | null = null,
+): ChannelRow {
   const { intent } = row;
   assert(intent, 'nothing to commit');
   const rest = row.previous.filter(({ stateDigest }) => stateDigest !== intent.to.stateDigest);
   const before = row.applied && row.applied.stateDigest !== intent.to.stateDigest;
   const previous =
     intent.kind === 'rollback' || !before || !row.applied ? rest : [row.applied, ...rest];
-  const { taken: _, ...proven } = entered(row, 'healthy');
+  const isPart = open !== null && intent.kind === 'apply';
+  const ended = isPart ? between(entered(row, 'part-proven')) : entered(row, 'healthy');
+  const { taken: _, partly: __, ...proven } = ended;
   return {
     ...proven,
     applied: { ...intent.to, at },
     appliedVia: intent.via,
     appliedFreshness: intent.freshness,
     previous: previous.slice(0, keep),
+    ...(open && { partly: { whole: open.whole } }),
     hold: intent.kind === 'rollback' ? { at, reason: 'rollback by the operator' } : null,
     degraded: null,
   };

@@ -1,6 +1,6 @@
 /**
  * Generations from what the disk holds: the state row names them, the statement file has their
- * documents. No network (I5). Documents are found by digest, so a damaged file is seen here. The
+ * documents (another's file has those of what is left in force of it: parts.ts). No network (I5). Documents are found by digest, so a damaged file is seen here. The
  * same row (store/known-rows.ts gives the same value for the same bytes) is loaded once.
  */
 import { ok, type Result, refuse } from '#errors/fault.ts';
@@ -24,17 +24,27 @@ export function loadState(content: ContentStore, row: StateRow): Result<readonly
 
 function load(content: ContentStore, row: StateRow): Result<readonly Generation[]> {
   if (row.generations.length === 0) return ok([]);
-  const file = content.readStatement(row.stateDigest);
-  if (!file.ok) return file;
-  const documents = readDocuments(file.value.documents ?? new Uint8Array());
-  if (!documents.ok) return documents;
+  const layers = new Map<Digest, ReadonlyMap<Digest, Uint8Array>>();
   const generations: Generation[] = [];
   for (const generation of row.generations) {
+    const { statement = row.stateDigest } = generation;
+    const known = layers.get(statement);
+    const documents = known ? ok(known) : documentsOf(content, statement);
+    if (!documents.ok) return documents;
+    layers.set(statement, documents.value);
     const one = loadGeneration(generation, documents.value);
     if (!one.ok) return one;
     generations.push(one.value);
   }
   return ok(generations);
+}
+
+function documentsOf(
+  content: ContentStore,
+  statement: Digest,
+): Result<ReadonlyMap<Digest, Uint8Array>> {
+  const file = content.readStatement(statement);
+  return file.ok ? readDocuments(file.value.documents ?? new Uint8Array()) : file;
 }
 
 function loadGeneration(
@@ -63,6 +73,7 @@ function loadGeneration(
     blobs: new Map(row.blobs.map(({ name, ...blob }) => [name, blob])),
     values,
     ...(secrets.size > 0 && { secrets }),
+    ...(row.statement && { statement: row.statement }),
   });
 }
 
@@ -90,5 +101,6 @@ function rowOf(generation: Generation, documentMediaType: string): GenerationRow
     blobs: [...generation.blobs].map(([name, blob]) => ({ name, ...blob })),
     values: [...generation.values].map(([name, value]) => ({ name, value })),
     ...(secrets.length > 0 && { secrets }),
+    ...(generation.statement && { statement: generation.statement }),
   };
 }

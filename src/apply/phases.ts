@@ -16,15 +16,20 @@ export const PHASES = [
   ['preparing',  'failed',     'idle',       false,   'nothing'],
   ['preparing',  'superseded', 'idle',       false,   'nothing'],
   ['preparing',  'prepared',   'activating', true,    'count, undo, try again while tries are left'], // acceptance raises the floor
+  ['preparing',  'opened',     'waiting',    true,    'nothing'],        // accepted; deployment by deployment (parts.ts)
+  ['waiting',    'settled',    'idle',       true,    'nothing'],        // of its parts none is left to try
   ['activating', 'failed',     'undoing',    true,    'undo'],
   ['activating', 'superseded', 'undoing',    true,    'undo'],
   ['activating', 'activated',  'proving',    true,    'count, prove again or undo'],
   ['activating', 'healthy',    'idle',       true,    'nothing'],        // nothing to prove: commit at once
+  ['activating', 'part-proven', 'waiting',   true,    'nothing'],        // one part is in force, others wait
+  ['proving',    'part-proven', 'waiting',   true,    'nothing'],
   ['proving',    'unhealthy',  'undoing',    true,    'undo'],
   ['proving',    'superseded', 'undoing',    true,    'undo'],
   ['proving',    'healthy',    'idle',       true,    'nothing'],        // commit: applied and proven
   ['undoing',    'undone',     'idle',       true,    'nothing'],        // rejected, or superseded
   ['undoing',    'retriable',  'waiting',    true,    'nothing'],        // a cut or a passing fault, tries left
+  ['undoing',    'part-undone', 'waiting',   true,    'nothing'],        // one part is back, others wait
   ['undoing',    'failed',     'stuck',      true,    'undo'],
   ['stuck',      'retried',    'undoing',    true,    'undo'],
   ['stuck',      'superseded', 'activating', true,    'count, undo, try again while tries are left'],

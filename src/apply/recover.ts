@@ -12,6 +12,7 @@ import type { Digest } from '#state/digest.ts';
 import type { Generation } from '#state/generation.ts';
 import { counted, takenUp } from './journal.ts';
 import { loadState } from './load.ts';
+import { changingIn } from './open-parts.ts';
 import { takenOver } from './orphans.ts';
 import { before } from './replaced.ts';
 import { type ApplyContext, type Change, doStep, type Outcome, undo } from './transaction.ts';
@@ -123,24 +124,26 @@ function reopen(
   const stateRow = context.store.state(row.fleet, row.channel, intent.to.stateDigest);
   if (!stateRow.ok) return stateRow;
   const current =
-    stateRow.value && intent.to.stateDigest === row.applied?.stateDigest
+    stateRow.value?.replaced && intent.kind !== 'rollback'
       ? loadState(context.content, before(stateRow.value))
-      : generationsOf(context, row, row.applied?.stateDigest ?? null);
+      : provenOf(context, row);
   if (!current.ok) return current;
+  const part = intent.kind === 'apply' ? changingIn(stateRow.value) : null;
   const desired = generationsOf(context, row, intent.to.stateDigest);
   if (!desired.ok) return desired;
   const { kind, to, via, freshness, attemptsMax, reach } = intent;
   // Begun where an undo had stuck: what is on disk is not known to be `current`.
-  const between = row.degraded === null ? stepsBetween : everyStep;
+  const known = row.degraded === null || part !== null;
+  const between = known ? stepsBetween : everyStep;
   const owned = new Set(current.value.map(({ id }) => id));
   const named = new Set(desired.value.map(({ id }) => id).filter((id) => !owned.has(id)));
-  const stray = row.degraded === null ? ok([]) : strayGenerations(context, row, intent);
+  const stray = known ? ok([]) : strayGenerations(context, row, intent);
   if (!stray.ok) return stray;
-  const known = new Set([...owned, ...named]);
+  const listed = new Set([...owned, ...named]);
   const here = [
     ...current.value,
     ...takenOver(context, context.followed, named),
-    ...stray.value.filter(({ id }) => !known.has(id)),
+    ...stray.value.filter(({ id }) => !listed.has(id)),
   ];
   const change: Change = {
     kind,
@@ -157,6 +160,7 @@ function reopen(
     issuedAt: 0,
     startedAt: context.clock.monotonicMs(),
     ...(reach && { reach }),
+    ...(part && { part }),
   };
   return ok({ change, desired: desired.value });
 }
@@ -175,12 +179,29 @@ function strayGenerations(
   const kept = new Set([to, applied, ...previous].map((point) => point?.stateDigest));
   const found: Generation[] = [];
   for (const row of states.value) {
-    if (kept.has(row.stateDigest)) continue;
+    // A change to the applied state itself may have stuck: then its new half is not in force.
+    const stuck =
+      row.stateDigest === applied?.stateDigest &&
+      row.replaced &&
+      row.stateDigest !== to.stateDigest;
+    if (kept.has(row.stateDigest) && !stuck) continue;
     const loaded = loadState(content, row);
     if (!loaded.ok) return loaded;
     found.push(...loaded.value);
   }
   return ok(found);
+}
+
+/** What is in force and proven: also where a change to that very state is open. */
+export function provenOf(
+  { store, content }: Pick<ApplyContext, 'store' | 'content'>,
+  { fleet, channel, applied }: Pick<ChannelRow, 'fleet' | 'channel' | 'applied'>,
+): Result<readonly Generation[]> {
+  if (!applied) return ok([]);
+  const row = store.state(fleet, channel, applied.stateDigest);
+  if (!row.ok) return row;
+  if (!row.value) return refuse('store.row-missing', { key: `state ${applied.stateDigest}` });
+  return loadState(content, before(row.value));
 }
 
 /** The generations of a state that this device has accepted once; none for null. */

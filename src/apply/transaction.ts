@@ -20,26 +20,19 @@ import { pointText } from '#state/point.ts';
 import type { Phase, StatusPoint } from '#state/status.ts';
 import type { ContentStore } from '#store/content.ts';
 import type { Store, StoreWriter } from '#store/store.ts';
-import type { RejectedMark, StatementFile } from '#wire/records.ts';
+import type { StatementFile } from '#wire/records.ts';
 import { type ControlPath, needsProof, proveReachable } from './control-path.ts';
 import { historyOf } from './history-line.ts';
-import {
-  type Acceptance,
-  accepted,
-  committed,
-  emptyRow,
-  entered,
-  givenUp,
-  handedOver,
-  mayTryAgain,
-  retriable,
-  undoing,
-} from './journal.ts';
+import { type Acceptance, accepted, committed, entered, handedOver, undoing } from './journal.ts';
 import { isLeftOpen } from './leave-open.ts';
+import { openAfter } from './open-parts.ts';
 import type { Followed } from './orphans.ts';
+import type { InParts } from './parts.ts';
 import { provenIds } from './proven-ids.ts';
-import { forgetReplaced, restoreReplaced } from './replaced.ts';
+import { readRow } from './read-row.ts';
+import { forgetReplaced, settleStuck } from './replaced.ts';
 import type { Runtime } from './runtimes/runtime.ts';
+import { finishUndo } from './undone.ts';
 
 export interface ApplyContext {
   readonly store: Store;
@@ -79,7 +72,13 @@ export type Moment =
       /** of the statement; null: none was kept, or it is a rollback */
       readonly evidence: Uint8Array | null;
     }
-  | { readonly kind: 'applied'; readonly row: ChannelRow; readonly tookMs: number }
+  | {
+      readonly kind: 'applied';
+      readonly row: ChannelRow;
+      readonly tookMs: number;
+      /** the deployments of this part; absent: the whole change at once */
+      readonly part?: readonly string[];
+    }
   | {
       readonly kind: 'undone';
       readonly row: ChannelRow;
@@ -88,6 +87,16 @@ export type Moment =
       /** not tried again; of a change of values, these values */
       readonly rejected: boolean;
       readonly change: Change['kind'];
+      readonly part?: readonly string[];
+    }
+  /** part by part, and some are not in force: none is tried again */
+  | {
+      readonly kind: 'settled';
+      readonly row: ChannelRow;
+      readonly point: StatusPoint;
+      readonly fault: Fault;
+      /** the deployments that are not as it wants them */
+      readonly left: readonly string[];
     };
 
 export interface Change extends Acceptance {
@@ -102,6 +111,10 @@ export interface Change extends Acceptance {
   readonly issuedAt: number;
   /** monotonic ms of the wake */
   readonly startedAt: number;
+  /** it comes into force deployment by deployment (parts.ts) */
+  readonly inParts?: InParts;
+  /** this change is one of them: its deployments */
+  readonly part?: readonly string[];
 }
 
 export type Outcome =
@@ -192,6 +205,8 @@ function accept(context: ApplyContext, change: Change): Result<void> {
   const done = store.transaction((tx) => {
     tx.putState(change.fleet, change.channel, change.stateRow);
     tx.putChannel(next);
+    // The statement was accepted before its first part.
+    if (change.part) return;
     const evidence = change.statement?.evidence ?? null;
     context.beside(tx, { kind: 'accepted', row: next, issuedAt: change.issuedAt, evidence });
   });
@@ -281,75 +296,27 @@ async function undoSteps(
   return failed;
 }
 
-/** Check 21: rejected, unless what failed may pass by itself and tries are left. */
-function finishUndo(
-  context: ApplyContext,
-  change: Change,
-  why: Fault,
-  superseded: boolean,
-): Outcome {
-  const row = readRow(context.store, change);
-  if (!row.ok) return { kind: 'stuck', fault: row.fault };
-  const current = undoing(row.value, why, superseded);
-  const { intent } = current;
-  const again =
-    change.kind !== 'rollback' && intent !== null && !superseded && mayTryAgain(intent, why);
-  const ended = !again && !superseded;
-  const rejected = ended && change.kind === 'apply';
-  const { fleet, channel } = change;
-  const refusal = { point: change.to, code: why.code, message: why.message, deployment: '' };
-  if (rejected) markRejected(context, { fleet, channel, row: refusal });
-  // The whole old state is back: what an undo before this one left half done is over.
-  const ending = superseded ? givenUp : (row: ChannelRow) => entered(row, 'undone');
-  const closed = again ? retriable(current, why) : ending(current);
-  const next = { ...closed, degraded: null };
-  const done = context.store.transaction((tx) => {
-    tx.putChannel(next);
-    if (rejected) {
-      const { code, message } = why;
-      tx.putRejected(change.fleet, change.channel, {
-        point: change.to,
-        code,
-        message,
-        deployment: '',
-      });
-    }
-    tx.addHistory(
-      historyOf(context, change, superseded ? 'undone' : rejected ? 'rejected' : 'undone', why),
-    );
-    restoreReplaced(tx, change);
-    const what = { row: next, point: change.to, fault: why, change: change.kind };
-    context.beside(tx, { kind: 'undone', rejected: ended && change.kind !== 'rollback', ...what });
-  });
-  if (!done.ok) return { kind: 'stuck', fault: done.fault };
-  context.onPhase(next.intent?.phase ?? 'idle', next);
-  if (superseded) return { kind: 'superseded' };
-  return { kind: again ? 'waiting' : 'rejected', fault: why };
-}
-
-/** The second copy of a rejection, beside the statement: it survives the loss of the store. */
-function markRejected({ content, log }: ApplyContext, mark: RejectedMark): void {
-  const marked = content.markRejected(mark);
-  const done = marked.ok ? content.sync() : marked;
-  if (!done.ok) log.write('warn', 'rejection.unmarked', { code: done.fault.code });
-}
-
 /** Check 22. */
 function commit(context: ApplyContext, change: Change): Outcome | Promise<Outcome> {
   const row = readRow(context.store, change);
   if (!row.ok) return undo(context, change, row.fault, false);
-  const next = committed(row.value, context.clock.wallMs(), context.keep);
+  const open = openAfter(context.store, change);
+  const next = committed(row.value, context.clock.wallMs(), context.keep, open);
   const outcome = change.kind === 'rollback' ? 'rolled-back' : 'applied';
   const done = context.store.transaction((tx) => {
     tx.putChannel(next);
     tx.removeRejected(change.fleet, change.channel, change.to.stateDigest);
-    forgetReplaced(tx, change);
-    const line = historyOf(context, change, outcome, null);
+    forgetReplaced(tx, change, open);
+    settleStuck(tx, change, row.value);
+    // The last part's line is the whole statement's.
+    const { part: _, ...whole } = change;
+    const line = historyOf(context, open ? change : whole, outcome, null);
     tx.addHistory(line);
-    context.beside(tx, { kind: 'applied', row: next, tookMs: line.tookMs });
+    const part = change.part && { part: change.part };
+    context.beside(tx, { kind: 'applied', row: next, tookMs: line.tookMs, ...part });
   });
   if (!done.ok) return undo(context, change, done.fault, false);
-  context.onPhase('idle', next);
+  context.onPhase(next.intent?.phase ?? 'idle', next);
   return { kind: 'applied', row: next };
 }
 
@@ -364,11 +331,6 @@ function transition(
   const done = context.store.transaction((tx) => tx.putChannel(value));
   if (done.ok) context.onPhase(value.intent?.phase ?? 'idle', value);
   return done;
-}
-
-function readRow(store: Store, { fleet, channel }: Change): Result<ChannelRow> {
-  const row = store.channel(fleet, channel);
-  return row.ok ? ok(row.value ?? emptyRow(fleet, channel)) : row;
 }
 
 export function changedGenerations(steps: readonly Step[]): readonly Generation[] {

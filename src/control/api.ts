@@ -201,6 +201,8 @@ export interface HistoryView {
   readonly code: string | null;
   readonly message: string;
   readonly tookMs: number;
+  /** of a part of the state: its deployments; absent: of all of it */
+  readonly deployment?: string;
 }
 
 /** What happened here, oldest first. */

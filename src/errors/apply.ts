@@ -60,6 +60,12 @@ export const applyFaults = {
     says: (d: { tries: number }) => `every one of ${d.tries} tries was cut short`,
     remedy: 'Find what resets the device during this change, then publish a corrected state.',
   },
+  'apply.held-back': {
+    retry: 'later',
+    says: (d: { deployment: string; needs: string; code: string }) =>
+      `${d.deployment} waits for ${d.needs}, which is not in force as wanted (${d.code})`,
+    remedy: 'Correct what it waits for and publish again; what stood there before is in force.',
+  },
   'apply.no-space': {
     retry: 'later',
     says: (d: { needed: number; free: number; reserve: number }) =>

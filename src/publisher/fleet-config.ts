@@ -36,6 +36,7 @@ export interface ChannelConfig {
   readonly spreadMs: number;
   readonly windows: readonly Window[];
   readonly commit: 'healthy' | 'reachable';
+  readonly atomicity: 'state' | 'deployment';
 }
 
 const path = v.pipe(v.string(), v.nonEmpty('a path'));
@@ -95,6 +96,7 @@ const policy = v.strictObject({
   spread: v.optional(duration(), '0s'),
   windows: v.optional(maintenanceWindows, []),
   commit: v.optional(v.picklist(['healthy', 'reachable'], 'healthy or reachable'), 'healthy'),
+  atomicity: v.optional(v.picklist(['state', 'deployment'], 'state or deployment'), 'state'),
 });
 const channel = v.strictObject({
   signers: v.pipe(
@@ -205,6 +207,7 @@ function channelConfig(config: v.InferOutput<typeof channel>): ChannelConfig {
     spreadMs: config.policy.spread,
     windows: config.policy.windows,
     commit: config.policy.commit,
+    atomicity: config.policy.atomicity,
   };
 }
 

@@ -106,7 +106,7 @@ function policyOf({ config }: FleetChannel, removal: bigint): Policy {
     urgent: config.urgent,
     windows: config.windows,
     spreadMs: config.spreadMs,
-    atomicity: 'state',
+    atomicity: config.atomicity,
     healthWindowMs: config.healthWindowMs,
     attemptsMax: config.attemptsMax,
     allowRemoval: removal,

@@ -25,6 +25,11 @@ export const EVENTS = {
     `${pointText(d.point)} undone (${d.code}), back at ${d.to ? pointText(d.to) : 'nothing'}`,
   'state.rejected': (d: { point: At; code: string }) =>
     `${pointText(d.point)} rejected (${d.code}): not tried again`,
+  'state.partly': (d: { point: At; code: string; left: string }) =>
+    `${pointText(d.point)} is in force in part (${d.code}): not ${d.left}`,
+  'deployment.applied': (d: { point: At }) => `in force as ${pointText(d.point)} wants it`,
+  'deployment.undone': (d: { point: At; code: string }) =>
+    `as it was before ${pointText(d.point)} (${d.code})`,
   'state.stuck': (d: { point: At; code: string }) =>
     `undoing ${pointText(d.point)} fails (${d.code}): tried again`,
   'state.rolled-back': (d: { from: At | null; to: At; reason: string }) =>

@@ -31,6 +31,8 @@ export interface ChannelRow {
   readonly taken?: true;
   /** a verified statement that waits for its place in the spread, or for a window; absent: none */
   readonly deferred?: Deferred;
+  /** `applied` is in force in part: its state row says what of it is not (`StateRow.open`) */
+  readonly partly?: Partly;
   /** the accepted state was given up without a verdict, and is not begun anew from nothing; absent: none */
   readonly tried?: Tried;
 }
@@ -40,6 +42,11 @@ export interface Tried {
   readonly stateDigest: Digest;
   readonly tries: number;
   readonly attemptsMax: number;
+}
+
+/** The state that was in force whole before; null: there was none. */
+export interface Partly {
+  readonly whole: StatusPoint | null;
 }
 
 /** When the operator did it, and why. */
@@ -91,6 +98,26 @@ export interface StateRow {
   readonly generations: readonly GenerationRow[];
   /** while a change to the state that is applied is open: what was in force, and comes back when it is undone */
   readonly replaced?: readonly GenerationRow[];
+  /** `atomicity: deployment`: what of the statement is not in force; absent: all of it is, or nothing */
+  readonly open?: OpenParts;
+}
+
+/** A statement that comes into force deployment by deployment, and is not there yet. */
+export interface OpenParts extends Partly {
+  readonly parts: readonly PartRow[];
+}
+
+/** A deployment that is not as the statement wants it. */
+export interface PartRow {
+  readonly id: string;
+  /** of the generation that is to come into force; null: it is to be removed */
+  readonly digest: Digest | null;
+  readonly documentDigest: Digest | null;
+  readonly tries: number;
+  /** it is not tried again */
+  readonly ended: boolean;
+  /** why it is not in force; null: its turn has not come */
+  readonly failure: { readonly code: Code; readonly message: string } | null;
 }
 
 /** Enough to rebuild a `Generation` from the content store, without network. */
@@ -109,6 +136,8 @@ export interface GenerationRow {
   readonly values: readonly { readonly name: string; readonly value: string }[];
   /** sealed values: where they stand, by parameter */
   readonly secrets?: readonly ({ readonly parameter: string } & SecretRef)[];
+  /** the statement that its document stands in; absent: the one of the row */
+  readonly statement?: Digest;
 }
 
 export interface RejectedRow {
@@ -130,6 +159,8 @@ export interface HistoryRow {
   readonly message: string;
   /** ms from wake to end */
   readonly tookMs: number;
+  /** of a part of the statement: its deployments; absent: of all of it */
+  readonly deployment?: string;
 }
 
 /** Counters and marks of this device. */

@@ -18,6 +18,8 @@ export interface Generation {
   readonly values: ReadonlyMap<string, string>;
   /** parameter name → sealed value: opened when a program starts, and in nothing that is kept */
   readonly secrets?: ReadonlyMap<string, SecretRef>;
+  /** the statement that its document stands in, where that is not the one it is in force of */
+  readonly statement?: Digest;
 }
 
 export interface GenerationBlob {

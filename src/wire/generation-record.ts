@@ -2,7 +2,7 @@
 import type { GenerationRow } from '#state/channel-row.ts';
 import { digestToBytes } from '#state/digest.ts';
 import type { Generation as WireGeneration } from './generated/store_pb.ts';
-import { digestField, numberField, wholeNumber } from './record-parts.ts';
+import { digestField, digestOrNull, numberField, wholeNumber } from './record-parts.ts';
 
 export function generationToWire(generation: GenerationRow) {
   return {
@@ -20,6 +20,7 @@ export function generationToWire(generation: GenerationRow) {
       ...secret,
       statement: digestToBytes(statement),
     })),
+    statement: generation.statement ? digestToBytes(generation.statement) : new Uint8Array(),
   };
 }
 
@@ -27,6 +28,7 @@ export function generationFromWire(wire: WireGeneration): GenerationRow {
   const secrets = wire.secrets.map(({ parameter, statement, name, tag }) => {
     return { parameter, name, tag, statement: digestField(statement, 'statement') };
   });
+  const inStatement = digestOrNull(wire.statement, 'statement');
   return {
     id: wire.id,
     digest: digestField(wire.digest, 'digest'),
@@ -41,5 +43,6 @@ export function generationFromWire(wire: WireGeneration): GenerationRow {
     })),
     values: wire.values.map(({ name, value }) => ({ name, value })),
     ...(secrets.length > 0 && { secrets }),
+    ...(inStatement && { statement: inStatement }),
   };
 }

@@ -40,6 +40,7 @@ import {
 } from './generated/store_pb.ts';
 import { generationFromWire, generationToWire } from './generation-record.ts';
 import { intentFromWire, intentToWire, triedFromWire, triedToWire } from './intent-record.ts';
+import { openFromWire, openToWire, partlyFromWire, partlyToWire } from './parts-record.ts';
 import {
   codeFromText,
   digestField,
@@ -178,6 +179,7 @@ export const channelRecord: RecordKind<ChannelRow> = recordKind(
       taken: row.taken ?? false,
       ...(row.deferred && { deferred: deferredToWire(row.deferred) }),
       ...(row.tried && { tried: triedToWire(row.tried) }),
+      ...(row.partly && { partly: partlyToWire(row.partly) }),
     }),
   (wire) => ({
     fleet: wire.fleet,
@@ -195,6 +197,7 @@ export const channelRecord: RecordKind<ChannelRow> = recordKind(
     ...(wire.taken && { taken: true }),
     ...(wire.deferred && { deferred: deferredFromWire(wire.deferred) }),
     ...(wire.tried && { tried: triedFromWire(wire.tried) }),
+    ...(wire.partly && { partly: partlyFromWire(wire.partly) }),
   }),
 );
 
@@ -206,6 +209,7 @@ export const stateRecord: RecordKind<StateRow> = recordKind(
       generations: row.generations.map(generationToWire),
       replaced: (row.replaced ?? []).map(generationToWire),
       replaces: row.replaced !== undefined,
+      ...(row.open && { open: openToWire(row.open) }),
     }),
   (wire) => ({
     stateDigest: digestField(wire.stateDigest, 'state_digest'),
@@ -213,6 +217,7 @@ export const stateRecord: RecordKind<StateRow> = recordKind(
     ...((wire.replaces || wire.replaced.length > 0) && {
       replaced: wire.replaced.map(generationFromWire),
     }),
+    ...(wire.open && { open: openFromWire(wire.open) }),
   }),
 );
 
@@ -235,6 +240,7 @@ export const historyRecord: RecordKind<HistoryRow> = recordKind(
       code: row.code ?? '',
       message: row.message,
       tookMs: wholeNumber(Math.max(0, Math.round(row.tookMs)), 'took_ms'),
+      deployment: row.deployment ?? '',
     }),
   (wire) => ({
     number: wire.number,
@@ -246,6 +252,7 @@ export const historyRecord: RecordKind<HistoryRow> = recordKind(
     code: wire.code === '' ? null : codeFromText(wire.code),
     message: wire.message,
     tookMs: numberField(wire.tookMs, 'took_ms'),
+    ...(wire.deployment !== '' && { deployment: wire.deployment }),
   }),
 );
 

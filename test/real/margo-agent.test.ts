@@ -102,7 +102,9 @@ describe('a manifest', () => {
     await reads('a', 'speed=1');
     await said(A, 'installed', 2);
     const states = manager.statuses(A).map(({ state }) => state);
-    expect(states.slice(0, 2)).toEqual(['installing', 'installed']);
+    // Accepted first: its turn comes in a moment.
+    const begun = states.filter((state) => state !== 'pending');
+    expect(begun.slice(0, 2)).toEqual(['installing', 'installed']);
   });
 
   test('rules 22, 23: the next poll shows the ETag byte for byte, and nothing happens', async () => {
@@ -254,7 +256,9 @@ describe('a program that ends at once', () => {
     await said(B, 'installed', 20);
     manager.deploy(21, { [A]: file(A, 'a', '3'), [B]: program('dies') });
     await said(B, 'failed', 21);
-    await reads('a', 'speed=2');
+    // The other one stands.
+    await reads('a', 'speed=3');
+    await said(A, 'installed', 21);
     const report = manager.seen.findLast(({ path }) => path.includes(`${B}/status`));
     expect(JSON.parse(report?.body ?? '{}').status.error.code).toMatch(/^apply\./);
     manager.deploy(22, { [A]: file(A, 'a', '3') });

@@ -1,7 +1,7 @@
 /** What each act of a schedule does to the world. */
 import type { Model } from './model/model.ts';
 import type { Act, CoreAct } from './schedule.ts';
-import type { WideAct } from './width/schedule.ts';
+import { PARTS_AT, WIDE_EVERY, type WideAct } from './width/schedule.ts';
 import type { Watch } from './width/watch.ts';
 import { NO_TROUBLE } from './world/crash.ts';
 import { ROOMY_BYTES } from './world/disk.ts';
@@ -26,6 +26,7 @@ export interface Stage {
   /** acts of wide schedules */
   readonly wide: Readonly<Record<WideAct, Do>>;
   readonly watch: Watch;
+  readonly inParts: boolean;
 }
 
 export type Do = (stage: Stage, choose: Dice) => void;
@@ -81,10 +82,25 @@ export function choice(stage: Stage, choose: Dice): Choice {
   };
 }
 
-export function issue(stage: Stage, made: Choice, options: IssueOptions = {}): Issued {
-  const issued = stage.world.publisher.issue(made, options);
+/** Every fifth seed: states come into force deployment by deployment, now and then. */
+export function isInParts(seed: number | string): boolean {
+  return typeof seed === 'number' && seed % WIDE_EVERY === PARTS_AT;
+}
+
+export function issue(stage: Stage, choices: Choice, options: IssueOptions = {}): Issued {
+  const { made, how } = inParts(stage, choices, options);
+  const issued = stage.world.publisher.issue(made, how);
   stage.model.published(issued);
   return issued;
+}
+
+function inParts(stage: Stage, made: Choice, options: IssueOptions) {
+  const { inParts: allowed, world } = stage;
+  const choose = world.dice.split(`parts ${world.publisher.issued.length}`);
+  if (!allowed || choose.oneIn(4)) return { made, how: options };
+  const policy = { ...options.policy, atomicity: 'deployment' as const };
+  const needs = choose.oneIn(2) ? { needs: true as const } : {};
+  return { made: { ...made, ...needs }, how: { ...options, policy } };
 }
 
 export function release(stage: Stage, issued: Issued, choose: Dice): void {

@@ -4,7 +4,7 @@
  * the same trace, byte for byte.
  */
 import type { ChannelRow } from '#state/channel-row.ts';
-import { freeDisk, healNetwork, perform, type Stage } from './actors.ts';
+import { freeDisk, healNetwork, isInParts, perform, type Stage } from './actors.ts';
 import { type Model, model, type Violation } from './model/model.ts';
 import type { Schedule } from './schedule.ts';
 import { undergo } from './trials/catalogue.ts';
@@ -109,6 +109,7 @@ export function stageOf(
     model: told,
     cutsAfterStart: [],
     wide: WIDE,
+    inParts: isInParts(seed),
     watch: known?.watch.copy(told.violations) ?? watch(told.violations),
     reports: 0,
     programs: 0,
@@ -245,6 +246,9 @@ function onTrial(stage: Watching): void {
 /** Check 20: a cut counts as a failed try; a state whose every try was cut is rejected for that. */
 function wasCutTooOften({ assembled }: NonNullable<World['running']>): boolean {
   const { fleet, channel, floor } = rowOf(assembled);
+  const row = floor && assembled.base.store.state(fleet, channel, floor.stateDigest);
+  const parts = row?.ok ? (row.value?.open?.parts ?? []) : [];
+  if (parts.some(({ failure }) => failure?.code === 'apply.crash-loop')) return true;
   const rejected = assembled.base.store.rejected(fleet, channel);
   return (rejected.ok ? rejected.value : []).some(
     ({ code, point }) => code === 'apply.crash-loop' && point.stateDigest === floor?.stateDigest,

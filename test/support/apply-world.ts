@@ -7,10 +7,11 @@
 
 import { emptyRow } from '#apply/journal.ts';
 import { stateRowOf } from '#apply/load.ts';
-import { generationsOf } from '#apply/recover.ts';
+import { generationsOf, provenOf } from '#apply/recover.ts';
 import type { Runtime } from '#apply/runtimes/runtime.ts';
 import type { ApplyContext, Change } from '#apply/transaction.ts';
 import { type Code, fault, ok, type Result, refused } from '#errors/fault.ts';
+import { partsBetween } from '#plan/parts.ts';
 import { planChange } from '#plan/plan.ts';
 import type { ChannelRow } from '#state/channel-row.ts';
 import { type Digest, sha256 } from '#state/digest.ts';
@@ -115,10 +116,17 @@ export function applyWorld() {
   function change(
     sequence: number,
     wanted: Wanted,
-    options: { readonly windowMs?: number } = {},
+    options: {
+      readonly windowMs?: number;
+      /** deployment by deployment */
+      readonly inParts?: boolean;
+      readonly needs?: Readonly<Record<string, readonly string[]>>;
+      readonly targets?: Readonly<Record<string, string>>;
+    } = {},
   ): Change {
     const documents = Object.entries(wanted).map(([id, version]) => {
-      const bytes = Buffer.from(document(id, version));
+      const { needs = {}, targets = {} } = options;
+      const bytes = Buffer.from(document(id, version, needs[id] ?? [], targets[id] ?? id));
       const where = { id, file: `${id}.yaml` };
       const deployment = value(readDeployment(bytes, MEDIA.deployment, where));
       const names = blobNames(deployment);
@@ -137,9 +145,9 @@ export function applyWorld() {
       return { name: id, mediaType: MEDIA.file, digest: sha256(bytes), size, unpackedSize: size };
     });
     const stateDigest = sha256(Buffer.from(`state ${sequence}`));
-    const { applied, intent } = row();
+    const { intent } = row();
     const reading = { store, content };
-    const own = value(generationsOf(reading, row(), applied?.stateDigest ?? null));
+    const own = value(provenOf(reading, row()));
     const stuck = intent?.phase === 'stuck';
     // As agent/change.ts does: what a stuck undo may have left is here too.
     const left = stuck ? value(generationsOf(reading, row(), intent.to.stateDigest)) : [];
@@ -173,6 +181,9 @@ export function applyWorld() {
       healthWindowMs: options.windowMs ?? 0,
       issuedAt: 0,
       startedAt: 0,
+      ...(options.inParts && {
+        inParts: { desired: plan.desired, parts: partsBetween(current, plan.desired) },
+      }),
     };
   }
 
@@ -201,16 +212,17 @@ export function applyWorld() {
 
 export type ApplyWorld = ReturnType<typeof applyWorld>;
 
-function document(id: string, version: string): string {
+function document(id: string, version: string, needs: readonly string[], target: string): string {
   return `apiVersion: holdfast/v1
 kind: Deployment
 id: ${id}
 metadata: { name: "${id} ${version}" }
 spec:
+  dependsOn: [${needs.join(', ')}]
   deploymentProfile:
     type: files
     components:
       - name: file
-        properties: { blob: ${id}, target: /opt/${id} }
+        properties: { blob: ${id}, target: /opt/${target} }
 `;
 }

@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file store.proto.
  */
 export const file_store: GenFile = /*@__PURE__*/
-  fileDesc("CgtzdG9yZS5wcm90bxIRaG9sZGZhc3Quc3RvcmUudjEiHAoJRm9ybWF0Um93Eg8KB3ZlcnNpb24YASABKA0iewoJRGV2aWNlUm93EgwKBGJvb3QYASABKAQSDwoHbWFjaGluZRgCIAEoCRIPCgdjcmFzaGVzGAMgASgNEicKBnBhdXNlZBgEIAEoCzIXLmhvbGRmYXN0LnN0b3JlLnYxLk1hcmsSFQoNdGltZV9mbG9vcl9tcxgFIAEoAyIiCgRNYXJrEgoKAmF0GAEgASgDEg4KBnJlYXNvbhgCIAEoCSIbCgdSb290Um93EhAKCGVudmVsb3BlGAEgASgMIvYDCgpDaGFubmVsUm93Eg0KBWZsZWV0GAEgASgJEg8KB2NoYW5uZWwYAiABKAkSIQoFZmxvb3IYAyABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBIpCgZpbnRlbnQYBCABKAsyGS5ob2xkZmFzdC5zdG9yZS52MS5JbnRlbnQSIwoHYXBwbGllZBgFIAEoCzISLmhvbGRmYXN0LnYxLlBvaW50EiUKC2FwcGxpZWRfdmlhGAYgASgOMhAuaG9sZGZhc3QudjEuVmlhEjEKEWFwcGxpZWRfZnJlc2huZXNzGAcgASgOMhYuaG9sZGZhc3QudjEuRnJlc2huZXNzEiQKCHByZXZpb3VzGAggAygLMhIuaG9sZGZhc3QudjEuUG9pbnQSJQoEaG9sZBgJIAEoCzIXLmhvbGRmYXN0LnN0b3JlLnYxLk1hcmsSEAoIZGVncmFkZWQYCiABKAkSJwoGcGF1c2VkGBQgASgLMhcuaG9sZGZhc3Quc3RvcmUudjEuTWFyaxIMCgRsZWZ0GBUgASgIEg0KBXRha2VuGBYgASgIEi0KCGRlZmVycmVkGBkgASgLMhsuaG9sZGZhc3Quc3RvcmUudjEuRGVmZXJyZWQSJwoFdHJpZWQYGiABKAsyGC5ob2xkZmFzdC5zdG9yZS52MS5UcmllZCKnAgoGSW50ZW50EgwKBGtpbmQYASABKAkSIQoFcGhhc2UYAiABKA4yEi5ob2xkZmFzdC52MS5QaGFzZRIeCgJ0bxgDIAEoCzISLmhvbGRmYXN0LnYxLlBvaW50Eh0KA3ZpYRgEIAEoDjIQLmhvbGRmYXN0LnYxLlZpYRIpCglmcmVzaG5lc3MYBSABKA4yFi5ob2xkZmFzdC52MS5GcmVzaG5lc3MSDQoFdHJpZXMYBiABKA0SFAoMYXR0ZW1wdHNfbWF4GAcgASgNEisKB2ZhaWx1cmUYCCABKAsyGi5ob2xkZmFzdC5zdG9yZS52MS5GYWlsdXJlEg0KBXJlYWNoGBQgAygJEhIKCnJlc3RhcnRpbmcYFSABKAgSDQoFc3RvcHMYFiABKA0iQgoFVHJpZWQSFAoMc3RhdGVfZGlnZXN0GAEgASgMEg0KBXRyaWVzGAIgASgNEhQKDGF0dGVtcHRzX21heBgDIAEoDSKOAQoIRGVmZXJyZWQSHgoCdG8YASABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBIdCgN2aWEYAiABKA4yEC5ob2xkZmFzdC52MS5WaWESEQoJc3ByZWFkX21zGAMgASgDEg8KB2xlZnRfbXMYBCABKAMSDwoHYm9vdF9pZBgFIAEoCRIOCgZkdWVfbXMYBiABKAMiPAoHRmFpbHVyZRIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSEgoKZGVwbG95bWVudBgDIAEoCSKXAQoIU3RhdGVSb3cSFAoMc3RhdGVfZGlnZXN0GAEgASgMEjIKC2dlbmVyYXRpb25zGAIgAygLMh0uaG9sZGZhc3Quc3RvcmUudjEuR2VuZXJhdGlvbhIvCghyZXBsYWNlZBgDIAMoCzIdLmhvbGRmYXN0LnN0b3JlLnYxLkdlbmVyYXRpb24SEAoIcmVwbGFjZXMYFCABKAgi3AEKCkdlbmVyYXRpb24SCgoCaWQYASABKAkSDgoGZGlnZXN0GAIgASgMEhcKD2RvY3VtZW50X2RpZ2VzdBgDIAEoDBIbChNkb2N1bWVudF9tZWRpYV90eXBlGAQgASgJEiYKBWJsb2JzGAUgAygLMhcuaG9sZGZhc3Quc3RvcmUudjEuQmxvYhIoCgZ2YWx1ZXMYBiADKAsyGC5ob2xkZmFzdC5zdG9yZS52MS5WYWx1ZRIqCgdzZWNyZXRzGAcgAygLMhkuaG9sZGZhc3Quc3RvcmUudjEuU2VjcmV0IlcKBEJsb2ISDAoEbmFtZRgBIAEoCRIOCgZkaWdlc3QYAiABKAwSDAoEc2l6ZRgDIAEoBBIVCg11bnBhY2tlZF9zaXplGAQgASgEEgwKBHRyZWUYBSABKAgiJAoFVmFsdWUSDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoCSJJCgZTZWNyZXQSEQoJcGFyYW1ldGVyGAEgASgJEhEKCXN0YXRlbWVudBgCIAEoDBIMCgRuYW1lGAMgASgJEgsKA3RhZxgEIAEoCSJZCgtSZWplY3RlZFJvdxIhCgVwb2ludBgBIAEoCzISLmhvbGRmYXN0LnYxLlBvaW50EicKA3doeRgCIAEoCzIaLmhvbGRmYXN0LnN0b3JlLnYxLkZhaWx1cmUivAEKCkhpc3RvcnlSb3cSDgoGbnVtYmVyGAEgASgEEgoKAmF0GAIgASgDEg8KB2NoYW5uZWwYAyABKAkSDwoHb3V0Y29tZRgEIAEoCRIhCgVwb2ludBgFIAEoCzISLmhvbGRmYXN0LnYxLlBvaW50Eh0KA3ZpYRgGIAEoDjIQLmhvbGRmYXN0LnYxLlZpYRIMCgRjb2RlGAcgASgJEg8KB21lc3NhZ2UYCCABKAkSDwoHdG9va19tcxgJIAEoAyImCgdTcGFuUm93Eg0KBWZpcnN0GAEgASgEEgwKBGxhc3QYAiABKAQidAoPT3V0Ym94U3RhdHVzUm93EgwKBGJvb3QYASABKAQSDgoGcmVwb3J0GAIgASgEEhcKD3ByZXZpb3VzX3JlcG9ydBgDIAEoDBIWCg5ldmVudHNfZHJvcHBlZBgEIAEoBBISCgpsYXN0X2V2ZW50GAUgASgEIo8BCg1TdGF0ZW1lbnRGaWxlEicKCGVudmVsb3BlGAEgASgLMhUuaG9sZGZhc3QudjEuRW52ZWxvcGUSFgoJZG9jdW1lbnRzGAIgASgMSACIAQESHQoDdmlhGAMgASgOMhAuaG9sZGZhc3QudjEuVmlhEhAKCGV2aWRlbmNlGAQgASgMQgwKCl9kb2N1bWVudHMiWwoMUmVqZWN0ZWRGaWxlEg0KBWZsZWV0GAEgASgJEg8KB2NoYW5uZWwYAiABKAkSKwoDcm93GAMgASgLMh4uaG9sZGZhc3Quc3RvcmUudjEuUmVqZWN0ZWRSb3cipQIKCkF1ZGl0RW50cnkSDgoGbnVtYmVyGAEgASgEEhAKCHByZXZpb3VzGAIgASgMEgwKBGJvb3QYAyABKAQSFAoMbW9ub3RvbmljX21zGAQgASgEEgoKAmF0GAUgASgDEiUKBWdyYWRlGAYgASgOMhYuaG9sZGZhc3QudjEuVGltZUdyYWRlEgwKBGtpbmQYByABKAkSDQoFYWN0b3IYCCABKAkSDwoHY2hhbm5lbBgJIAEoCRIhCgVwb2ludBgKIAEoCzISLmhvbGRmYXN0LnYxLlBvaW50Eh0KA3ZpYRgLIAEoDjIQLmhvbGRmYXN0LnYxLlZpYRIMCgRjb2RlGAwgASgJEg8KB21lc3NhZ2UYDSABKAkSDwoHZGV0YWlscxgOIAEoDCIoCglBdWRpdE1hcmsSDQoFY291bnQYASABKAQSDAoEaGFzaBgCIAEoDCJoCgxBdWRpdEhlYWRSb3cSLAoGZm9sZGVkGAEgASgLMhwuaG9sZGZhc3Quc3RvcmUudjEuQXVkaXRNYXJrEioKBGhlYWQYAiABKAsyHC5ob2xkZmFzdC5zdG9yZS52MS5BdWRpdE1hcmsizgEKDUF1ZGl0RXZpZGVuY2USEQoJc3RhdGVtZW50GAEgASgMEgwKBHJvb3QYAiABKAwSKQoJZnJlc2huZXNzGAMgASgOMhYuaG9sZGZhc3QudjEuRnJlc2huZXNzEi0KBmNoZWNrcxgEIAMoCzIdLmhvbGRmYXN0LnN0b3JlLnYxLkF1ZGl0Q2hlY2sSDQoFc3RlcHMYBSADKAkSMwoJZG9jdW1lbnRzGAYgAygLMiAuaG9sZGZhc3Quc3RvcmUudjEuQXVkaXREb2N1bWVudCJMCgpBdWRpdENoZWNrEg4KBm51bWJlchgBIAEoDRIMCgRuYW1lGAIgASgJEg4KBnBhc3NlZBgDIAEoCBIQCghjb21wYXJlZBgEIAEoCSIrCg1BdWRpdERvY3VtZW50EgoKAmlkGAEgASgJEg4KBmRpZ2VzdBgCIAEoDCLUAQoJQXVkaXRGaWxlEhQKDHNwZWNfdmVyc2lvbhgBIAEoDRINCgVmbGVldBgCIAEoDBIRCglkZXZpY2VfaWQYAyABKAkSEgoKZGV2aWNlX2tleRgEIAEoDBIsCgZmb2xkZWQYBSABKAsyHC5ob2xkZmFzdC5zdG9yZS52MS5BdWRpdE1hcmsSDwoHZW50cmllcxgGIAMoDBIMCgRoZWFkGAcgASgMEi4KBmNoYW5nZRgIIAEoCzIeLmhvbGRmYXN0LnN0b3JlLnYxLkF1ZGl0Q2hhbmdlImYKC0F1ZGl0Q2hhbmdlEg8KB2NoYW5uZWwYASABKAkSIQoFcG9pbnQYAiABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBIRCglzdGF0ZW1lbnQYAyABKAwSEAoIZXZpZGVuY2UYBCABKAwiUwoMTWFyZ29MaW5rUm93EgwKBGV0YWcYASABKAkSDQoFc3RhdGUYAiABKAwSFAoMY2FwYWJpbGl0aWVzGAMgASgMEhAKCGNoaWxkcmVuGAQgAygJIqUBCg5NYXJnb1JlcG9ydFJvdxISCgpkZXBsb3ltZW50GAEgASgJEgwKBG5hbWUYAiABKAkSEgoKY29tcG9uZW50cxgDIAMoCRIOCgZkaWdlc3QYBCABKAwSDwoHdmVyc2lvbhgFIAEoBBINCgVzdGF0ZRgGIAEoCRIMCgRjb2RlGAcgASgJEg8KB21lc3NhZ2UYCCABKAkSDgoGZGV2aWNlGAkgASgJYgZwcm90bzM", [file_holdfast]);
+  fileDesc("CgtzdG9yZS5wcm90bxIRaG9sZGZhc3Quc3RvcmUudjEiHAoJRm9ybWF0Um93Eg8KB3ZlcnNpb24YASABKA0iewoJRGV2aWNlUm93EgwKBGJvb3QYASABKAQSDwoHbWFjaGluZRgCIAEoCRIPCgdjcmFzaGVzGAMgASgNEicKBnBhdXNlZBgEIAEoCzIXLmhvbGRmYXN0LnN0b3JlLnYxLk1hcmsSFQoNdGltZV9mbG9vcl9tcxgFIAEoAyIiCgRNYXJrEgoKAmF0GAEgASgDEg4KBnJlYXNvbhgCIAEoCSIbCgdSb290Um93EhAKCGVudmVsb3BlGAEgASgMIqEECgpDaGFubmVsUm93Eg0KBWZsZWV0GAEgASgJEg8KB2NoYW5uZWwYAiABKAkSIQoFZmxvb3IYAyABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBIpCgZpbnRlbnQYBCABKAsyGS5ob2xkZmFzdC5zdG9yZS52MS5JbnRlbnQSIwoHYXBwbGllZBgFIAEoCzISLmhvbGRmYXN0LnYxLlBvaW50EiUKC2FwcGxpZWRfdmlhGAYgASgOMhAuaG9sZGZhc3QudjEuVmlhEjEKEWFwcGxpZWRfZnJlc2huZXNzGAcgASgOMhYuaG9sZGZhc3QudjEuRnJlc2huZXNzEiQKCHByZXZpb3VzGAggAygLMhIuaG9sZGZhc3QudjEuUG9pbnQSJQoEaG9sZBgJIAEoCzIXLmhvbGRmYXN0LnN0b3JlLnYxLk1hcmsSEAoIZGVncmFkZWQYCiABKAkSJwoGcGF1c2VkGBQgASgLMhcuaG9sZGZhc3Quc3RvcmUudjEuTWFyaxIMCgRsZWZ0GBUgASgIEg0KBXRha2VuGBYgASgIEi0KCGRlZmVycmVkGBkgASgLMhsuaG9sZGZhc3Quc3RvcmUudjEuRGVmZXJyZWQSJwoFdHJpZWQYGiABKAsyGC5ob2xkZmFzdC5zdG9yZS52MS5UcmllZBIpCgZwYXJ0bHkYGyABKAsyGS5ob2xkZmFzdC5zdG9yZS52MS5QYXJ0bHkipwIKBkludGVudBIMCgRraW5kGAEgASgJEiEKBXBoYXNlGAIgASgOMhIuaG9sZGZhc3QudjEuUGhhc2USHgoCdG8YAyABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBIdCgN2aWEYBCABKA4yEC5ob2xkZmFzdC52MS5WaWESKQoJZnJlc2huZXNzGAUgASgOMhYuaG9sZGZhc3QudjEuRnJlc2huZXNzEg0KBXRyaWVzGAYgASgNEhQKDGF0dGVtcHRzX21heBgHIAEoDRIrCgdmYWlsdXJlGAggASgLMhouaG9sZGZhc3Quc3RvcmUudjEuRmFpbHVyZRINCgVyZWFjaBgUIAMoCRISCgpyZXN0YXJ0aW5nGBUgASgIEg0KBXN0b3BzGBYgASgNIkIKBVRyaWVkEhQKDHN0YXRlX2RpZ2VzdBgBIAEoDBINCgV0cmllcxgCIAEoDRIUCgxhdHRlbXB0c19tYXgYAyABKA0ijgEKCERlZmVycmVkEh4KAnRvGAEgASgLMhIuaG9sZGZhc3QudjEuUG9pbnQSHQoDdmlhGAIgASgOMhAuaG9sZGZhc3QudjEuVmlhEhEKCXNwcmVhZF9tcxgDIAEoAxIPCgdsZWZ0X21zGAQgASgDEg8KB2Jvb3RfaWQYBSABKAkSDgoGZHVlX21zGAYgASgDIjwKB0ZhaWx1cmUSDAoEY29kZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgJEhIKCmRlcGxveW1lbnQYAyABKAkiwwEKCFN0YXRlUm93EhQKDHN0YXRlX2RpZ2VzdBgBIAEoDBIyCgtnZW5lcmF0aW9ucxgCIAMoCzIdLmhvbGRmYXN0LnN0b3JlLnYxLkdlbmVyYXRpb24SLwoIcmVwbGFjZWQYAyADKAsyHS5ob2xkZmFzdC5zdG9yZS52MS5HZW5lcmF0aW9uEhAKCHJlcGxhY2VzGBQgASgIEioKBG9wZW4YFSABKAsyHC5ob2xkZmFzdC5zdG9yZS52MS5PcGVuUGFydHMiKwoGUGFydGx5EiEKBXdob2xlGAEgASgLMhIuaG9sZGZhc3QudjEuUG9pbnQiVgoJT3BlblBhcnRzEiEKBXdob2xlGAEgASgLMhIuaG9sZGZhc3QudjEuUG9pbnQSJgoFcGFydHMYAiADKAsyFy5ob2xkZmFzdC5zdG9yZS52MS5QYXJ0IoYBCgRQYXJ0EgoKAmlkGAEgASgJEg4KBmRpZ2VzdBgCIAEoDBIXCg9kb2N1bWVudF9kaWdlc3QYAyABKAwSDQoFdHJpZXMYBCABKA0SDQoFZW5kZWQYBSABKAgSKwoHZmFpbHVyZRgGIAEoCzIaLmhvbGRmYXN0LnN0b3JlLnYxLkZhaWx1cmUi7wEKCkdlbmVyYXRpb24SCgoCaWQYASABKAkSDgoGZGlnZXN0GAIgASgMEhcKD2RvY3VtZW50X2RpZ2VzdBgDIAEoDBIbChNkb2N1bWVudF9tZWRpYV90eXBlGAQgASgJEiYKBWJsb2JzGAUgAygLMhcuaG9sZGZhc3Quc3RvcmUudjEuQmxvYhIoCgZ2YWx1ZXMYBiADKAsyGC5ob2xkZmFzdC5zdG9yZS52MS5WYWx1ZRIqCgdzZWNyZXRzGAcgAygLMhkuaG9sZGZhc3Quc3RvcmUudjEuU2VjcmV0EhEKCXN0YXRlbWVudBgIIAEoDCJXCgRCbG9iEgwKBG5hbWUYASABKAkSDgoGZGlnZXN0GAIgASgMEgwKBHNpemUYAyABKAQSFQoNdW5wYWNrZWRfc2l6ZRgEIAEoBBIMCgR0cmVlGAUgASgIIiQKBVZhbHVlEgwKBG5hbWUYASABKAkSDQoFdmFsdWUYAiABKAkiSQoGU2VjcmV0EhEKCXBhcmFtZXRlchgBIAEoCRIRCglzdGF0ZW1lbnQYAiABKAwSDAoEbmFtZRgDIAEoCRILCgN0YWcYBCABKAkiWQoLUmVqZWN0ZWRSb3cSIQoFcG9pbnQYASABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBInCgN3aHkYAiABKAsyGi5ob2xkZmFzdC5zdG9yZS52MS5GYWlsdXJlItABCgpIaXN0b3J5Um93Eg4KBm51bWJlchgBIAEoBBIKCgJhdBgCIAEoAxIPCgdjaGFubmVsGAMgASgJEg8KB291dGNvbWUYBCABKAkSIQoFcG9pbnQYBSABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBIdCgN2aWEYBiABKA4yEC5ob2xkZmFzdC52MS5WaWESDAoEY29kZRgHIAEoCRIPCgdtZXNzYWdlGAggASgJEg8KB3Rvb2tfbXMYCSABKAMSEgoKZGVwbG95bWVudBgKIAEoCSImCgdTcGFuUm93Eg0KBWZpcnN0GAEgASgEEgwKBGxhc3QYAiABKAQidAoPT3V0Ym94U3RhdHVzUm93EgwKBGJvb3QYASABKAQSDgoGcmVwb3J0GAIgASgEEhcKD3ByZXZpb3VzX3JlcG9ydBgDIAEoDBIWCg5ldmVudHNfZHJvcHBlZBgEIAEoBBISCgpsYXN0X2V2ZW50GAUgASgEIo8BCg1TdGF0ZW1lbnRGaWxlEicKCGVudmVsb3BlGAEgASgLMhUuaG9sZGZhc3QudjEuRW52ZWxvcGUSFgoJZG9jdW1lbnRzGAIgASgMSACIAQESHQoDdmlhGAMgASgOMhAuaG9sZGZhc3QudjEuVmlhEhAKCGV2aWRlbmNlGAQgASgMQgwKCl9kb2N1bWVudHMiWwoMUmVqZWN0ZWRGaWxlEg0KBWZsZWV0GAEgASgJEg8KB2NoYW5uZWwYAiABKAkSKwoDcm93GAMgASgLMh4uaG9sZGZhc3Quc3RvcmUudjEuUmVqZWN0ZWRSb3cipQIKCkF1ZGl0RW50cnkSDgoGbnVtYmVyGAEgASgEEhAKCHByZXZpb3VzGAIgASgMEgwKBGJvb3QYAyABKAQSFAoMbW9ub3RvbmljX21zGAQgASgEEgoKAmF0GAUgASgDEiUKBWdyYWRlGAYgASgOMhYuaG9sZGZhc3QudjEuVGltZUdyYWRlEgwKBGtpbmQYByABKAkSDQoFYWN0b3IYCCABKAkSDwoHY2hhbm5lbBgJIAEoCRIhCgVwb2ludBgKIAEoCzISLmhvbGRmYXN0LnYxLlBvaW50Eh0KA3ZpYRgLIAEoDjIQLmhvbGRmYXN0LnYxLlZpYRIMCgRjb2RlGAwgASgJEg8KB21lc3NhZ2UYDSABKAkSDwoHZGV0YWlscxgOIAEoDCIoCglBdWRpdE1hcmsSDQoFY291bnQYASABKAQSDAoEaGFzaBgCIAEoDCJoCgxBdWRpdEhlYWRSb3cSLAoGZm9sZGVkGAEgASgLMhwuaG9sZGZhc3Quc3RvcmUudjEuQXVkaXRNYXJrEioKBGhlYWQYAiABKAsyHC5ob2xkZmFzdC5zdG9yZS52MS5BdWRpdE1hcmsizgEKDUF1ZGl0RXZpZGVuY2USEQoJc3RhdGVtZW50GAEgASgMEgwKBHJvb3QYAiABKAwSKQoJZnJlc2huZXNzGAMgASgOMhYuaG9sZGZhc3QudjEuRnJlc2huZXNzEi0KBmNoZWNrcxgEIAMoCzIdLmhvbGRmYXN0LnN0b3JlLnYxLkF1ZGl0Q2hlY2sSDQoFc3RlcHMYBSADKAkSMwoJZG9jdW1lbnRzGAYgAygLMiAuaG9sZGZhc3Quc3RvcmUudjEuQXVkaXREb2N1bWVudCJMCgpBdWRpdENoZWNrEg4KBm51bWJlchgBIAEoDRIMCgRuYW1lGAIgASgJEg4KBnBhc3NlZBgDIAEoCBIQCghjb21wYXJlZBgEIAEoCSIrCg1BdWRpdERvY3VtZW50EgoKAmlkGAEgASgJEg4KBmRpZ2VzdBgCIAEoDCLUAQoJQXVkaXRGaWxlEhQKDHNwZWNfdmVyc2lvbhgBIAEoDRINCgVmbGVldBgCIAEoDBIRCglkZXZpY2VfaWQYAyABKAkSEgoKZGV2aWNlX2tleRgEIAEoDBIsCgZmb2xkZWQYBSABKAsyHC5ob2xkZmFzdC5zdG9yZS52MS5BdWRpdE1hcmsSDwoHZW50cmllcxgGIAMoDBIMCgRoZWFkGAcgASgMEi4KBmNoYW5nZRgIIAEoCzIeLmhvbGRmYXN0LnN0b3JlLnYxLkF1ZGl0Q2hhbmdlImYKC0F1ZGl0Q2hhbmdlEg8KB2NoYW5uZWwYASABKAkSIQoFcG9pbnQYAiABKAsyEi5ob2xkZmFzdC52MS5Qb2ludBIRCglzdGF0ZW1lbnQYAyABKAwSEAoIZXZpZGVuY2UYBCABKAwiUwoMTWFyZ29MaW5rUm93EgwKBGV0YWcYASABKAkSDQoFc3RhdGUYAiABKAwSFAoMY2FwYWJpbGl0aWVzGAMgASgMEhAKCGNoaWxkcmVuGAQgAygJIqUBCg5NYXJnb1JlcG9ydFJvdxISCgpkZXBsb3ltZW50GAEgASgJEgwKBG5hbWUYAiABKAkSEgoKY29tcG9uZW50cxgDIAMoCRIOCgZkaWdlc3QYBCABKAwSDwoHdmVyc2lvbhgFIAEoBBINCgVzdGF0ZRgGIAEoCRIMCgRjb2RlGAcgASgJEg8KB21lc3NhZ2UYCCABKAkSDgoGZGV2aWNlGAkgASgJYgZwcm90bzM", [file_holdfast]);
 
 /**
  * @generated from message holdfast.store.v1.FormatRow
@@ -200,6 +200,13 @@ export type ChannelRow = Message<"holdfast.store.v1.ChannelRow"> & {
    * @generated from field: holdfast.store.v1.Tried tried = 26;
    */
   tried?: Tried | undefined;
+
+  /**
+   * `applied` is in force in part, deployment by deployment
+   *
+   * @generated from field: holdfast.store.v1.Partly partly = 27;
+   */
+  partly?: Partly | undefined;
 };
 
 /**
@@ -411,6 +418,13 @@ export type StateRow = Message<"holdfast.store.v1.StateRow"> & {
    * @generated from field: bool replaces = 20;
    */
   replaces: boolean;
+
+  /**
+   * what of it is not in force, where its policy says `atomicity: deployment`
+   *
+   * @generated from field: holdfast.store.v1.OpenParts open = 21;
+   */
+  open?: OpenParts | undefined;
 };
 
 /**
@@ -419,6 +433,93 @@ export type StateRow = Message<"holdfast.store.v1.StateRow"> & {
  */
 export const StateRowSchema: GenMessage<StateRow> = /*@__PURE__*/
   messageDesc(file_store, 9);
+
+/**
+ * What was in force whole before; none: nothing.
+ *
+ * @generated from message holdfast.store.v1.Partly
+ */
+export type Partly = Message<"holdfast.store.v1.Partly"> & {
+  /**
+   * @generated from field: holdfast.v1.Point whole = 1;
+   */
+  whole?: Point | undefined;
+};
+
+/**
+ * Describes the message holdfast.store.v1.Partly.
+ * Use `create(PartlySchema)` to create a new message.
+ */
+export const PartlySchema: GenMessage<Partly> = /*@__PURE__*/
+  messageDesc(file_store, 10);
+
+/**
+ * @generated from message holdfast.store.v1.OpenParts
+ */
+export type OpenParts = Message<"holdfast.store.v1.OpenParts"> & {
+  /**
+   * @generated from field: holdfast.v1.Point whole = 1;
+   */
+  whole?: Point | undefined;
+
+  /**
+   * @generated from field: repeated holdfast.store.v1.Part parts = 2;
+   */
+  parts: Part[];
+};
+
+/**
+ * Describes the message holdfast.store.v1.OpenParts.
+ * Use `create(OpenPartsSchema)` to create a new message.
+ */
+export const OpenPartsSchema: GenMessage<OpenParts> = /*@__PURE__*/
+  messageDesc(file_store, 11);
+
+/**
+ * A deployment that is not as the statement wants it: to come into force, or (no digest) to be removed.
+ *
+ * @generated from message holdfast.store.v1.Part
+ */
+export type Part = Message<"holdfast.store.v1.Part"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: bytes digest = 2;
+   */
+  digest: Uint8Array;
+
+  /**
+   * @generated from field: bytes document_digest = 3;
+   */
+  documentDigest: Uint8Array;
+
+  /**
+   * @generated from field: uint32 tries = 4;
+   */
+  tries: number;
+
+  /**
+   * it is not tried again
+   *
+   * @generated from field: bool ended = 5;
+   */
+  ended: boolean;
+
+  /**
+   * @generated from field: holdfast.store.v1.Failure failure = 6;
+   */
+  failure?: Failure | undefined;
+};
+
+/**
+ * Describes the message holdfast.store.v1.Part.
+ * Use `create(PartSchema)` to create a new message.
+ */
+export const PartSchema: GenMessage<Part> = /*@__PURE__*/
+  messageDesc(file_store, 12);
 
 /**
  * @generated from message holdfast.store.v1.Generation
@@ -458,6 +559,13 @@ export type Generation = Message<"holdfast.store.v1.Generation"> & {
    * @generated from field: repeated holdfast.store.v1.Secret secrets = 7;
    */
   secrets: Secret[];
+
+  /**
+   * state digest of the statement that its document stands in; none: the row's
+   *
+   * @generated from field: bytes statement = 8;
+   */
+  statement: Uint8Array;
 };
 
 /**
@@ -465,7 +573,7 @@ export type Generation = Message<"holdfast.store.v1.Generation"> & {
  * Use `create(GenerationSchema)` to create a new message.
  */
 export const GenerationSchema: GenMessage<Generation> = /*@__PURE__*/
-  messageDesc(file_store, 10);
+  messageDesc(file_store, 13);
 
 /**
  * @generated from message holdfast.store.v1.Blob
@@ -502,7 +610,7 @@ export type Blob = Message<"holdfast.store.v1.Blob"> & {
  * Use `create(BlobSchema)` to create a new message.
  */
 export const BlobSchema: GenMessage<Blob> = /*@__PURE__*/
-  messageDesc(file_store, 11);
+  messageDesc(file_store, 14);
 
 /**
  * @generated from message holdfast.store.v1.Value
@@ -524,7 +632,7 @@ export type Value = Message<"holdfast.store.v1.Value"> & {
  * Use `create(ValueSchema)` to create a new message.
  */
 export const ValueSchema: GenMessage<Value> = /*@__PURE__*/
-  messageDesc(file_store, 12);
+  messageDesc(file_store, 15);
 
 /**
  * A parameter whose value is sealed: where the box stands (state digest of a statement of the device's
@@ -559,7 +667,7 @@ export type Secret = Message<"holdfast.store.v1.Secret"> & {
  * Use `create(SecretSchema)` to create a new message.
  */
 export const SecretSchema: GenMessage<Secret> = /*@__PURE__*/
-  messageDesc(file_store, 13);
+  messageDesc(file_store, 16);
 
 /**
  * @generated from message holdfast.store.v1.RejectedRow
@@ -581,7 +689,7 @@ export type RejectedRow = Message<"holdfast.store.v1.RejectedRow"> & {
  * Use `create(RejectedRowSchema)` to create a new message.
  */
 export const RejectedRowSchema: GenMessage<RejectedRow> = /*@__PURE__*/
-  messageDesc(file_store, 14);
+  messageDesc(file_store, 17);
 
 /**
  * @generated from message holdfast.store.v1.HistoryRow
@@ -631,6 +739,13 @@ export type HistoryRow = Message<"holdfast.store.v1.HistoryRow"> & {
    * @generated from field: int64 took_ms = 9;
    */
   tookMs: bigint;
+
+  /**
+   * of a part of the statement: its deployments
+   *
+   * @generated from field: string deployment = 10;
+   */
+  deployment: string;
 };
 
 /**
@@ -638,7 +753,7 @@ export type HistoryRow = Message<"holdfast.store.v1.HistoryRow"> & {
  * Use `create(HistoryRowSchema)` to create a new message.
  */
 export const HistoryRowSchema: GenMessage<HistoryRow> = /*@__PURE__*/
-  messageDesc(file_store, 15);
+  messageDesc(file_store, 18);
 
 /**
  * First and last number of a row of numbered records; empty when first > last.
@@ -662,7 +777,7 @@ export type SpanRow = Message<"holdfast.store.v1.SpanRow"> & {
  * Use `create(SpanRowSchema)` to create a new message.
  */
 export const SpanRowSchema: GenMessage<SpanRow> = /*@__PURE__*/
-  messageDesc(file_store, 16);
+  messageDesc(file_store, 19);
 
 /**
  * @generated from message holdfast.store.v1.OutboxStatusRow
@@ -699,7 +814,7 @@ export type OutboxStatusRow = Message<"holdfast.store.v1.OutboxStatusRow"> & {
  * Use `create(OutboxStatusRowSchema)` to create a new message.
  */
 export const OutboxStatusRowSchema: GenMessage<OutboxStatusRow> = /*@__PURE__*/
-  messageDesc(file_store, 17);
+  messageDesc(file_store, 20);
 
 /**
  * Files of the content store.
@@ -735,7 +850,7 @@ export type StatementFile = Message<"holdfast.store.v1.StatementFile"> & {
  * Use `create(StatementFileSchema)` to create a new message.
  */
 export const StatementFileSchema: GenMessage<StatementFile> = /*@__PURE__*/
-  messageDesc(file_store, 18);
+  messageDesc(file_store, 21);
 
 /**
  * @generated from message holdfast.store.v1.RejectedFile
@@ -762,7 +877,7 @@ export type RejectedFile = Message<"holdfast.store.v1.RejectedFile"> & {
  * Use `create(RejectedFileSchema)` to create a new message.
  */
 export const RejectedFileSchema: GenMessage<RejectedFile> = /*@__PURE__*/
-  messageDesc(file_store, 19);
+  messageDesc(file_store, 22);
 
 /**
  * The audit journal (docs/formats.md). An entry is kept, exported and hashed as its exact bytes;
@@ -850,7 +965,7 @@ export type AuditEntry = Message<"holdfast.store.v1.AuditEntry"> & {
  * Use `create(AuditEntrySchema)` to create a new message.
  */
 export const AuditEntrySchema: GenMessage<AuditEntry> = /*@__PURE__*/
-  messageDesc(file_store, 20);
+  messageDesc(file_store, 23);
 
 /**
  * How many entries there were up to here, and the hash of the last of them.
@@ -874,7 +989,7 @@ export type AuditMark = Message<"holdfast.store.v1.AuditMark"> & {
  * Use `create(AuditMarkSchema)` to create a new message.
  */
 export const AuditMarkSchema: GenMessage<AuditMark> = /*@__PURE__*/
-  messageDesc(file_store, 21);
+  messageDesc(file_store, 24);
 
 /**
  * @generated from message holdfast.store.v1.AuditHeadRow
@@ -896,7 +1011,7 @@ export type AuditHeadRow = Message<"holdfast.store.v1.AuditHeadRow"> & {
  * Use `create(AuditHeadRowSchema)` to create a new message.
  */
 export const AuditHeadRowSchema: GenMessage<AuditHeadRow> = /*@__PURE__*/
-  messageDesc(file_store, 22);
+  messageDesc(file_store, 25);
 
 /**
  * @generated from message holdfast.store.v1.AuditEvidence
@@ -940,7 +1055,7 @@ export type AuditEvidence = Message<"holdfast.store.v1.AuditEvidence"> & {
  * Use `create(AuditEvidenceSchema)` to create a new message.
  */
 export const AuditEvidenceSchema: GenMessage<AuditEvidence> = /*@__PURE__*/
-  messageDesc(file_store, 23);
+  messageDesc(file_store, 26);
 
 /**
  * @generated from message holdfast.store.v1.AuditCheck
@@ -972,7 +1087,7 @@ export type AuditCheck = Message<"holdfast.store.v1.AuditCheck"> & {
  * Use `create(AuditCheckSchema)` to create a new message.
  */
 export const AuditCheckSchema: GenMessage<AuditCheck> = /*@__PURE__*/
-  messageDesc(file_store, 24);
+  messageDesc(file_store, 27);
 
 /**
  * @generated from message holdfast.store.v1.AuditDocument
@@ -994,7 +1109,7 @@ export type AuditDocument = Message<"holdfast.store.v1.AuditDocument"> & {
  * Use `create(AuditDocumentSchema)` to create a new message.
  */
 export const AuditDocumentSchema: GenMessage<AuditDocument> = /*@__PURE__*/
-  messageDesc(file_store, 25);
+  messageDesc(file_store, 28);
 
 /**
  * What `holdfast audit export` writes.
@@ -1048,7 +1163,7 @@ export type AuditFile = Message<"holdfast.store.v1.AuditFile"> & {
  * Use `create(AuditFileSchema)` to create a new message.
  */
 export const AuditFileSchema: GenMessage<AuditFile> = /*@__PURE__*/
-  messageDesc(file_store, 26);
+  messageDesc(file_store, 29);
 
 /**
  * @generated from message holdfast.store.v1.AuditChange
@@ -1080,7 +1195,7 @@ export type AuditChange = Message<"holdfast.store.v1.AuditChange"> & {
  * Use `create(AuditChangeSchema)` to create a new message.
  */
 export const AuditChangeSchema: GenMessage<AuditChange> = /*@__PURE__*/
-  messageDesc(file_store, 27);
+  messageDesc(file_store, 30);
 
 /**
  * What a Margo manager is known to have: the manifest in force, and the last status it took of each deployment.
@@ -1114,7 +1229,7 @@ export type MargoLinkRow = Message<"holdfast.store.v1.MargoLinkRow"> & {
  * Use `create(MargoLinkRowSchema)` to create a new message.
  */
 export const MargoLinkRowSchema: GenMessage<MargoLinkRow> = /*@__PURE__*/
-  messageDesc(file_store, 28);
+  messageDesc(file_store, 31);
 
 /**
  * @generated from message holdfast.store.v1.MargoReportRow
@@ -1171,5 +1286,5 @@ export type MargoReportRow = Message<"holdfast.store.v1.MargoReportRow"> & {
  * Use `create(MargoReportRowSchema)` to create a new message.
  */
 export const MargoReportRowSchema: GenMessage<MargoReportRow> = /*@__PURE__*/
-  messageDesc(file_store, 29);
+  messageDesc(file_store, 32);
 

@@ -5,6 +5,7 @@
  */
 import type { Status } from '#state/status.ts';
 import { disagreement } from './matches.ts';
+import { type PartsModel, partsModel } from './parts.ts';
 import type { Seen } from './seen.ts';
 import { NOTHING_WANTED, nameOf, type Statement, type Wanted } from './wanted.ts';
 
@@ -77,6 +78,7 @@ interface Facts {
   report: { boot: bigint; report: bigint; text: string } | null;
   lastEvent: bigint;
   readonly switches: Map<string, number>;
+  readonly parts: PartsModel;
   /** starts that found a state whose proof was cut, by its digest */
   readonly takenUp: Map<string, number>;
   readonly rejections: Set<string>;
@@ -85,16 +87,21 @@ interface Facts {
   excusedUpTo: number;
 }
 
-const NO_FACTS: Omit<Facts, 'violations' | 'statements' | 'switches' | 'takenUp' | 'rejections'> = {
+const NO_FACTS: Omit<
+  Facts,
+  'violations' | 'statements' | 'switches' | 'parts' | 'takenUp' | 'rejections'
+> = {
   ...{ floor: null, applied: null, rootVersion: 0n, wentBack: false, isMeddled: false },
   ...{ report: null, lastEvent: 0n, isExcused: false, excusedUpTo: 0 },
 };
 
 /** @param known  goes on from there */
 export function model(known?: Facts): Model {
+  const violations: Violation[] = [];
   const facts: Facts = {
     ...(known ?? NO_FACTS),
-    violations: [],
+    violations,
+    parts: known?.parts.copy(violations) ?? partsModel(violations),
     statements: [...(known?.statements ?? [])],
     switches: new Map(known?.switches),
     takenUp: new Map(known?.takenUp),
@@ -215,6 +222,10 @@ function checkWhole(facts: Facts, seen: Seen, told: Told): void {
   const wanted: Wanted = applied?.wanted ?? NOTHING_WANTED;
   const why = disagreement(seen, wanted);
   if (why === null) return;
+  if (facts.parts.mayBeMixed(facts.statements, told)) {
+    facts.parts.seen({ seen, told, ...facts });
+    return;
+  }
   const floor = told.floor && statementOf(facts, told.floor);
   const proving = told.phase === 'proving' && floor !== null;
   if (proving && disagreement(seen, floor.wanted) === null) return;
@@ -230,7 +241,8 @@ function checkWhole(facts: Facts, seen: Seen, told: Told): void {
 /** I6: a state that does not prove itself is activated at most as often as it allows. */
 function checkTries(facts: Facts, content: string): void {
   const statement = facts.statements.find(
-    ({ bad, wanted }) => bad && Object.values(wanted.files).includes(content),
+    ({ bad, badIds, inParts, wanted }) =>
+      (inParts ? badIds.includes('conf') : bad) && Object.values(wanted.files).includes(content),
   );
   if (!statement) return;
   if (facts.rejections.has(statement.digest)) {
@@ -314,5 +326,14 @@ function checkEnd(facts: Facts, { seen, told, head }: End): void {
   }
   if (told.phase !== 'idle') fail(facts, 'I9', `the phase is ${told.phase} for good`);
   const why = disagreement(seen, applied?.wanted ?? NOTHING_WANTED);
+  if (head?.inParts && head.bad && told.floor?.digest === head.digest && !told.held) {
+    facts.parts.seen({ seen, told, ...facts });
+    facts.parts.ended({ seen, told, ...facts }, head);
+    return;
+  }
+  if (why !== null && facts.parts.mayBeMixed(facts.statements, told)) {
+    facts.parts.seen({ seen, told, ...facts });
+    return;
+  }
   if (why !== null) fail(facts, 'I9', `applied ${applied ? nameOf(applied) : 'nothing'}: ${why}`);
 }

@@ -22,6 +22,12 @@ export interface Statement {
   readonly bad: boolean;
   /** tries of one activation that it allows */
   readonly attemptsMax: number;
+  /** it comes into force deployment by deployment */
+  readonly inParts: boolean;
+  /** deployments that a good device would undo */
+  readonly badIds: readonly string[];
+  /** id → what has to be in force before it */
+  readonly needs: Readonly<Record<string, readonly string[]>>;
 }
 
 export const NOTHING_WANTED: Wanted = { files: {}, programs: [] };

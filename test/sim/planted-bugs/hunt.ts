@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util';
 import { planted } from '../../../scripts/mutants.ts';
 import { FIELD_EVERY, FIELD_REST } from '../field/schedule.ts';
 import type { Sum } from '../simulate.ts';
-import { WIDE_EVERY } from '../width/schedule.ts';
+import { PARTS_AT, WIDE_EVERY } from '../width/schedule.ts';
 import { PLANTED, type PlantedBug } from './list.ts';
 
 const ROOT = join(import.meta.dir, '../../..');
@@ -45,18 +45,17 @@ export async function hunt(tree: string, bug: PlantedBug): Promise<Hunt> {
   }
 }
 
-function rangeOf({ wide, field }: Pick<PlantedBug, 'wide' | 'field'>): readonly string[] {
+type Among = Pick<PlantedBug, 'wide' | 'field' | 'parts'>;
+
+function rangeOf({ wide, field, parts }: Among): readonly string[] {
+  if (parts) return ['--seed', `${PARTS_AT}`, '--step', `${WIDE_EVERY}`];
   if (wide) return ['--seed', `${WIDE_EVERY - 1}`, '--step', `${WIDE_EVERY}`];
   if (field) return ['--seed', `${FIELD_REST}`, '--step', `${FIELD_EVERY}`];
   return ['--seed', '1'];
 }
 
 /** Until a run fails, or `runs` have not. */
-export async function simulate(
-  tree: string,
-  runs: number,
-  of: Pick<PlantedBug, 'wide' | 'field'> = {},
-): Promise<Hunt> {
+export async function simulate(tree: string, runs: number, of: Among = {}): Promise<Hunt> {
   const sim = join(tree, 'test/sim');
   const range = rangeOf(of);
   const flags = [...range, '--runs', String(runs), '--stop-at-first'];

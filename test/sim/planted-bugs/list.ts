@@ -3,7 +3,9 @@
  * what people forget (an fsync, a count, a check), each as one place that is searched and replaced.
  * `seeds` is the number of runs within which it has to be found.
  */
+
 import { FIELD_PLANTED } from './field.ts';
+import { IN_PARTS } from './in-parts.ts';
 import { PERSISTED } from './persisted.ts';
 import { TOLD } from './told.ts';
 import { WIDE_PLANTED } from './wide.ts';
@@ -19,6 +21,8 @@ export interface PlantedBug {
   readonly wide?: boolean;
   /** hunted among schedules of the field alone */
   readonly field?: boolean;
+  /** hunted among states that come into force deployment by deployment alone */
+  readonly parts?: boolean;
 }
 
 function bug(name: string, seeds: number, where: readonly [string, string, string]): PlantedBug {
@@ -148,7 +152,7 @@ export const PLANTED: readonly PlantedBug[] = [
     'mayRepair: () => false,',
   ]),
   bug('a rejection is not remembered', 400, [
-    TRANSACTION,
+    'apply/undone.ts',
     '    if (rejected) {',
     '    if (false) {',
   ]),
@@ -164,6 +168,7 @@ export const PLANTED: readonly PlantedBug[] = [
   ]),
   ...PERSISTED,
   ...WIDE_PLANTED,
+  ...IN_PARTS,
   ...TOLD,
   ...FIELD_PLANTED,
 ];

@@ -16,7 +16,7 @@ function bug(name: string, where: readonly [string, string, string]): PlantedBug
 export const TOLD: readonly PlantedBug[] = [
   bug('tries are counted anew at each acceptance', [
     'apply/journal.ts',
-    'tries: before.begun + 1,',
+    'tries: (acceptance.tries ?? before.begun) + 1,',
     'tries: 1,',
   ]),
   bug('a proof that was cut is not counted', [

@@ -15,6 +15,8 @@ export const WIDE_ACTS = [
 export type WideAct = (typeof WIDE_ACTS)[number];
 
 export const WIDE_EVERY = 5;
+/** … and another fifth about states that come into force deployment by deployment */
+export const PARTS_AT = 3;
 
 /** Among numbered seeds. */
 export function isWide(seed: number | string): boolean {

@@ -225,7 +225,7 @@ function issue(on: Publisher, desk: Desk, choice: Choice, options: IssueOptions)
     urgent: false,
     windows: [],
     spreadMs: 0,
-    atomicity: 'state' as const,
+    atomicity: 'state' as 'state' | 'deployment',
     healthWindowMs: options.healthWindowMs ?? 0,
     attemptsMax: options.attemptsMax ?? 3,
     // Who publishes here means it: what is missing is to go.
@@ -275,6 +275,9 @@ function issue(on: Publisher, desk: Desk, choice: Choice, options: IssueOptions)
     valid: options.signer === undefined && !forged,
     bad: cargo.bad,
     attemptsMax: policy.attemptsMax,
+    inParts: policy.atomicity === 'deployment',
+    badIds: cargo.badIds,
+    needs: cargo.needs,
     manifest,
     manifestDigest: sha256(manifest),
     envelope,

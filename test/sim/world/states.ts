@@ -26,6 +26,8 @@ export interface Choice {
   readonly reload: boolean;
   /** three files at /srv that people edit (model/drift.ts) */
   readonly edited?: number;
+  /** the program needs the files */
+  readonly needs?: true;
 }
 
 export interface Cargo {
@@ -35,6 +37,8 @@ export interface Cargo {
   readonly contents: readonly Uint8Array[];
   readonly wanted: Wanted;
   readonly bad: boolean;
+  readonly badIds: readonly string[];
+  readonly needs: Readonly<Record<string, readonly string[]>>;
 }
 
 const made = new Map<string, Cargo>();
@@ -83,7 +87,13 @@ function load(choice: Choice): Cargo {
       programs: pieces.flatMap(({ programs }) => programs),
     },
     bad: dies || ill,
+    badIds: [...(dies ? ['plc'] : []), ...(ill ? ['conf'] : [])],
+    needs: needsOf(choice),
   };
+}
+
+function needsOf({ plc, conf, needs }: Choice): { readonly plc?: readonly string[] } {
+  return needs && plc !== null && conf !== null ? { plc: ['conf'] } : {};
 }
 
 function confOf({ conf, check, reload }: Choice): Piece | null {
@@ -135,7 +145,8 @@ function webOf({ web }: Choice): Piece | null {
   };
 }
 
-function plcOf({ plc, conduct }: Choice): Piece | null {
+function plcOf(choice: Choice): Piece | null {
+  const { plc, conduct } = choice;
   if (plc === null) return null;
   const version = `plc ${plc}`;
   const bytes = encode(programText({ version, ...conduct }).padEnd(1_300, '#'));
@@ -143,6 +154,7 @@ function plcOf({ plc, conduct }: Choice): Piece | null {
   return {
     id: 'plc',
     spec: {
+      ...(needsOf(choice).plc && { dependsOn: ['conf'] }),
       deploymentProfile: { type: 'process', components: [{ name: 'main', properties }] },
     },
     blobs: [fileBlob('plc', bytes)],

@@ -13,7 +13,7 @@ import { bytesOf } from '../../support/wire-samples.ts';
 const CONFIG: FleetChannel['config'] = {
   ...{ signers: ['margo'], audience: { kind: 'everyone' }, urgent: false, healthWindowMs: 0 },
   ...{ attemptsMax: LIMITS.attemptsMaxDefault, unattestedMaxMs: 0, validForMs: 0 },
-  ...{ minAgentVersion: '', spreadMs: 0, windows: [], commit: 'healthy' },
+  ...{ minAgentVersion: '', spreadMs: 0, windows: [], commit: 'healthy', atomicity: 'state' },
 };
 const channel = (
   name: string,

@@ -65,6 +65,7 @@ function channel(epoch: bigint, more: Partial<FleetChannel['config']> = {}): Fle
       spreadMs: 0,
       windows: [],
       commit: 'healthy',
+      atomicity: 'state',
       ...more,
     },
   };
@@ -207,6 +208,7 @@ describe('the same content is not signed twice', () => {
         ['another spread', { spreadMs: 1 }],
         ['a window', { windows: [WINDOW] }],
         ['another commit', { commit: 'reachable' }],
+        ['another atomicity', { atomicity: 'deployment' }],
       ] as const
     ).map(
       ([what, more]) =>
@@ -230,6 +232,11 @@ describe('what an agent must not leave out is marked critical', () => {
   for (const [what, more, critical] of [
     ['windows', { windows: [WINDOW] }, ['policy.windows']],
     ['commit: reachable', { commit: 'reachable' }, ['policy.commit']],
+    [
+      'atomicity, where an agent that does not know it is stricter',
+      { atomicity: 'deployment' },
+      [],
+    ],
     ['a spread, which only eases the load', { spreadMs: 60_000 }, []],
   ] as const) {
     test(what, () => {

@@ -98,6 +98,19 @@ describe('rows survive the way to bytes and back', () => {
       timeFloorMs: Number.MAX_SAFE_INTEGER,
     });
     survives(stateRecord, { stateDigest: point(1).stateDigest, generations: [generation('a')] });
+    // In force in part: a document that stands in another statement, and what is not as wanted.
+    const { stateDigest, stateDigest: digest } = point(2);
+    const failure = { code: 'apply.health-failed', message: 'ill' } as const;
+    const part = { id: 'b', digest, documentDigest: digest, tries: 2, ended: true, failure };
+    const gone = { ...part, id: 'c', digest: null, documentDigest: null, failure: null };
+    survives(stateRecord, {
+      stateDigest,
+      generations: [{ ...generation('a'), statement: point(1).stateDigest }],
+      open: { whole: point(1), parts: [part, gone] },
+    });
+    survives(stateRecord, { stateDigest, generations: [], open: { whole: null, parts: [] } });
+    survives(channelRecord, { ...channelRow(9), partly: { whole: point(1) } });
+    survives(channelRecord, { ...channelRow(9), partly: { whole: null } });
     const { stateDigest: statement } = point(2);
     const secrets = [{ parameter: 'p', statement, name: 'pin', tag: 'ab' }];
     survives(stateRecord, {
