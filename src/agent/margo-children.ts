@@ -15,6 +15,7 @@ import type { Log } from '#platform/log.ts';
 import type { Processes } from '#platform/processes.ts';
 import type { Downloads } from '#sources/download.ts';
 import type { Source } from '#sources/source.ts';
+import type { Digest } from '#state/digest.ts';
 import type { MargoState } from '#state/margo.ts';
 import type { ContentStore } from '#store/content.ts';
 import { readMargoChildStatus } from '#wire/margo-child-status.ts';
@@ -84,6 +85,8 @@ interface Task {
   readonly stopping: AbortController;
   states: Map<string, ChildState>;
   leaving: Set<string>;
+  /** by digest: what the last pass that was due could not do, told until the next one */
+  readonly tried: Map<Digest, ChildState>;
   /** full ids of children that the last pass did not reach */
   away: Set<string>;
   /** since the last pass that laid and took away, something was accepted */
@@ -99,7 +102,7 @@ export function margoChildren(input: MargoChildrenInput): MargoChildren {
   const noted = input.children.length > 0;
   const task: Task = {
     ...{ input, stopping: new AbortController(), states: new Map(), leaving: new Set() },
-    ...{ away: new Set(), noted, dueAt: 0, running: false, cancel: () => {} },
+    ...{ tried: new Map(), away: new Set(), noted, dueAt: 0, running: false, cancel: () => {} },
   };
   return {
     note() {
@@ -143,7 +146,10 @@ async function passAll(
   const { input, stopping } = task;
   const { clock } = input.platform;
   const due = task.dueAt !== null && clock.monotonicMs() >= task.dueAt && input.mayChange();
-  if (due) Object.assign(task, { dueAt: null, noted: false });
+  if (due) {
+    Object.assign(task, { dueAt: null, noted: false });
+    task.tried.clear();
+  }
   const before = textOf(task);
   const states = new Map<string, ChildState>();
   const leaving = new Set<string>();
@@ -225,13 +231,15 @@ async function passFolder(
     const place = names.get(folderOf(deployment.id))?.place;
     const there = place === placeOf(deployment);
     if (!there && !due) {
-      states.set(deployment.id, PENDING);
+      states.set(deployment.id, task.tried.get(deployment.digest) ?? PENDING);
       again = true;
       continue;
     }
     const state = await bring(task, passing, { root, deployment, there });
     states.set(deployment.id, state);
-    again ||= state.why?.code === 'margo.child-unreachable';
+    const away = state.why?.code === 'margo.child-unreachable';
+    if (due && away) task.tried.set(deployment.digest, state);
+    again ||= away;
   }
   if (due) sweepPlaces(root);
   return { states, leaving, again, away: false };
@@ -264,7 +272,8 @@ async function bring(
   }
   const said = saidOf(root, deployment);
   if (said || child.command === null) return said ?? INSTALLING;
-  return due ? runFor(task, { child, device }, { root, deployment }) : INSTALLING;
+  if (due) return runFor(task, { child, device }, { root, deployment });
+  return task.tried.get(deployment.digest) ?? INSTALLING;
 }
 
 function saidOf(root: Directory, { id, digest }: ChildDeployment): ChildState | null {

@@ -331,6 +331,9 @@ describe('the folder of a child', () => {
     children.note();
     await settle('failed');
     expect(children.stateOf(ID)?.why?.code).toBe('margo.child-unreachable');
+    // It stays so until the next try: the looks between say nothing new.
+    await clock.advance(10_000);
+    expect(children.stateOf(ID)?.why?.code).toBe('margo.child-unreachable');
     ends(0);
     await clock.advance(30_000);
     await settle('installed');
