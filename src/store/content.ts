@@ -287,7 +287,8 @@ function digestOf(hex: string): Digest | null {
 function sweep(directory: Directory, keep: Kept): Result<Swept> {
   const names = directory.list();
   if (!names.ok) return names;
-  const unwanted = names.value.filter((name) => !isKept(name, keep));
+  const there = new Set(names.value);
+  const unwanted = names.value.filter((name) => !isKept(name, keep) || isDone(name, there));
   let removed = 0;
   for (const name of unwanted.slice(0, SWEEP_MAX)) {
     const gone = directory.removeTree(name);
@@ -295,6 +296,11 @@ function sweep(directory: Directory, keep: Kept): Result<Swept> {
     removed += 1;
   }
   return ok({ removed, more: unwanted.length > removed });
+}
+
+/** A download that was cut, of what has come whole by another way since. */
+function isDone(name: string, there: ReadonlySet<string>): boolean {
+  return name.endsWith('.part') && there.has(`${name.slice(0, -'.part'.length)}.blob`);
 }
 
 function isKept(name: string, keep: Kept): boolean {

@@ -184,20 +184,33 @@ describe('sweep', () => {
     for (const { digest: name, file: kept } of [keep, drop]) {
       value(content.putStatement(name, kept));
       value(content.putBlob(name, kept.envelope.payload));
+    }
+    const cut = sha256(Buffer.from('cut'));
+    for (const name of [cut, sha256(Buffer.from('cut and not wanted'))]) {
       value(content.partial(name)).close();
     }
     value(content.putRoot(FLEET, Buffer.from('{}')));
     writeFileSync(`${place.path}/content/x.blob.tmp`, '');
     writeFileSync(`${place.path}/content/stranger`, '');
-    const kept = new Set([keep.digest]);
+    const kept = new Set([keep.digest, cut]);
     expect(value(content.sweep({ blobs: kept, statements: kept }))).toEqual({
       removed: 5,
       more: false,
     });
     const hex = hexOf(keep.digest);
     expect(names()).toEqual(
-      [`${FLEET}.root`, `${hex}.blob`, `${hex}.part`, `${hex}.statement`].sort(),
+      [`${FLEET}.root`, `${hex}.blob`, `${hexOf(cut)}.part`, `${hex}.statement`].sort(),
     );
+  });
+
+  test('a download that was cut goes when the blob has come whole by another way', () => {
+    const { digest: name, file: kept } = statement('pushed');
+    value(content.partial(name)).close();
+    const sweep = () => value(content.sweep({ blobs: new Set([name]), statements: new Set() }));
+    expect(sweep().removed).toBe(0);
+    value(content.putBlob(name, kept.envelope.payload));
+    expect(sweep().removed).toBe(1);
+    expect(names()).toEqual([`${hexOf(name)}.blob`]);
   });
 
   test('is bounded per call', () => {
