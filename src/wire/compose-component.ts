@@ -5,6 +5,7 @@
  */
 import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { Deployment, OtherComponent } from '#state/deployment.ts';
+import { plainly } from './quote.ts';
 
 export interface ComposeComponent {
   readonly name: string;
@@ -33,7 +34,7 @@ export function readComposeComponent(
   { name, properties }: OtherComponent,
 ): Result<ComposeComponent> {
   const bad = (reason: string) =>
-    refuse('compose.file', { deployment, reason: `component ${name}: ${reason}` });
+    refuse('compose.file', { deployment, reason: plainly(`component ${name}: ${reason}`) });
   const unknown = Object.keys(properties).find(
     (key) => !KNOWN.includes(key) && !key.startsWith('x-'),
   );

@@ -6,6 +6,7 @@
 import type { Refused } from '#errors/fault.ts';
 import type { ComposeMount, ComposePort, ComposeVariables } from '#state/compose.ts';
 import { fillIn } from './compose-variables.ts';
+import { plainly } from './quote.ts';
 import type { Yaml, YamlDocument, YamlPath } from './yaml-document.ts';
 
 /** Thrown inside the readers of compose files alone, and caught by `readCompose`. */
@@ -26,7 +27,7 @@ export interface At {
 }
 
 export function bad(at: At, expected: string): never {
-  throw new Unreadable(at.document.refuse(at.path, `expected ${expected}`));
+  throw new Unreadable(at.document.refuse(at.path, `expected ${plainly(expected)}`));
 }
 
 export function child(at: At, key: string | number): At {
@@ -61,7 +62,10 @@ export function only(at: At, known: readonly string[]): void {
   for (const [key, { document, path }] of entries(at)) {
     if (known.includes(key)) continue;
     throw new Unreadable(
-      document.refuseKey(path, `${key} is not supported here; known are ${known.join(', ')}`),
+      document.refuseKey(
+        path,
+        `${plainly(key.slice(0, 80))} is not supported here; known are ${known.join(', ')}`,
+      ),
     );
   }
 }

@@ -17,6 +17,15 @@ export function quote(text: string): string {
   return `"${shown}"`;
 }
 
+const SENTENCE_MAX = 400;
+
+/** Names of a file inside a sentence, shortened; what is not printable as `\u{…}`. */
+export function plainly(text: string): string {
+  const cut = text.length > SENTENCE_MAX ? `${text.slice(0, SENTENCE_MAX - 1)}…` : text;
+  const code = (character: string) => (character.codePointAt(0) ?? 0).toString(16);
+  return cut.toWellFormed().replaceAll(/[\p{C}\p{Zl}\p{Zp}]/gu, (one) => `\\u{${code(one)}}`);
+}
+
 function escaped(character: string): string {
   if (character === '"' || character === '\\') return `\\${character}`;
   if (PLAIN.test(character)) return character;
