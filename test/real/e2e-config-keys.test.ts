@@ -21,13 +21,15 @@ const TIME_TLS =
 
 const HELM =
   'margo-helm: rules 51, 54, 55: the profile is offered, a chart installed with its values, and told';
+const COMPOSE =
+  'compose-bundle: an application comes from a stick with its images, is updated, and keeps its data';
 const HOURS = 'margo-hours: rule 69: a change begins in the window alone; until then it is pending';
 const QUIET = 'margo-hours: rule 69: in a downtime the manager hears nothing';
 const GATEWAY = 'margo-gateway: rules 12, 17: the gateway tells of itself, then of its children';
 
 const MARGO = 'margo-ways: every key of the section margo, through a proxy';
 
-/** One reader serves every registry: `registries` and `margo.oci`. */
+/** One reader serves every registry: `registries`, `packages.registries` and `margo.oci`. */
 const REPOSITORY: Readonly<Record<string, string>> = {
   url: CHANGE,
   'auth.usernameFile': PASSWORD,
@@ -79,7 +81,10 @@ const USED: Readonly<Record<string, string>> = {
   'channels.allow.roots': CHANGE,
   'channels.allow.runtimes': 'e2e-config: a runtime that the channel may not use is refused',
   'channels.allow.users': 'e2e-config: programs run as the user that the owner allows',
+  ...under('channels.allow.compose', { grants: COMPOSE, paths: COMPOSE }),
   ...under('registries', REPOSITORY),
+  ...under('packages.registries', REPOSITORY),
+  'packages.requireDigests': COMPOSE,
   'mqtt.url': CHANGE,
   'mqtt.topicRoot': 'e2e-config: another topic root is spoken on',
   'mqtt.protocol': BROKER,
@@ -100,6 +105,7 @@ const USED: Readonly<Record<string, string>> = {
   'bundles.watch': 'e2e-config: a bundle that is put into a watched directory is applied',
   'runtimes.process.user': 'e2e-config: programs run as the user that the owner allows',
   'runtimes.process.allowRoot': 'e2e-config: a program is not run as root where it is not allowed',
+  ...under('runtimes.compose', { engine: COMPOSE, socket: COMPOSE }),
   ...under('runtimes.helm', { kubeconfig: HELM, context: HELM, path: HELM, namespaces: HELM }),
   'keep.generations': 'e2e-config: as many old states are kept as the owner wants',
   'keep.reserve': 'e2e-config: below the reserve nothing new is taken',
