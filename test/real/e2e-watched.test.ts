@@ -159,7 +159,9 @@ describe('by policy', () => {
     await Promise.all([stick('damaged', 3), other.stick('foreign.tar', 4)]);
     cpSync(join(other.desk, 'foreign.tar'), join(desk, 'foreign.tar'));
     const index = join(desk, 'damaged/index.json');
-    writeFileSync(index, readFileSync(index, 'utf8').replaceAll(/sha256:[0-9a-f]/g, 'sha256:0'));
+    const another = (_: string, first: string) => `sha256:${first === '0' ? '1' : '0'}`;
+    const wrong = readFileSync(index, 'utf8').replaceAll(/sha256:([0-9a-f])/g, another);
+    writeFileSync(index, wrong);
     const paths = [drop('damaged'), drop('foreign.tar'), join(media, 'link.tar')] as const;
     symlinkSync('/etc/shadow', paths[2]);
     const judged = ({ state }: BundleView) => state !== 'copying' && state !== 'reading';
