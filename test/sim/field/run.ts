@@ -97,7 +97,12 @@ export function healAll(stage: FieldStage, choose: Dice): void {
   stage.mended = true;
   healField(stage);
   world.wallOffsetMs = Math.max(world.wallOffsetMs, Date.UTC(2026, 10, 24)) % Date.UTC(2039, 1, 1);
-  const free = (): boolean => world.running?.ready === true && !world.running.assembled.busy();
+  // A configuration that is still to be taken up brings back a channel with its hold.
+  const { channels } = stage.setup;
+  const free = (): boolean =>
+    world.running?.ready === true &&
+    !world.running.assembled.busy() &&
+    world.running.assembled.lines.map(({ channel }) => channel).join() === channels.join();
   pass(world, { ms: 900_000, holds: free });
   performIn(stage, 'resume-all', choose);
   for (const channel of stage.setup.channels) freshen(stage, channel, choose);

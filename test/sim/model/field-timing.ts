@@ -125,10 +125,14 @@ export function timing(fail: (invariant: string, says: string) => void, known?: 
   };
 }
 
-/** A newer state never waits longer than the one before it would have. */
+/**
+ * A newer state never waits longer than the one before it would have: after one that waits for its
+ * window alone, whose turn has come, there is no place in a spread.
+ */
 function publish({ due, now, applied }: Facts, statement: FieldStatement): void {
-  if (statement.spreadMs === 0 || statement.urgent) return;
-  const place = placeOf(statement, FLEET_OF_FIELD, DEVICE_OF_FIELD);
+  const { spreadMs, urgent, windows } = statement;
+  if (urgent || (spreadMs === 0 && windows.length === 0)) return;
+  const place = spreadMs === 0 ? 0 : placeOf(statement, FLEET_OF_FIELD, DEVICE_OF_FIELD);
   const before = [...due.values()]
     .filter((one) => one.statement.channel === statement.channel)
     .filter((one) => !applied.has(one.statement.digest))
