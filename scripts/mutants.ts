@@ -188,7 +188,7 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   compiled(
     'a proof that was cut brings back only what had changed',
-    ['apply/recover.ts', "next.deployment.profile.kind !== 'process'", 'true'],
+    ['apply/recover.ts', '!runsPrograms(next.deployment)', 'true'],
     KILL,
   ),
 ];
