@@ -17,11 +17,13 @@ export interface OlderSeen {
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   /** why this is not what the client sent; null: it is */
   readonly unsigned: string | null;
+  /** what it was answered */
+  readonly status: number;
   /** ms, monotonic */
   readonly at: number;
 }
 
-type Asked = Omit<OlderSeen, 'unsigned' | 'at'>;
+type Asked = Omit<OlderSeen, 'unsigned' | 'status' | 'at'>;
 
 export interface OlderManager {
   readonly url: string;
@@ -103,7 +105,7 @@ export async function olderManager(identity: CertificateFiles): Promise<OlderMan
         const { method = '', url = '', headers } = request;
         const asked = { method, path: url, headers, body: Buffer.concat(chunks).toString() };
         const [{ status, headers: more = {}, body }, unsigned] = answer(asked);
-        seen.push({ ...asked, unsigned, at: performance.now() });
+        seen.push({ ...asked, unsigned, status, at: performance.now() });
         traffic.request({ ...asked, target: url });
         const date = new Date(Date.now() + manager.aheadMs).toUTCString();
         response.writeHead(status, { date, ...more });
