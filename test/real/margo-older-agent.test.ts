@@ -149,8 +149,8 @@ describe('a manager of its own making', () => {
   let device: MargoDevice;
   let ca: CertificateFiles;
   beforeAll(async () => {
-    for (const text of ['1', '2', '3', '4']) world.write(`files/${text}`, `speed=${text}`);
-    for (const text of ['1', '2', '3']) {
+    for (const text of ['1', '2', '3', '4']) {
+      world.write(`files/${text}`, `speed=${text}`);
       const id = `0000000${text}-3b7e-4d0a-9a41-0d5f6c1e2b01`;
       world.write(
         `${id}.yaml`,
