@@ -3,6 +3,7 @@
  * else the tests that need it skip and say so (test/support/parts.ts).
  */
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { provideDockerEngine } from './docker-engine.ts';
 import { has, run } from './run.ts';
 
 /** a program (or file) that shows that the package is there, the package */
@@ -15,6 +16,8 @@ const PARTS: readonly Part[] = [
   ['skopeo', 'skopeo'],
   ['podman', 'podman'],
   ['runc', 'runc'],
+  ['iptables', 'iptables'],
+  ['ip', 'iproute2'],
   ['/bin/busybox', 'busybox-static'],
   ['squid', 'squid'],
   ['tinyproxy', 'tinyproxy'],
@@ -48,7 +51,11 @@ export async function provide(also: readonly Part[] = []): Promise<void> {
   const missing = [...PARTS, ...also]
     .filter(([shows]) => (shows.startsWith('/') ? !existsSync(shows) : !has(shows)))
     .map(([, debian]) => debian);
-  if (missing.length === 0) return;
+  if (missing.length > 0) await install(missing);
+  await provideDockerEngine();
+}
+
+async function install(missing: readonly string[]): Promise<void> {
   if (process.getuid?.() !== 0 || !has('apt-get')) {
     console.log(`not here, so tests that need them skip: ${missing.join(', ')}`);
     return;

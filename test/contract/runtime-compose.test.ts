@@ -1,6 +1,7 @@
 /**
- * The contract of runtimes for `compose`: against the engine in memory always, against a real Podman with
- * HOLDFAST_CONTAINERS=all (`npm run containers`), since each container takes its second there. Images come
+ * The contract of runtimes for `compose`: against the engine in memory always, against a real Podman and a
+ * real Docker Engine with HOLDFAST_CONTAINERS=all (`npm run containers`), since each container takes its
+ * second there. Images come
  * out of the signed state.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
@@ -13,14 +14,9 @@ import { bunPlatform } from '#platform/bun/platform.ts';
 import { systemClock } from '#platform/node/clock.ts';
 import { sha256 } from '#state/digest.ts';
 import type { Generation } from '#state/generation.ts';
+import { ENGINES } from '../support/container-engine.ts';
 import { fakeEngine } from '../support/fake-engine.ts';
-import {
-  imageArchive,
-  noContainers,
-  type Podman,
-  startPodman,
-  tinyImage,
-} from '../support/podman.ts';
+import { type ContainerEngine, imageArchive, noContainers, tinyImage } from '../support/podman.ts';
 import { codeOf, value } from '../support/store.ts';
 import { type RuntimeFixture, runtimeContract } from './runtime.contract.ts';
 import { type RuntimeWorld, runtimeWorld } from './runtime-world.ts';
@@ -75,7 +71,8 @@ function fixture(
   };
 }
 
-const container = (socket: string) => ({ socket, engine: 'podman', env: {} }) as const;
+const container = (socket: string, engine: ContainerEngine['kind'] = 'podman') =>
+  ({ socket, engine, env: {} }) as const;
 
 function inMemory() {
   const engine = fakeEngine();
@@ -249,31 +246,39 @@ if (noContainers !== null) {
     expect(codeOf(await runtime.prepare(other('tiny:1 x')))).toBe('compose.file');
     await world.end();
   });
+}
 
-  if (process.env.HOLDFAST_CONTAINERS === 'all') {
-    describe('on a real Podman', () => {
-      let podman: Podman;
-      beforeAll(async () => {
-        podman = await startPodman();
-      });
-      afterAll(() => podman.remove());
+for (const { name, missing, start } of ENGINES) {
+  if (process.env.HOLDFAST_CONTAINERS !== 'all') break;
+  if (missing !== null) {
+    test.skip(`${missing}: the runtime compose was not tried on ${name}`, () => undefined);
+    continue;
+  }
+  describe(`on a real ${name}`, () => {
+    let real: ContainerEngine;
+    beforeAll(async () => {
+      real = await start();
+    });
+    afterAll(() => real.remove());
 
-      runtimeContract('compose, Podman', () => {
-        const world = runtimeWorld();
-        const { http } = bunPlatform({ logLevel: 'error', logFormat: 'json' });
-        const only = `label=io.holdfast.store=${world.options.storeId}`;
-        const mine = (): readonly Ran[] => {
-          const listed = podman.run('ps', '--all', '--format', 'json', '--filter', only);
-          return (JSON.parse(listed) as readonly { Id: string; State: string }[]).map((one) => {
-            const env = podman.run('inspect', '--format', '{{.Config.Env}}', one.Id);
-            return { ...one, version: /VERSION=(\w+)/.exec(env)?.[1] ?? '' };
-          });
-        };
-        const options = { http, container: container(podman.socket) };
-        return fixture(world, options, mine, () => {
-          for (const { Id } of mine()) podman.run('rm', '--force', '--time', '0', Id);
+    runtimeContract(`compose, ${name}`, () => {
+      const world = runtimeWorld();
+      const { http } = bunPlatform({ logLevel: 'error', logFormat: 'json' });
+      const only = `label=io.holdfast.store=${world.options.storeId}`;
+      const mine = (): readonly Ran[] => {
+        const listed = real.run('ps', '--all', '--quiet', '--no-trunc', '--filter', only);
+        const ids = listed.split('\n').filter((id) => id !== '');
+        return ids.map((Id) => {
+          const format = '{{.State.Status}} {{.Config.Env}}';
+          const seen = real.run('inspect', '--format', format, Id);
+          const [State = ''] = seen.split(' ');
+          return { Id, State, version: /VERSION=(\w+)/.exec(seen)?.[1] ?? '' };
         });
+      };
+      const options = { http, container: container(real.socket, real.kind) };
+      return fixture(world, options, mine, () => {
+        for (const { Id } of mine()) real.run('rm', '--force', Id);
       });
     });
-  }
+  });
 }

@@ -25,17 +25,22 @@ export const noContainers =
         ? null
         : 'busybox-static is not installed';
 
-export interface Podman {
+export interface ContainerEngine {
+  readonly kind: 'podman' | 'docker';
   readonly folder: string;
   readonly socket: string;
-  /** what an agent is given that has to start the service itself */
-  readonly env: Readonly<Record<string, string>>;
   /** a request to its API: the JSON of the answer */
   ask(method: string, path: string): Promise<unknown>;
   /** names, ids and states of all containers */
   containers(): Promise<readonly SeenContainer[]>;
+  /** its own program: both take the same words here */
   run(...args: readonly string[]): string;
   remove(): Promise<void>;
+}
+
+export interface Podman extends ContainerEngine {
+  /** what an agent is given that has to start the service itself */
+  readonly env: Readonly<Record<string, string>>;
 }
 
 export interface SeenContainer {
@@ -84,17 +89,7 @@ export async function startPodman(): Promise<Podman> {
       () => false,
     ),
   );
-  const containers = async (): Promise<readonly SeenContainer[]> => {
-    const all = (await ask('GET', '/v1.40/containers/json?all=1')) as readonly {
-      readonly Id: string;
-      readonly Names: readonly string[];
-      readonly State: string;
-      readonly Labels: Readonly<Record<string, string>>;
-    }[];
-    return all.map(({ Id, Names, State, Labels }) => ({
-      ...{ id: Id, name: (Names[0] ?? '').replace(/^\//, ''), state: State, labels: Labels },
-    }));
-  };
+  const containers = () => seenContainers(ask);
   const run = (...args: readonly string[]) =>
     execFileSync(podman ?? '', args, {
       env,
@@ -102,7 +97,7 @@ export async function startPodman(): Promise<Podman> {
       stdio: ['ignore', 'pipe', 'ignore'],
     });
   return {
-    ...{ folder, socket, env, ask, containers, run },
+    ...{ kind: 'podman', folder, socket, env, ask, containers, run },
     async remove() {
       try {
         run('rm', '--all', '--force', '--time', '0');
@@ -119,7 +114,21 @@ export async function startPodman(): Promise<Podman> {
   };
 }
 
-function askSocket(socketPath: string, method: string, path: string): Promise<unknown> {
+export async function seenContainers(
+  ask: ContainerEngine['ask'],
+): Promise<readonly SeenContainer[]> {
+  const all = (await ask('GET', '/v1.40/containers/json?all=1')) as readonly {
+    readonly Id: string;
+    readonly Names: readonly string[];
+    readonly State: string;
+    readonly Labels: Readonly<Record<string, string>>;
+  }[];
+  return all.map(({ Id, Names, State, Labels }) => ({
+    ...{ id: Id, name: (Names[0] ?? '').replace(/^\//, ''), state: State, labels: Labels },
+  }));
+}
+
+export function askSocket(socketPath: string, method: string, path: string): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const asked = request({ socketPath, method, path }, (response) => {
       let text = '';
