@@ -13,6 +13,8 @@ export interface Told {
   readonly floor: Numbered | null;
   readonly applied: Numbered | null;
   readonly phase: string;
+  /** code of what it says that it waits for */
+  readonly waitingFor: string | null;
   readonly held: boolean;
   readonly paused: boolean;
   readonly rootVersion: bigint;
@@ -308,6 +310,16 @@ function checkReport(facts: Facts, status: Status): void {
   }
 }
 
+/** A stick or a mirror may show for good what is for another device, or for a root that nobody makes. */
+const FOR_OTHERS: ReadonlySet<string | null> = new Set([
+  'trust.not-addressed',
+  'trust.root-missing',
+]);
+
+function waitsForOthers({ phase, waitingFor, applied, floor }: Told): boolean {
+  return phase === 'waiting' && FOR_OTHERS.has(waitingFor) && applied?.digest === floor?.digest;
+}
+
 interface End {
   readonly seen: Seen;
   readonly told: Told;
@@ -324,7 +336,10 @@ function checkEnd(facts: Facts, { seen, told, head }: End): void {
     const name = applied ? nameOf(applied) : 'nothing';
     fail(facts, 'I9', `${nameOf(head)} is the newest, ${name} is applied (${told.phase})`);
   }
-  if (told.phase !== 'idle') fail(facts, 'I9', `the phase is ${told.phase} for good`);
+  if (told.phase !== 'idle' && !waitsForOthers(told)) {
+    const { phase, waitingFor } = told;
+    fail(facts, 'I9', `the phase is ${phase} for good (${waitingFor ?? 'nothing waits'})`);
+  }
   const why = disagreement(seen, applied?.wanted ?? NOTHING_WANTED);
   if (head?.inParts && head.bad && told.floor?.digest === head.digest && !told.held) {
     facts.parts.seen({ seen, told, ...facts });

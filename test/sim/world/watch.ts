@@ -27,6 +27,7 @@ export function toldNow(world: World): Told | null {
     floor: point(channel.desired),
     applied: point(channel.applied),
     phase: channel.phase,
+    waitingFor: channel.waitingFor?.code ?? null,
     held: channel.heldByOperator,
     paused: channel.paused,
     rootVersion: BigInt(status.value.device.rootVersion),
