@@ -7,6 +7,8 @@
  * PROGRESS_BYTES; tries that bring less are counted. A source that answers a range wrongly starts
  * from the first byte, once. Bytes that have the wrong digest are thrown away; when some of them were
  * there before this try, the same source gets one more, from nothing: they may not be its fault.
+ *
+ * Channels download beside each other; a blob that two of them want is fetched by one at a time.
  */
 import {
   type Fault,
@@ -47,7 +49,7 @@ export interface Downloads {
 }
 
 export interface DownloadsInput {
-  readonly content: Pick<ContentStore, 'hasBlob' | 'partial'>;
+  readonly content: Pick<ContentStore, 'hasBlob' | 'partial' | 'turn'>;
   readonly clock: Pick<Clock, 'sleep'> & PaceClock;
   /** after each chunk: bytes of this blob that are here */
   readonly progress?: (wanted: BlobWanted, bytes: number) => void;
@@ -110,9 +112,19 @@ async function fetchAll(
   return failure === null ? ok() : refused(failure);
 }
 
-/** @returns the fault most worth a later try, when no source had it whole and right */
 async function fetchBlob(wanted: BlobWanted, options: Download): Promise<Result<undefined>> {
-  if (options.content.hasBlob(wanted.digest, wanted.size)) return ok();
+  const { content, signal } = options;
+  const end = await content.turn(wanted.digest, signal);
+  if (end === null) return refuse('link.cut', { peer: wanted.name, reason: 'asked to stop' });
+  try {
+    return content.hasBlob(wanted.digest, wanted.size) ? ok() : await fetchFrom(wanted, options);
+  } finally {
+    end();
+  }
+}
+
+/** @returns the fault most worth a later try, when no source had it whole and right */
+async function fetchFrom(wanted: BlobWanted, options: Download): Promise<Result<undefined>> {
   const { sources, clock } = options;
   const among = sources.length > 1;
   let worst: Fault | null = null;

@@ -24,6 +24,7 @@ import {
   type StatementFile,
   statementRecord,
 } from '#wire/records.ts';
+import { oneAtATime, type TakeTurn } from './one-at-a-time.ts';
 import { openPart, type Part, unlinkIfThere } from './part.ts';
 import { frameRecord, openRecord } from './record.ts';
 
@@ -37,8 +38,10 @@ export interface ContentStore {
   /** From memory, digest checked; fsynced, named. */
   putBlob(digest: Digest, bytes: Uint8Array): Result<void>;
   dropBlob(digest: Digest): Result<void>;
-  /** A download to go on with: what is on disk is already hashed. One at a time per digest. */
+  /** A download to go on with: what is on disk is already hashed. Only within a `turn` of its own. */
   partial(digest: Digest): Result<Part>;
+  /** One download at a time for each digest, whoever wants it. */
+  readonly turn: TakeTurn;
   /** Envelope, documents and way of an accepted statement; fsynced, named. */
   putStatement(digest: Digest, file: StatementFile): Result<void>;
   /** `store.blob-missing`, `store.checksum` */
@@ -120,7 +123,7 @@ function openContent(state: Directory): Result<Directory> {
 
 type Blobs = Pick<
   ContentStore,
-  'hasBlob' | 'readBlob' | 'openBlob' | 'putBlob' | 'dropBlob' | 'partial'
+  'hasBlob' | 'readBlob' | 'openBlob' | 'putBlob' | 'dropBlob' | 'partial' | 'turn'
 >;
 
 function blobs(directory: Directory): Blobs {
@@ -150,6 +153,7 @@ function blobs(directory: Directory): Blobs {
     dropBlob: (digest) => unlinkIfThere(directory, blobName(digest)),
     partial: (digest) =>
       openPart({ directory, digest, part: `${hexOf(digest)}.part`, blob: blobName(digest) }),
+    turn: oneAtATime(),
   };
 }
 

@@ -265,6 +265,7 @@ test('a full disk ends the download: no mirror helps', async () => {
   const full = { operation: 'write', path: 'x', errno: 'ENOSPC' };
   const content = {
     hasBlob: store.content.hasBlob,
+    turn: store.content.turn,
     partial: (digest: typeof wanted.digest) => {
       const part = store.content.partial(digest);
       if (!part.ok) return part;
@@ -278,6 +279,85 @@ test('a full disk ends the download: no mirror helps', async () => {
   expect(!fetched.ok && fetched.fault.code).toBe('platform.no-space');
   expect(mirror.asked).toEqual([]);
 });
+
+describe('one blob that two channels want at once', () => {
+  /** Says a part of it, then waits: with the first bytes on the way when `reached` resolves. */
+  function held(): { source: Source; asked: number; reached: Promise<void>; goOn(): void } {
+    const reached = Promise.withResolvers<void>();
+    const mayGoOn = Promise.withResolvers<void>();
+    const world = {
+      asked: 0,
+      reached: reached.promise,
+      goOn: mayGoOn.resolve,
+      source: {
+        ...scripted(),
+        blob: async function* (_: unknown, offset: number): AsyncIterable<BlobPart> {
+          world.asked += 1;
+          yield { kind: 'bytes', bytes: bytes.subarray(offset, 100_000) };
+          reached.resolve();
+          await mayGoOn.promise;
+          yield { kind: 'bytes', bytes: bytes.subarray(100_000) };
+        },
+      } satisfies Source,
+    };
+    return world;
+  }
+
+  test('is fetched once, and both have it', async () => {
+    const { content, directory } = openContent();
+    const world = held();
+    const input = { content, clock: systemClock() };
+    const first = downloads(input).fetchAll([wanted], [world.source], signal);
+    await world.reached;
+    const second = downloads(input).fetchAll([wanted], [world.source], signal);
+    world.goOn();
+    expect(await Promise.all([first, second])).toEqual([ok(), ok()]);
+    expect(world.asked).toBe(1);
+    expect(readdirSync(directory)).toEqual([`${hexOf(wanted.digest)}.blob`]);
+    expect(content.readBlob(wanted.digest, bytes.length).ok).toBe(true);
+  });
+
+  test('is gone on with by the second when the first fails', async () => {
+    const { content } = openContent();
+    const world = held();
+    const ended = new AbortController();
+    const input = { content, clock: systemClock() };
+    const failing = { ...world.source, blob: aborting(world.source, ended.signal) };
+    const first = downloads(input).fetchAll([wanted], [failing], ended.signal);
+    await world.reached;
+    const other = scripted(honest);
+    const second = downloads(input).fetchAll([wanted], [other], signal);
+    ended.abort();
+    world.goOn();
+    expect((await first).ok).toBe(false);
+    expect(await second).toEqual(ok());
+    expect(other.asked).toEqual([100_000]);
+  });
+
+  test('is not waited for by one that is asked to stop', async () => {
+    const { content } = openContent();
+    const world = held();
+    const input = { content, clock: systemClock() };
+    const first = downloads(input).fetchAll([wanted], [world.source], signal);
+    await world.reached;
+    const stop = new AbortController();
+    const second = downloads(input).fetchAll([wanted], [world.source], stop.signal);
+    stop.abort();
+    const told = await second;
+    expect(!told.ok && told.fault.code).toBe('link.cut');
+    world.goOn();
+    expect(await first).toEqual(ok());
+  });
+});
+
+/** The source, that fails at the piece after an abort. */
+function aborting(source: Source, stop: AbortSignal): Source['blob'] {
+  return async function* (...asked) {
+    for await (const piece of source.blob(...asked)) {
+      yield stop.aborted ? { kind: 'failed', fault: cut } : piece;
+    }
+  };
+}
 
 test('progress is told after each chunk', async () => {
   const told: number[] = [];
