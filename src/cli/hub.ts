@@ -5,6 +5,7 @@ import type { CliContext } from './context.ts';
 import { exitCodeOf } from './exit.ts';
 import { registerHubEnroll } from './hub-enroll.ts';
 import { type MargoFlags, margoOptions, startHubMargo } from './hub-margo.ts';
+import { registerHubMargo } from './hub-margo-list.ts';
 import { type SecureFlags, secureOf, secureOptions } from './hub-secure.ts';
 import { type HubTimeFlags, startHubTime, timeOptions } from './hub-time.ts';
 import { resolvePath } from './paths.ts';
@@ -44,6 +45,7 @@ export function registerHub(program: Command, context: CliContext): void {
     runHub(context, options),
   );
   registerHubEnroll(hub, context);
+  registerHubMargo(hub, context);
 }
 
 function port(text: string): number {

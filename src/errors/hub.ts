@@ -68,6 +68,11 @@ export const hubFaults = {
     remedy:
       'Give --margo-cert, --margo-key, --margo-bundle, --margo-serves REPOSITORY:CHANNEL and --root; with rc2 or pr1 --margo-accepted.',
   },
+  'hub.no-margo': {
+    retry: 'operator',
+    says: (d: { folder: string }) => `the hub on ${d.folder} has been no Margo manager yet`,
+    remedy: 'Name the folder of the hub with --data, or start it with --margo-port: docs/margo.md.',
+  },
   'hub.no-tls': {
     retry: 'operator',
     says: (d: { folder: string }) => `the hub on ${d.folder} has no certificate authority yet`,

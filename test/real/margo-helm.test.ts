@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { sha256 } from '#state/digest.ts';
-import { packChart } from '../support/charts.ts';
+import { packChart, pushChart } from '../support/charts.ts';
 import { eventually } from '../support/eventually.ts';
 import { type KubeApi, kubeApi } from '../support/kube-api.ts';
 import { type MargoDevice, margoDevice } from '../support/margo-device.ts';
@@ -17,9 +17,6 @@ import { program } from '../support/parts.ts';
 const HELM = program('helm');
 const ID = '6f1c0a52-3b7e-4d0a-9a41-0d5f6c1e2b21';
 const NAME = `web-${sha256(Buffer.from(ID)).slice(7, 15)}`;
-const CONFIG = 'application/vnd.cncf.helm.config.v1+json';
-const LAYER = 'application/vnd.cncf.helm.chart.content.v1.tar+gzip';
-
 const title = (text: string): string => (HELM ? text : `${text} (no helm)`);
 
 let world: MargoWorld;
@@ -27,31 +24,12 @@ let manager: LittleManager;
 let device: MargoDevice;
 let api: KubeApi;
 
-/** As `helm push` does. */
-async function push(version: string, says: string): Promise<void> {
-  const host = new URL(world.registry).origin;
-  const upload = async (bytes: Uint8Array) => {
-    const digest = sha256(bytes);
-    const begun = await fetch(`${host}/v2/charts/web/blobs/uploads/`, { method: 'POST' });
-    const place = new URL(begun.headers.get('location') ?? '', host);
-    place.searchParams.set('digest', digest);
-    const put = await fetch(place, { method: 'PUT', body: bytes });
-    expect(put.status).toBe(201);
-    return { digest, size: bytes.length };
-  };
-  const config = await upload(Buffer.from(JSON.stringify({ name: 'web', version })));
-  const layer = await upload(packChart({ name: 'web', version, says }));
-  const mediaType = 'application/vnd.oci.image.manifest.v1+json';
-  const manifest = {
-    ...{ schemaVersion: 2, mediaType, config: { mediaType: CONFIG, ...config } },
-    layers: [{ mediaType: LAYER, ...layer }],
-  };
-  const put = await fetch(`${host}/v2/charts/web/manifests/${version}`, {
-    ...{ method: 'PUT', headers: { 'content-type': mediaType } },
-    body: JSON.stringify(manifest),
-  });
-  expect(put.status).toBe(201);
-}
+const push = (version: string, says: string): Promise<void> =>
+  pushChart(
+    `${new URL(world.registry).origin}/v2/charts/web`,
+    version,
+    packChart({ name: 'web', version, says }),
+  );
 
 const document = (revision: string, more = ''): string => `id: ${ID}
 metadata: { name: web, namespace: plant-a, deviceId: press-42 }

@@ -1,5 +1,6 @@
 /** Packed charts for tests: one ConfigMap and one Deployment, and whatever else a test puts in. */
 import { gzipSync } from 'node:zlib';
+import { sha256 } from '#state/digest.ts';
 import { writeTar } from '#wire/tar.ts';
 
 export interface ChartText {
@@ -45,4 +46,35 @@ export function packChart({
     bytes: Buffer.from(text),
   }));
   return gzipSync(writeTar(entries));
+}
+
+const CONFIG = 'application/vnd.cncf.helm.config.v1+json';
+const LAYER = 'application/vnd.cncf.helm.chart.content.v1.tar+gzip';
+
+/**
+ * As `helm push` does.
+ * @param repository  http://host:port/v2/NAME
+ */
+export async function pushChart(repository: string, tag: string, chart: Buffer): Promise<void> {
+  const done = async (answer: Promise<Response>): Promise<Response> => {
+    const got = await answer;
+    if (!got.ok) throw new Error(`${got.status} from ${got.url}`);
+    return got;
+  };
+  const upload = async (bytes: Uint8Array) => {
+    const begun = await done(fetch(`${repository}/blobs/uploads/`, { method: 'POST' }));
+    const place = new URL(begun.headers.get('location') ?? '', repository);
+    place.searchParams.set('digest', sha256(bytes));
+    await done(fetch(place, { method: 'PUT', body: bytes }));
+    return { digest: sha256(bytes), size: bytes.length };
+  };
+  const config = await upload(Buffer.from(JSON.stringify({ name: 'web', version: tag })));
+  const layer = await upload(chart);
+  const mediaType = 'application/vnd.oci.image.manifest.v1+json';
+  const manifest = {
+    ...{ schemaVersion: 2, mediaType, config: { mediaType: CONFIG, ...config } },
+    layers: [{ mediaType: LAYER, ...layer }],
+  };
+  const put = { method: 'PUT', headers: { 'content-type': mediaType } };
+  await done(fetch(`${repository}/manifests/${tag}`, { ...put, body: JSON.stringify(manifest) }));
 }
