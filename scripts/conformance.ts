@@ -54,7 +54,7 @@ export function endOf(rule: Rule, cases: readonly Case[]): End {
 }
 
 /** In which dialects a test of the rule passed; what reads a manifest is the same code in all three. */
-export function dialectsOf(rule: Rule, cases: readonly Case[]): string {
+function dialectsOf(rule: Rule, cases: readonly Case[]): string {
   const of = casesFor(rule, cases).filter(({ passed }) => passed);
   const spoken = [
     of.some(({ older }) => !older) ? 'rc3' : '   ',

@@ -82,7 +82,7 @@ export function newChildren(executable: string, folder: string): Children {
 }
 
 /** Processes whose program lies below the folder, also when the file is deleted by now. */
-export function runningFrom(folder: string): readonly number[] {
+function runningFrom(folder: string): readonly number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .filter((pid) => programOf(pid).startsWith(`${folder}/`))

@@ -14,7 +14,7 @@ export interface ConfigInput {
 }
 
 /** What belongs beside the urls: how this device shows who it is. */
-export function credentialSettings({ enrolled, paths }: Pick<ConfigInput, 'enrolled' | 'paths'>) {
+function credentialSettings({ enrolled, paths }: Pick<ConfigInput, 'enrolled' | 'paths'>) {
   return enrolled.kind === 'certificate'
     ? { tls: { ca: paths.ca, cert: paths.credential, key: paths.credential } }
     : {

@@ -125,7 +125,7 @@ const POLICY: Policy = {
 };
 const NO_ROW: MargoLinkRow = { etag: '', state: null, capabilities: null, children: [] };
 
-export function openMargo(input: MargoInput): Result<Margo> {
+function openMargo(input: MargoInput): Result<Margo> {
   const { platform, base, config } = input;
   const { time, store, content } = base;
   const side = openMargoSide(input);

@@ -18,7 +18,7 @@ import {
 } from '#trust/sealing-key.ts';
 
 export const SEALING_KEY_FILE = 'sealing.key';
-export const SEALING_PUBLIC_FILE = 'sealing.pub.pem';
+const SEALING_PUBLIC_FILE = 'sealing.pub.pem';
 const DAMAGED = `${SEALING_KEY_FILE}.bad`;
 const PRIVATE_MODE = 0o600;
 const PUBLIC_MODE = 0o644;

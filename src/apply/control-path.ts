@@ -16,7 +16,7 @@ import type { StatusPoint } from '#state/status.ts';
 export type Way = 'registry' | 'broker';
 
 /** ms that a way may take to come back where the policy has no health window */
-export const REACH_WINDOW_MS = 5 * 60_000;
+const REACH_WINDOW_MS = 5 * 60_000;
 
 export interface ControlPath {
   /** Those that answer now; a few seconds at most. */

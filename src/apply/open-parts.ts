@@ -42,7 +42,7 @@ export function openedParts(
 }
 
 /** In force now. Null: with these nothing is open any more. */
-export function provenParts(open: OpenParts, ids: readonly string[]): OpenParts | null {
+function provenParts(open: OpenParts, ids: readonly string[]): OpenParts | null {
   const parts = open.parts.filter(({ id }) => !ids.includes(id));
   return parts.length === 0 ? null : { ...open, parts };
 }

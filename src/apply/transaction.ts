@@ -248,7 +248,7 @@ export async function doStep(context: ApplyContext, step: Step): Promise<Result<
 }
 
 /** The step that takes a step back; idempotent like it. */
-export function inverse(step: Step): Step {
+function inverse(step: Step): Step {
   if (step.kind === 'remove') return { kind: 'activate', next: step.previous, previous: null };
   const { next, previous } = step;
   if (!previous) return { kind: 'remove', previous: next };
@@ -333,7 +333,7 @@ function transition(
   return done;
 }
 
-export function changedGenerations(steps: readonly Step[]): readonly Generation[] {
+function changedGenerations(steps: readonly Step[]): readonly Generation[] {
   return steps.flatMap((step) => (step.kind === 'activate' ? [step.next] : []));
 }
 

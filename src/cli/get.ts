@@ -178,7 +178,7 @@ function channelsText(list: readonly ChannelView[], { paint, now, wide }: Style)
   );
 }
 
-export function channelReason(view: ChannelView): string {
+function channelReason(view: ChannelView): string {
   if (view.paused) return 'paused';
   if (view.heldByOperator) return 'held by the operator';
   const why = view.waitingFor ?? view.refused;

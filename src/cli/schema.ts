@@ -6,7 +6,7 @@ import { type JsonSchema, jsonSchema } from '#wire/json-schema.ts';
 import type { CliContext } from './context.ts';
 import { EXIT } from './exit.ts';
 
-export const SCHEMA_KINDS = ['fleet', 'deployment', 'values', 'agent'] as const;
+const SCHEMA_KINDS = ['fleet', 'deployment', 'values', 'agent'] as const;
 
 export function schemas(): ReadonlyMap<string, JsonSchema> {
   return new Map([

@@ -193,7 +193,7 @@ async function serve(context: CliContext, flags: ServeFlags): Promise<void> {
   context.exit(EXIT.done);
 }
 
-export function servedText({ listen, tlsCert }: ServeFlags, port: number): string {
+function servedText({ listen, tlsCert }: ServeFlags, port: number): string {
   const host = listen.includes(':') ? `[${listen}]` : listen;
   return `time      http${tlsCert === undefined ? '' : 's'}://${host}:${port}/\n`;
 }

@@ -53,7 +53,7 @@ export interface FleetPage {
   readonly rows: readonly Omit<FleetRow, 'search'>[];
 }
 
-export const PAGE_MAX = 200;
+const PAGE_MAX = 200;
 const WORDS_MAX = 8;
 const QUERY_CHARS = 100;
 const CHANNELS_MAX = 64;

@@ -54,7 +54,7 @@ export function nonces(clock: Clock, random: Random): Nonces {
 }
 
 /** In a time that says nothing of where they differ. */
-export function sameSecret(a: Uint8Array, b: Uint8Array): boolean {
+function sameSecret(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false;
   let differ = 0;
   for (let index = 0; index < a.length; index += 1) differ |= (a[index] ?? 0) ^ (b[index] ?? 0);

@@ -74,7 +74,7 @@ export interface HttpLinkOptions {
   readonly rootAnchors?: RootAnchors;
 }
 
-export const REDIRECTS_MAX = 5;
+const REDIRECTS_MAX = 5;
 const IDLE_MS = 60_000;
 /** Less than SLOW_BYTES in SLOW_MS is no transfer: 34 bytes/s, a tenth of the slowest modem. */
 const SLOW_BYTES = 4 * 1024;

@@ -85,11 +85,6 @@ export function parseTopic(root: string, topic: string): TopicName | null {
   return leaf === 'status' || leaf === 'presence' ? { kind: leaf, device: id } : null;
 }
 
-/** Filters for those who watch a whole fleet. */
-export function fleetFilters(root: string): readonly string[] {
-  return [`${root}/d/+/status`, `${root}/d/+/presence`];
-}
-
 function shown(text: string): string {
   return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
 }

@@ -30,7 +30,7 @@ export function fileContent(files: Files, path: string): Result<Content> {
   return ok({ digest, size, chunks: () => unchanged(fileChunks(files, path), path, digest) });
 }
 
-export function* fileChunks(files: Files, path: string): Iterable<Result<Uint8Array>> {
+function* fileChunks(files: Files, path: string): Iterable<Result<Uint8Array>> {
   const { directory, name } = splitLast(path);
   const folder = files.open(directory, { follow: true });
   if (!folder.ok) return yield folder;

@@ -25,7 +25,7 @@ import { splitLast } from './place.ts';
 const EMPTY = new TextEncoder().encode('{}');
 
 /** One layer, which stands in the manifest too: a device needs one request. */
-export function timeArtifact(statement: Envelope): Artifact {
+function timeArtifact(statement: Envelope): Artifact {
   const bytes = writeEnvelope(statement);
   const manifest = writeManifest({
     artifactType: MEDIA.time,

@@ -42,7 +42,7 @@ const ENVELOPE = 'envelope.json';
 const WRITING = '.envelope.json';
 const PLAIN = 0o644;
 
-export function waitingName(number: PointNumber): string {
+function waitingName(number: PointNumber): string {
   return `${folderName(number)}.waiting`;
 }
 

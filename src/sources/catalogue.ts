@@ -8,5 +8,3 @@ export const SOURCES = {
   'oci-layout': ociLayout,
   'oci-registry': ociRegistry,
 } as const;
-
-export type SourceKind = keyof typeof SOURCES;

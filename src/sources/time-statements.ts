@@ -11,7 +11,7 @@ import type { ReadLayer } from './artifact.ts';
 import { readSmallBlob } from './read-blob.ts';
 
 /** No channel of a fleet with a role `time` may have this name: it would be the same tag. */
-export const TIME_TAG = 'time';
+const TIME_TAG = 'time';
 
 /** Exact bytes of the envelope; null: the repository has none. */
 export async function taggedTime(

@@ -6,7 +6,7 @@ import { type Digest, digestFromBytes } from './digest.ts';
 import type { Fleet } from './names.ts';
 import type { Freshness, StatusPoint, TimeGrade, Via } from './status.ts';
 
-export const AUDIT_KINDS = [
+const AUDIT_KINDS = [
   'accepted',
   'refused',
   'applied',
@@ -29,7 +29,7 @@ export const AUDIT_KINDS = [
 export type AuditKind = (typeof AUDIT_KINDS)[number];
 
 /** Whose act it was: the keys of the fleet, who holds control.sock, or the device on its own. */
-export const AUDIT_ACTORS = ['owner', 'operator', 'agent'] as const;
+const AUDIT_ACTORS = ['owner', 'operator', 'agent'] as const;
 export type AuditActor = (typeof AUDIT_ACTORS)[number];
 
 export interface AuditEntry {
@@ -116,7 +116,7 @@ export interface AuditChange {
 }
 
 /** Stands where no entry was before. */
-export const NO_ENTRY: Digest = zeroDigest();
+const NO_ENTRY: Digest = zeroDigest();
 export const EMPTY_MARK: AuditMark = { count: 0n, hash: NO_ENTRY };
 
 function zeroDigest(): Digest {

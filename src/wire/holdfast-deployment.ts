@@ -37,7 +37,7 @@ const otherProfile = v.looseObject(
 );
 
 /** `deploymentProfile` of the own dialect, and of Margo's `custom` extension. */
-export const profileSchema = v.lazy((input) => {
+const profileSchema = v.lazy((input) => {
   const type = typeof input === 'object' && input !== null && 'type' in input ? input.type : null;
   if (type === 'files') return filesProfile;
   return type === 'process' ? processProfile : otherProfile;

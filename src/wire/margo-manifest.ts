@@ -93,7 +93,7 @@ export function writeMargoManifest(parts: MargoManifestParts): Uint8Array {
 }
 
 /** Digits alone (M29); null: a fraction, an exponent, text, 0, or too large. */
-export function versionOf(value: Json | undefined): bigint | null {
+function versionOf(value: Json | undefined): bigint | null {
   if (typeof value === 'bigint') return value >= 1n && value <= VERSION_MAX ? value : null;
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 1
     ? BigInt(value)

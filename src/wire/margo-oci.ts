@@ -30,7 +30,7 @@ export interface MargoOciDocument {
 }
 
 export const MARGO_OCI_VERSION = 'org.margo.ApplicationDeployment.version';
-export const MARGO_OCI_ARTIFACT = 'application/vnd.org.margo.config.v1+json';
+const MARGO_OCI_ARTIFACT = 'application/vnd.org.margo.config.v1+json';
 /** The first one is written; the others stand in the same proposal. */
 export const MARGO_OCI_LAYERS = [
   'application/vnd.margo.manifests.layer.v1+tar+gzip',

@@ -44,7 +44,7 @@ export interface Soak {
 }
 
 export const CHANNEL = 'canary';
-export const DEEDS = [
+const DEEDS = [
   ...(['applies', 'polls', 'nudges', 'refused', 'garbage'] as const),
   ...(['registry cuts', 'broker cuts', 'broker restarts'] as const),
 ] as const;

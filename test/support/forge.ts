@@ -25,7 +25,7 @@ import { run } from './command.ts';
 import type { Plant } from './plant.ts';
 import { preAuthentication } from './status-watch.ts';
 
-export const STATE_TYPE = 'application/vnd.holdfast.desired-state.v1+protobuf';
+const STATE_TYPE = 'application/vnd.holdfast.desired-state.v1+protobuf';
 const ROOT_TYPE = 'application/vnd.holdfast.root.v1+protobuf';
 const MANIFEST_TYPE = 'application/vnd.oci.image.manifest.v1+json';
 

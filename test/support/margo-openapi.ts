@@ -113,7 +113,7 @@ function isOlderRefusal(operation: string, status: number): boolean {
 }
 
 /** By name under `components.schemas`. */
-export function misfitsOf(schema: string, value: unknown): readonly string[] {
+function misfitsOf(schema: string, value: unknown): readonly string[] {
   return present ? misfits(`/components/schemas/${schema}`, value) : [];
 }
 

@@ -131,7 +131,7 @@ export function connack(level: number, code: number): readonly number[] {
 }
 
 /** The variable length of MQTT, as honest senders write it. */
-export function lengthBytes(length: number): readonly number[] {
+function lengthBytes(length: number): readonly number[] {
   const bytes: number[] = [];
   let left = length;
   do {

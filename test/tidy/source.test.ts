@@ -49,6 +49,24 @@ describe('every file', () => {
     expect(paths(ALL.filter(({ path }) => barred.test(path)))).toEqual([]);
   });
 
+  test('exports no function and no constant that no other file mentions', () => {
+    const mentioned = new Map<string, Set<string>>();
+    for (const { path, text } of ALL) {
+      const code = text.replace(/^\s*(\/\*\*|\*|\/\/).*$/gm, '');
+      for (const [word] of code.matchAll(/\w+/g)) {
+        mentioned.set(word, (mentioned.get(word) ?? new Set()).add(path));
+      }
+    }
+    const exported = /^export (?:async )?(?:function\*?|const) (\w+)/gm;
+    const unused = [...SOURCES, ...SCRIPTS].flatMap(({ path, text }) =>
+      [...text.matchAll(exported)]
+        .map(([, name = '']) => name)
+        .filter((name) => (mentioned.get(name)?.size ?? 0) < 2)
+        .map((name) => `${path}: ${name}`),
+    );
+    expect(unused).toEqual([]);
+  });
+
   test('is free of marks for later and of focused tests', () => {
     const others = ALL.filter(({ path }) => path !== 'test/tidy/source.test.ts');
     expect(lines(others, /\b(TODO|FIXME|XXX|HACK)\b/)).toEqual([]);

@@ -18,7 +18,7 @@ export interface SignifyBlob {
 }
 
 /** bytes of a file; minisign's own bound for one comment is 1 KiB */
-export const SIGNIFY_BYTES_MAX = 4_096;
+const SIGNIFY_BYTES_MAX = 4_096;
 export const COMMENT = 'untrusted comment: ';
 const NUMBER_BYTES = 8;
 const SIGNATURE_BYTES = 64;

@@ -28,7 +28,7 @@ export interface Sshsig {
 }
 
 /** bytes of a whole signature: it holds no text of any length */
-export const SSHSIG_BYTES_MAX = 1_024;
+const SSHSIG_BYTES_MAX = 1_024;
 const MAGIC = encodeText('SSHSIG');
 const VERSION = 1;
 const FIELD_MAX = 256;

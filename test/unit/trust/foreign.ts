@@ -31,7 +31,7 @@ export function rootOf(records: readonly RootKey[], threshold = 1): Root {
   });
 }
 
-export const PAYLOAD_BYTES = writeDesiredState(statement());
+const PAYLOAD_BYTES = writeDesiredState(statement());
 export const MESSAGE = pae(PAYLOAD.desiredState, PAYLOAD_BYTES);
 
 /** 1.58 of `stable` with exactly these signatures. */
