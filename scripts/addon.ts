@@ -21,7 +21,7 @@ import { availableParallelism } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { readElf, tooNew } from './elf.ts';
 import { PATCHES, patchedSources } from './lmdb-patches.ts';
-import { npmPackage } from './npm-package.ts';
+import { npmPackage, packageHome } from './npm-package.ts';
 import { run } from './run.ts';
 import { CACHE, type PinnedPackage, ROOT, type Target } from './targets.ts';
 
@@ -77,6 +77,11 @@ export async function addonFor(target: Target): Promise<string> {
 /** The C and C++ compiler of every target. */
 export async function zig(): Promise<string> {
   return join(await npmPackage(ZIG), 'zig');
+}
+
+/** Where the compiler is, if it was needed here, and its version. */
+export function zigHome(): { readonly home: string; readonly version: string } {
+  return { home: packageHome(ZIG), version: ZIG.version };
 }
 
 /** Its caches: the C libraries it builds stay, the rest goes with the work folder. */

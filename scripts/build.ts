@@ -3,16 +3,19 @@
  * dist/holdfast-linux-arm64 on any linux-x64 machine (`--target all`: every folder of targets/).
  * Nothing is read beside the executable when it runs: no .env, bunfig.toml, tsconfig or package.json.
  *
+ * Beside it lie NAME.cdx.json and NAME.notices.txt: what it is made of (materials.ts).
+ *
  * For this machine's kind the bytecode is made now instead of at each start
  * (docs/decisions/0009-bytecode.md). It is not the same bytes twice: `--reproducible` leaves it out.
  */
-import { mkdirSync, readFileSync, renameSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Version } from '#cli/context.ts';
 import { addonFor } from './addon.ts';
 import { readElf, tooNew } from './elf.ts';
 import { lmdbAddon } from './lmdb-plugin.ts';
+import { cycloneDx, materialsOf, noticesText } from './materials.ts';
 import { noDebug } from './no-debug-plugin.ts';
 import { run } from './run.ts';
 import { runtimeFor } from './runtime.ts';
@@ -24,6 +27,7 @@ export async function build(name: string, { reproducible = false } = {}): Promis
   const target = readTarget(name);
   const addon = await addonFor(target);
   const runtime = await runtimeFor(target);
+  const version = await versionOf(target);
   const outfile = join(ROOT, 'dist', name === hostTarget() ? 'holdfast' : `holdfast-${name}`);
   mkdirSync(join(ROOT, 'dist'), { recursive: true });
   const result = await Bun.build({
@@ -33,7 +37,8 @@ export async function build(name: string, { reproducible = false } = {}): Promis
     // Bun makes it for the machine that it runs on.
     bytecode: !reproducible && name === hostTarget(),
     format: 'esm',
-    define: { HOLDFAST_BUILD: JSON.stringify(await versionOf(target)) },
+    metafile: true,
+    define: { HOLDFAST_BUILD: JSON.stringify(version) },
     plugins: [lmdbAddon(addon), noDebug],
     compile: {
       target: target.bunTarget,
@@ -53,11 +58,21 @@ export async function build(name: string, { reproducible = false } = {}): Promis
   if (elf.machine !== target.machine || unmet.length > 0) {
     throw new Error(`${outfile} is for ${elf.machine} and needs ${unmet.join(', ')}`);
   }
+  tellMaterials(outfile, Object.keys(result.metafile?.inputs ?? {}), version);
   renameSync(`${outfile}.part`, outfile);
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   const megabytes = (statSync(outfile).size / 1e6).toFixed(0);
   console.log(`${outfile.slice(ROOT.length + 1)}: ${megabytes} MB for ${name} in ${seconds} s`);
   return outfile;
+}
+
+/** Written before the executable gets its name: one without its bill of materials is not finished. */
+function tellMaterials(outfile: string, inputs: readonly string[], version: Version): void {
+  const materials = materialsOf(inputs, version);
+  const bytes = readFileSync(`${outfile}.part`);
+  const name = basename(outfile);
+  writeFileSync(`${outfile}.cdx.json`, cycloneDx(materials, { name, bytes, version }));
+  writeFileSync(`${outfile}.notices.txt`, noticesText(materials));
 }
 
 async function versionOf(target: Target): Promise<Version> {

@@ -11,7 +11,7 @@ import { CACHE, type PinnedPackage } from './targets.ts';
 
 /** The folder that holds the unpacked package. */
 export async function npmPackage(wanted: PinnedPackage): Promise<string> {
-  const home = join(CACHE, 'npm', `${wanted.name.replace('/', '+')}-${wanted.version}`);
+  const home = packageHome(wanted);
   if (existsSync(home)) return home;
   mkdirSync(join(CACHE, 'npm'), { recursive: true });
   const work = mkdtempSync(join(CACHE, 'npm', 'fetch-'));
@@ -31,4 +31,9 @@ export async function npmPackage(wanted: PinnedPackage): Promise<string> {
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
+}
+
+/** Where the unpacked package is once it was fetched. */
+export function packageHome({ name, version }: PinnedPackage): string {
+  return join(CACHE, 'npm', `${name.replace('/', '+')}-${version}`);
 }

@@ -4,12 +4,14 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import {
   chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -56,6 +58,21 @@ describe('the executable', () => {
   built(title('says what it is, with an empty environment and nothing beside it'), () => {
     const ran = ends([here ?? '', '--version'], {}, fresh('empty'));
     expect(ran).toEqual({ code: 0, out: expect.stringMatching(VERSION), err: '' });
+  });
+
+  built(title('has a bill of materials and notices beside it, of these very bytes'), () => {
+    const { metadata, components } = JSON.parse(readFileSync(`${here}.cdx.json`, 'utf8'));
+    const sha256 = createHash('sha256')
+      .update(readFileSync(here ?? ''))
+      .digest('hex');
+    expect(metadata.component.hashes).toEqual([{ alg: 'SHA-256', content: sha256 }]);
+    const names = components.map(({ name }: { name: string }) => name);
+    expect(names).toEqual(
+      expect.arrayContaining(['bun', 'lmdb', 'liblmdb', 'libc++', 'mqtt', 'yaml']),
+    );
+    expect(names).not.toContain('typescript');
+    const notices = readFileSync(`${here}.notices.txt`, 'utf8');
+    for (const { name, version } of components) expect(notices).toContain(`\n${name} ${version}: `);
   });
 
   built(title('asks for glibc 2.17 at most and no C++ library'), () => {
