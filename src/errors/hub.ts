@@ -68,6 +68,13 @@ export const hubFaults = {
     remedy:
       'Give --margo-cert, --margo-key, --margo-bundle, --margo-serves REPOSITORY:CHANNEL and --root; with rc2 or pr1 --margo-accepted.',
   },
+  'hub.margo-held': {
+    retry: 'operator',
+    says: (d: { signed: bigint; client: string; told: bigint }) =>
+      `the signed manifest ${d.signed} is not above ${d.told}, which ${d.client} was told with other content`,
+    remedy:
+      'Publish with a higher number: `holdfast publish margo --renew`, until it is above; what was told stays.',
+  },
   'hub.no-margo': {
     retry: 'operator',
     says: (d: { folder: string }) => `the hub on ${d.folder} has been no Margo manager yet`,

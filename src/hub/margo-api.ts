@@ -10,7 +10,6 @@ import type { ServedRequest, ServedResponse } from '#platform/listener.ts';
 import type { Log } from '#platform/log.ts';
 import { type Digest, parseDigest } from '#state/digest.ts';
 import { MARGO_MEDIA } from '#state/margo.ts';
-import type { Point } from '#state/point.ts';
 import { isMargoDeviceId, readMargoCapabilities } from '#wire/margo-capabilities.ts';
 import type { MargoBody } from '#wire/margo-json.ts';
 import { isMargoId } from '#wire/margo-manifest.ts';
@@ -29,7 +28,7 @@ import {
   type MargoClients,
   STATUS_BYTES,
 } from './margo-clients.ts';
-import type { Published, PublishedReader } from './margo-published.ts';
+import type { PublishedReader } from './margo-published.ts';
 import { besideManifest } from './margo-signed.ts';
 import { type ServedTrust, trustAnswer } from './margo-trust.ts';
 import { MARGO_PREFIX, viewFor } from './margo-view.ts';
@@ -38,7 +37,7 @@ export interface MargoApiInput {
   readonly log: Log;
   readonly inflate: Inflate;
   readonly clients: MargoClients;
-  readonly published: PublishedReader;
+  readonly published: Pick<PublishedReader, 'read' | 'shared'>;
   /** the SPIFFE ID of who calls, when this manager lets it in; else why not */
   caller(request: ServedRequest): { readonly name: string } | { readonly refused: string };
   /** the trust bundle and what leads to it: for everyone */
@@ -48,21 +47,12 @@ export interface MargoApiInput {
 export type MargoHandler = (request: ServedRequest) => Promise<ServedResponse>;
 
 const API = '/api/v1/';
-/** seconds until what failed at this end is worth asking for again */
+/** seconds until what failed at this end is worth asking for again; until the first publish */
 const RETRY_S = 30;
-
-/** What may be served now; never less than was. */
-export function publishedNow(reader: PublishedReader): MargoCall['published'] {
-  let highest: Point | null = null;
-  return () => {
-    const read = reader.read(highest);
-    if (read.ok && read.value) highest = read.value.state.point;
-    return read;
-  };
-}
+const FIRST_S = 5;
 
 export function margoApi(input: MargoApiInput): MargoHandler {
-  const published = publishedNow(input.published);
+  const { published } = input;
   return async (request) => {
     const [target = ''] = request.target.split('?', 1);
     const open = trustAnswer(input.trust, request, target);
@@ -81,15 +71,18 @@ type Parts = Pick<MargoApiInput, 'clients' | 'inflate' | 'log'>;
 
 export interface MargoCall {
   readonly input: Parts;
-  published(): Result<Published | null>;
+  readonly published: Pick<PublishedReader, 'read' | 'shared'>;
   readonly client: MargoClient;
   /** of the URLs in its manifest; absent: those of rc3 */
   readonly prefix?: string;
 }
 
-/** A client that is new here has its first version on disk before anything of it is. */
+/**
+ * A client that is new here has its first version on disk before anything of it is. Not where manifests
+ * are signed: their versions are the publisher's, and a 1 of our own would be said twice.
+ */
 export function clientOf(
-  input: Parts,
+  input: Parts & { readonly published: Pick<PublishedReader, 'shared'> },
   name: string,
   prefix: string = MARGO_PREFIX,
 ): { readonly value: MargoClient } | { readonly answer: ServedResponse } {
@@ -97,6 +90,10 @@ export function clientOf(
   if (!client.ok) return { answer: failure(input, client.fault) };
   if (!client.value) return { answer: busy(429, 'Too Many Requests') };
   if (client.value.views().length > 0) return { value: client.value };
+  if (input.published.shared) {
+    const begun = client.value.begin();
+    return begun.ok ? { value: client.value } : { answer: failure(input, begun.fault) };
+  }
   const first = viewFor(input, client.value, { published: null, prefix });
   return first.ok ? { value: client.value } : { answer: failure(input, first.fault) };
 }
@@ -134,7 +131,7 @@ export function readResource(
       : notAllowed('GET');
   }
   if (head === 'holdfast') {
-    const state = call.published();
+    const state = call.published.read();
     const beside = besideManifest(state.ok ? state.value : null, rest);
     if (beside) return reads ? beside : notAllowed('GET');
   }
@@ -152,17 +149,17 @@ function manifest(
   request: ServedRequest,
 ): ServedResponse {
   if (!accepts(request, MARGO_MEDIA.manifest)) return notAcceptable(MARGO_MEDIA.manifest);
-  const state = published();
-  // What may not be served leaves in force what was: the next statement that may be cures it.
+  const state = published.read();
+  // What may not be served leaves in force what was: the next statement that may be cures it. So does a
+  // tag that is gone: absence would take everything away.
   if (!state.ok) warn(input, state.fault);
+  const now = state.ok ? state.value : null;
   const [last] = client.views();
+  if (!now && !last && published.shared) return busy(503, 'Nothing is published yet', FIRST_S);
   const view: Result<ClientView> =
-    !state.ok && last
+    !now && last
       ? { ok: true, value: last }
-      : viewFor(input, client, {
-          published: state.ok ? state.value : null,
-          ...(prefix && { prefix }),
-        });
+      : viewFor(input, client, { published: now, ...(prefix && { prefix }) });
   if (!view.ok) return failure(input, view.fault);
   const etag = `"${view.value.manifest}"`;
   const headers = { etag, 'cache-control': 'private' };
@@ -317,9 +314,9 @@ function notAllowed(allow: string): ServedResponse {
 }
 
 /** M66 */
-function busy(status: number, title: string): ServedResponse {
-  const headers = { 'content-type': MARGO_MEDIA.problem, 'retry-after': String(RETRY_S) };
-  return { status, headers, body: writePlainProblem(status, title, RETRY_S) };
+function busy(status: number, title: string, seconds: number = RETRY_S): ServedResponse {
+  const headers = { 'content-type': MARGO_MEDIA.problem, 'retry-after': String(seconds) };
+  return { status, headers, body: writePlainProblem(status, title, seconds) };
 }
 
 /** The fault is the hub's own; clients learn no paths of it. */

@@ -25,6 +25,8 @@ export interface MargoClient {
   /** newest first: in force, and those before it */
   views(): readonly ClientView[];
   putView(view: ClientView): Result<undefined>;
+  /** Known from now on, also over a restart, without a manifest of its own. */
+  begin(): Result<undefined>;
   /** ids of devices that told what they can do, gateways before their children */
   devices(): readonly string[];
   capabilities(deviceId: string): JsonObject | null;
@@ -88,6 +90,7 @@ export function openMargoClients(files: Files, folder: string): Result<MargoClie
       const made: Kept = {
         name,
         directory: directory.value,
+        begun: false,
         views: [],
         devices: new Map(),
         statuses: new Map(),
@@ -115,6 +118,8 @@ export function openMargoClients(files: Files, folder: string): Result<MargoClie
 interface Kept {
   readonly name: string;
   readonly directory: Directory;
+  /** it is on disk */
+  begun: boolean;
   views: readonly ClientView[];
   readonly devices: Map<string, JsonObject>;
   readonly statuses: Map<string, JsonObject>;
@@ -128,7 +133,16 @@ function clientOf(kept: Kept): MargoClient {
     putView(view) {
       const views = [view, ...kept.views].slice(0, VIEWS_KEPT);
       const put = replaceFile(directory, 'views.json', Buffer.from(viewsText(kept.name, views)));
-      if (put.ok) kept.views = views;
+      if (put.ok) {
+        kept.views = views;
+        kept.begun = true;
+      }
+      return put;
+    },
+    begin() {
+      if (kept.begun) return ok();
+      const put = replaceFile(directory, 'views.json', Buffer.from(viewsText(kept.name, [])));
+      if (put.ok) kept.begun = true;
       return put;
     },
     devices: () => [...devices.keys()].sort(),
@@ -183,10 +197,9 @@ function readKept(directory: Directory): Result<Kept | null> {
   const value = objectOf(bytes.value);
   const damaged = (): Result<null> =>
     refuse('hub.record-damaged', { file: `${directory.path}/views.json` });
-  const views = Array.isArray(value.views) ? value.views.map(viewFrom) : [];
+  const views = Array.isArray(value.views) ? value.views.map(viewFrom) : [null];
   // A version that is lost may come again with other bytes: never begun anew by itself.
-  const [newest] = views;
-  if (typeof value.name !== 'string' || !newest) return damaged();
+  if (typeof value.name !== 'string' || views[0] === null) return damaged();
   const listed = directory.list();
   if (!listed.ok) return listed;
   const devices = new Map<string, JsonObject>();
@@ -201,7 +214,7 @@ function readKept(directory: Directory): Result<Kept | null> {
     if (typeof id === 'string') (found[1] === 'status' ? statuses : devices).set(id, record);
   }
   const kept = views.filter((view) => view !== null);
-  return ok({ name: value.name, directory, views: kept, devices, statuses });
+  return ok({ name: value.name, directory, begun: true, views: kept, devices, statuses });
 }
 
 function idOf({ properties }: JsonObject): Json | undefined {

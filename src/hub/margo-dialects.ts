@@ -6,7 +6,7 @@ import { ok, type Result, refuse } from '#errors/fault.ts';
 import type { Platform } from '#platform/platform.ts';
 import type { MargoDialect } from '#state/margo.ts';
 import type { OlderDialect } from '#wire/margo-capabilities-older.ts';
-import { type MargoApiInput, type MargoHandler, margoApi, publishedNow } from './margo-api.ts';
+import { type MargoApiInput, type MargoHandler, margoApi } from './margo-api.ts';
 import { margoOlder } from './margo-older.ts';
 import { olderError } from './margo-older-answers.ts';
 import { isAcceptedCertificate, openMargoOnboarded } from './margo-onboarded.ts';
@@ -55,7 +55,7 @@ export function servingDialects(
   const onboarded = openMargoOnboarded(files, serving.folder);
   if (!onboarded.ok) return onboarded;
   const older = margoOlder({
-    ...{ log, inflate, clients, published: publishedNow(published), dialects: spoken, clock, url },
+    ...{ log, inflate, clients, published, dialects: spoken, clock, url },
     ...{ onboarded: onboarded.value, keys: x509.messageKeys, rootCa: `${rootCa}\n` },
     accepts: (certificate) => isAcceptedCertificate(files, accepted, certificate),
   });

@@ -10,7 +10,6 @@ import type { BlobRef, DesiredState } from '#state/desired-state.ts';
 import { type Digest, sha256 } from '#state/digest.ts';
 import { LIMITS } from '#state/limits.ts';
 import { MEDIA } from '#state/media-types.ts';
-import { comparePoints, type Point, pointText } from '#state/point.ts';
 import { verifyAuthorship } from '#trust/authorship.ts';
 import { openRoot } from '#trust/root-chain.ts';
 import { viewTime } from '#trust/time.ts';
@@ -21,6 +20,7 @@ import { readMargoFacts } from '#wire/margo-document.ts';
 import { MARGO_LINE } from '#wire/margo-statement.ts';
 import { type OciDescriptor, readManifest } from '#wire/oci.ts';
 import type { Disk } from './disk.ts';
+import type { ServedFloor } from './margo-served.ts';
 import type { SignedManifest } from './margo-signed.ts';
 
 /** bytes around the documents of a bundle */
@@ -53,20 +53,29 @@ export interface PublishedInput {
   readonly channel: string;
   /** the owner's root file */
   readonly root: Uint8Array;
+  /** by the fleet of that root */
+  floor(fleet: string): Result<ServedFloor>;
 }
 
 export interface PublishedReader {
+  /** what is published are Margo manifests, signed for all clients at once */
+  readonly shared: boolean;
   /** Null: nothing was published yet. A fault: what is there must not be served. */
-  read(highest: Point | null): Result<Published | null>;
+  read(): Result<Published | null>;
+  close(): void;
 }
 
 /** Reads again only when the tag has moved. */
 export function publishedReader(input: PublishedInput): Result<PublishedReader> {
   const root = openRoot(input.root);
   if (!root.ok) return root;
+  const floor = input.floor(root.value.fleet);
+  if (!floor.ok) return floor;
   let known: { readonly digest: Digest; readonly result: Result<Published> } | null = null;
   return ok({
-    read(highest) {
+    shared: input.channel === MARGO_LINE,
+    close: () => floor.value.close(),
+    read() {
       const tag = input.disk.tag(input.repository, input.channel);
       if (!tag.ok) return tag;
       if (tag.value === null) return ok(null);
@@ -76,11 +85,9 @@ export function publishedReader(input: PublishedInput): Result<PublishedReader> 
       const { result } = known;
       // A disk that failed is asked again.
       if (!result.ok && result.fault.code.startsWith('platform.')) known = null;
-      if (!result.ok || highest === null) return result;
-      const { point } = result.value.state;
-      if (comparePoints(point, highest) >= 0) return result;
-      const compared = { offered: pointText(point), floor: pointText(highest) };
-      return refuse('trust.rollback', compared);
+      if (!result.ok) return result;
+      const served = floor.value.raise(result.value.state.point);
+      return served.ok ? result : served;
     },
   });
 }

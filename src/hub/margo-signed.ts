@@ -3,8 +3,9 @@
  * serves it: the manifest byte for byte to every client, for it is signed for all of them at once; below
  * `holdfast/` the envelope over it, by the manifest's digest, and the roots that lead to its keys.
  */
-import { ok, type Result } from '#errors/fault.ts';
+import { fault, ok, type Result } from '#errors/fault.ts';
 import type { ServedResponse } from '#platform/listener.ts';
+import type { Log } from '#platform/log.ts';
 import { type Digest, hexOf, sha256 } from '#state/digest.ts';
 import type { ClientView, MargoClient, MargoClients } from './margo-clients.ts';
 import type { Published } from './margo-published.ts';
@@ -22,9 +23,13 @@ export interface SignedManifest {
 
 const FIRST_ROOT = 2;
 
-/** Null: what was published is a statement of ours, and each client has a manifest of its own. */
+/**
+ * Null: what was published is a statement of ours, and each client has a manifest of its own. A number that
+ * this client was told for other content before, by whatever the hub served then, is not told again: what
+ * was in force stays, until the keys sign above it.
+ */
 export function signedView(
-  clients: MargoClients,
+  { clients, log }: { readonly clients: MargoClients; readonly log: Log },
   client: MargoClient,
   { state, documents, signed }: Published,
 ): Result<ClientView> | null {
@@ -32,6 +37,12 @@ export function signedView(
   const [before] = client.views();
   const manifest = sha256(signed.manifest);
   if (before?.manifest === manifest) return ok(before);
+  if (before && state.point.sequence <= before.version) {
+    const held = { signed: state.point.sequence, client: client.name, told: before.version };
+    const { code, message, remedy } = fault('hub.margo-held', held);
+    log.write('warn', code, { message, remedy });
+    return ok(before);
+  }
   const contents = [
     ...documents.map(({ bytes }) => bytes),
     ...(signed.bundle ? [signed.bundle] : []),

@@ -5,6 +5,7 @@
  */
 import { ok, type Result } from '#errors/fault.ts';
 import type { Inflate } from '#platform/inflate.ts';
+import type { Log } from '#platform/log.ts';
 import { type Digest, sha256 } from '#state/digest.ts';
 import { judgeAudience } from '#trust/audience.ts';
 import { writeMargoBundle } from '#wire/margo-bundle.ts';
@@ -23,13 +24,19 @@ export interface MargoViewOf {
   readonly prefix?: string;
 }
 
+export interface MargoViewParts {
+  readonly clients: MargoClients;
+  readonly inflate: Inflate;
+  readonly log: Log;
+}
+
 /** The view in force, made anew where what was published has changed for this client. */
 export function viewFor(
-  { clients, inflate }: { readonly clients: MargoClients; readonly inflate: Inflate },
+  { clients, inflate, log }: MargoViewParts,
   client: MargoClient,
   { published, prefix = MARGO_PREFIX }: MargoViewOf,
 ): Result<ClientView> {
-  const signed = published ? signedView(clients, client, published) : null;
+  const signed = published ? signedView({ clients, log }, client, published) : null;
   if (signed) return signed;
   const [before] = client.views();
   const documents = published ? documentsFor(client, published) : [];

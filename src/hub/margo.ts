@@ -14,6 +14,7 @@ import type { Disk } from './disk.ts';
 import { openMargoClients } from './margo-clients.ts';
 import { type MargoDialects, servingDialects } from './margo-dialects.ts';
 import { publishedReader } from './margo-published.ts';
+import { openServedFloor } from './margo-served.ts';
 import { servedTrust, TRUST_BUNDLE_PATH } from './margo-trust.ts';
 
 export interface MargoOptions extends MargoDialects {
@@ -56,10 +57,17 @@ export async function startMargo(
   if (!identity.ok) return identity;
   const { repository, channel, root } = options;
   const { clock, inflate, log, files } = platform;
-  const published = publishedReader({ disk, clock, inflate, repository, channel, root });
+  const folder = `${parts.folder}/margo`;
+  const published = publishedReader({
+    ...{ disk, clock, inflate, repository, channel, root },
+    floor: (fleet) => openServedFloor(files, folder, { repository, channel, fleet }),
+  });
   if (!published.ok) return published;
-  const clients = openMargoClients(platform.files, `${parts.folder}/margo`);
-  if (!clients.ok) return clients;
+  const clients = openMargoClients(files, folder);
+  if (!clients.ok) {
+    published.value.close();
+    return clients;
+  }
   const { name, tls, bundle } = identity.value;
   let port = options.port;
   const own = host.includes(':') ? `[${host}]` : host;
@@ -67,7 +75,7 @@ export async function startMargo(
   const serving = servingDialects(
     {
       ...{ platform, log, inflate, clients: clients.value, published: published.value },
-      ...{ folder: `${parts.folder}/margo`, url: options.url, anchor: tls.ca ?? tls.cert },
+      ...{ folder, url: options.url, anchor: tls.ca ?? tls.cert },
     },
     options,
     name && {
@@ -78,14 +86,15 @@ export async function startMargo(
       }),
     },
   );
-  if (!serving.ok) {
+  const close = (): void => {
+    published.value.close();
     clients.value.close();
+    if (serving.ok) serving.value.close();
+  };
+  if (!serving.ok) {
+    close();
     return serving;
   }
-  const close = (): void => {
-    clients.value.close();
-    serving.value.close();
-  };
   const on = { kind: 'tcp', host, port: options.port, tls } as const;
   const listening = await platform.listener.listen(on, serving.value.handle);
   if (!listening.ok) {

@@ -183,6 +183,21 @@ describe('desired state', () => {
     expect((await ask(`/api/v1/bundles/${before.bundle}`)).status).toBe(200);
   });
 
+  test('rule 26: a tag that is moved back is not served, also by a hub that was restarted', async () => {
+    const tag = world.registry.replace('/plant/state', '/v2/plant/state/manifests/stable');
+    const type = 'application/vnd.oci.image.manifest.v1+json';
+    const old = await (await fetch(tag, { headers: { accept: type } })).arrayBuffer();
+    await world.publish(['--no-nudge', '--renew']);
+    const newest = await manifestOf();
+    await world.restart();
+    const put = { method: 'PUT', headers: { 'content-type': type }, body: old };
+    expect((await fetch(tag, put)).status).toBe(201);
+    expect((await manifestOf()).manifest).toEqual(newest.manifest);
+    world.write(`${OTHER}.yaml`, margoFiles(OTHER, 'press-42', '/srv/line/c.conf'));
+    await world.publish();
+    expect((await manifestOf()).manifest.version).toBe(newest.manifest.version + 1n);
+  });
+
   test('what the keys of the fleet have not signed is never served', async () => {
     const before = (await manifestOf()).manifest;
     const forged = '{"payloadType":"x","payload":"","signatures":[]}';

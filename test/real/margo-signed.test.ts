@@ -69,14 +69,17 @@ describe('a signed manifest', () => {
     world.write(`${A}.yaml`, document);
     world.write(`${B}.yaml`, others);
     world.write('files/a', 'from one publish');
+    // One that believes its connection, and asks before anything is published.
+    const believing = device('by-tls', registries(), { url: world.url, authority: 'tls' });
     const ways = [
       device('by-api', registries(), { url: world.url }),
       device('by-registry', registries()),
       device('by-broker', { mqtt: { url: world.mqtt } }),
       device('by-stick', {}),
     ];
-    for (const one of ways) one.start();
+    for (const one of [...ways, believing]) one.start();
     await eventually('the broker has its device', () => ways[2]?.log().includes('agent.started'));
+    await eventually('it has asked', () => believing.log().includes('margo.answer'));
     await world.publish(['--push']);
     const stick = join(world.desk.folder, 'stick');
     const to = ['--fleet', world.fleet, '-y', '--to', `oci:${stick}`];
@@ -94,6 +97,11 @@ describe('a signed manifest', () => {
       );
     }
     expect(readFileSync(join(opt, 'a'), 'utf8')).toBe('from one publish');
+    // Rule 31: what it was told first is the publisher's number 1, and no empty 1 of the hub's own.
+    await eventually('it has it as well', async () =>
+      (await digestsOf(believing))?.includes(wanted[0] ?? ''),
+    );
+    expect(believing.log()).not.toContain('trust.');
   }, 60_000);
 
   test(
@@ -123,7 +131,7 @@ describe('a signed manifest', () => {
   test(title(
     'of the next version takes its place, after a restart too; the one before is refused',
   ), async () => {
-    const [byApi, byRegistry] = devices;
+    const [, byApi, byRegistry] = devices;
     await byRegistry?.stop('SIGKILL');
     world.write('files/a', 'from the next');
     await world.publish();

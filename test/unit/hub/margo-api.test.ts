@@ -14,7 +14,7 @@ const clients = (of: MargoClients['of']) => ({ of }) as unknown as MargoClients;
 async function asked(of: MargoClients['of']) {
   const handle = margoApi({
     ...{ log, inflate: systemInflate(), clients: clients(of) },
-    published: { read: () => ok(null) },
+    published: { shared: false, read: () => ok(null) },
     caller: () => ({ name: 'spiffe://d/margo/wfm/w/client/c' }),
     trust: { bundle: () => bytesOf('{}'), discovery: () => '{}' },
   });
