@@ -218,7 +218,12 @@ function rankOf(found: Found): number {
   }
 }
 
-function tellMirror({ input }: Search, { name }: Source, found: Found, byTag: boolean): void {
+function tellMirror(
+  { input, looking }: Search,
+  { name }: Source,
+  found: Found,
+  byTag: boolean,
+): void {
   const { mirrors } = input;
   if (!mirrors) return;
   if (found.kind === 'unreachable') mirrors.failed(name, found.fault);
@@ -228,7 +233,9 @@ function tellMirror({ input }: Search, { name }: Source, found: Found, byTag: bo
   if (!byTag) return;
   const { channel, floor } = input.trusted();
   const point = found.kind === 'current' ? floor && pointFrom(floor) : signedPoint(found);
-  if (point) mirrors.showed(name, channel, point);
+  if (point) {
+    mirrors.showed(name, channel, point, { startedAt: looking.startedAt, accepted: floor });
+  }
 }
 
 function signedPoint(found: Found): Point | null {

@@ -6,6 +6,9 @@
  * Invariants: in memory alone, so an unchanged poll and a mirror that comes and goes commit nothing;
  * bounded by the configuration (registries × channels). A source that is the only one always rests
  * last: it is asked whatever is said here.
+ *
+ * A tag that was read before something newer was accepted says nothing of its mirror any more: a
+ * nudge is answered by digest, and no tag is read again until the schedule asks.
  */
 import type { Fault } from '#errors/fault.ts';
 import { backoff } from '#link/backoff.ts';
@@ -36,7 +39,7 @@ export interface Mirrors {
   answered(name: string): void;
   failed(name: string, why: Fault): void;
   /** A signed point behind its tag of the channel. */
-  showed(name: string, channel: string, point: Point): void;
+  showed(name: string, channel: string, point: Point, asking: Asking): void;
   /** Every mirror is to be asked: nobody has for an hour, or ever. */
   roundDue(channel: string): boolean;
   roundDone(channel: string): void;
@@ -44,6 +47,14 @@ export interface Mirrors {
   lagNews(channel: string, accepted: SignedPoint | null): readonly LongLag[];
   /** @param known  the highest that was accepted of a channel; null: nothing was */
   list(known: (channel: string) => SignedPoint | null): readonly MirrorState[];
+}
+
+/** The look in which a tag was read. */
+export interface Asking {
+  /** monotonic ms */
+  readonly startedAt: number;
+  /** the highest that was accepted then */
+  readonly accepted: SignedPoint | null;
 }
 
 export interface LongLag extends MirrorChannel {
@@ -73,6 +84,18 @@ export interface MirrorChannel {
   readonly lags: boolean;
 }
 
+interface Shown {
+  readonly point: Point;
+  /** monotonic ms: the start of the look in which it was read */
+  readonly at: number;
+}
+
+/** The highest point that is known of a channel, and monotonic ms since when. */
+interface Newest {
+  readonly point: SignedPoint;
+  readonly since: number;
+}
+
 interface Held {
   readonly name: string;
   readonly rests: ReturnType<typeof backoff>;
@@ -80,7 +103,7 @@ interface Held {
   askedAt: number | null;
   /** monotonic ms */
   restsUntil: number;
-  readonly shown: Map<string, Point>;
+  readonly shown: Map<string, Shown>;
   /** by channel: monotonic ms of the first look at which it lagged, and whether that was told */
   readonly lagging: Map<string, { readonly since: number; told: boolean }>;
 }
@@ -101,9 +124,17 @@ export function mirrors({ clock, random, names }: MirrorsInput): Mirrors {
     resting: sources.filter(rests),
   });
   function list(accepted: (channel: string) => SignedPoint | null): readonly MirrorState[] {
-    const all = [...held.values()];
-    const known = (channel: string) => highestOf(all, channel, accepted(channel));
-    return all.map((mirror) => viewOf(mirror, clock.monotonicMs(), known));
+    const now = clock.monotonicMs();
+    const known = (channel: string) => learn(channel, accepted(channel), now);
+    return [...held.values()].map((mirror) => viewOf(mirror, now, known));
+  }
+  const newest = new Map<string, Newest>();
+  function learn(channel: string, point: SignedPoint | null, since: number): Newest | null {
+    const known = newest.get(channel) ?? null;
+    if (point === null || (known && comparePoints(point, known.point) <= 0)) return known;
+    const learnt = { point, since };
+    newest.set(channel, learnt);
+    return learnt;
   }
   let told: readonly number[] = [];
   function lagNews(channel: string, accepted: SignedPoint | null): readonly LongLag[] {
@@ -142,7 +173,11 @@ export function mirrors({ clock, random, names }: MirrorsInput): Mirrors {
       const restsUntil = clock.monotonicMs() + mirror.rests.next(why.retryAfterMs);
       Object.assign(mirror, { fault: why, restsUntil, askedAt: clock.wallMs() });
     },
-    showed: (name, channel, point) => void held.get(name)?.shown.set(channel, point),
+    showed(name, channel, point, { startedAt, accepted }) {
+      learn(channel, accepted, startedAt);
+      learn(channel, point, startedAt);
+      held.get(name)?.shown.set(channel, { point, at: startedAt });
+    },
     roundDue(channel) {
       const last = rounds.get(channel);
       return last === undefined || clock.monotonicMs() - last >= ROUND_MS;
@@ -166,28 +201,19 @@ function emptyHeld(name: string, random: Pick<Random, 'unit'>): Held {
   };
 }
 
-function highestOf(
-  all: readonly Held[],
-  channel: string,
-  accepted: SignedPoint | null,
-): SignedPoint | null {
-  const shown = all.flatMap((mirror) => mirror.shown.get(channel) ?? []);
-  return shown.reduce<SignedPoint | null>(
-    (best, next) => (best && comparePoints(best, next) >= 0 ? best : next),
-    accepted,
-  );
-}
-
 function viewOf(
   mirror: Held,
   nowMs: number,
-  knownOf: (channel: string) => SignedPoint | null,
+  knownOf: (channel: string) => Newest | null,
 ): MirrorState {
   const { name, fault, askedAt } = mirror;
-  const channels = [...mirror.shown].map(([channel, shows]): MirrorChannel => {
-    const known = knownOf(channel) ?? shows;
-    return { channel, shows, known, lags: comparePoints(shows, known) < 0 };
-  });
+  const channels: MirrorChannel[] = [];
+  for (const [channel, { point: shows, at }] of mirror.shown) {
+    const { point: known, since } = knownOf(channel) ?? { point: shows, since: at };
+    const lags = comparePoints(shows, known) < 0;
+    // Read before anybody knew better: it may have caught up long since.
+    if (!lags || at >= since) channels.push({ channel, shows, known, lags });
+  }
   const restsForMs = Math.max(0, mirror.restsUntil - nowMs);
   const state = askedAt === null ? 'not-asked' : fault ? 'fails' : 'answers';
   return { name, state, fault, askedAt, restsForMs, channels };

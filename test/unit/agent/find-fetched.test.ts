@@ -300,6 +300,19 @@ describe('a mirror that lags', () => {
     await here.look();
     expect(here.lags).toHaveLength(2);
   });
+  test('is judged by a tag that was read since something newer is known', async () => {
+    const here = plant('a', 'b');
+    await here.look({ kind: 'command' });
+    await here.clock.advance(60_000);
+    here.all.map((mirror) => mirror.shows(58));
+    await here.look(nudge(58, head(58).manifestDigest));
+    here.accept(58);
+    const known = () => here.known.list(() => pointOf(58)).map(({ channels }) => channels);
+    expect(known()).toEqual([[], []]);
+    here.all[0]?.shows(57);
+    await here.look();
+    expect(known()[0]).toMatchObject([{ shows: { sequence: 57n }, lags: true }]);
+  });
   test('whose tag goes back is an attack, beside what the others have', async () => {
     const here = plant('a', 'b');
     await here.settle();

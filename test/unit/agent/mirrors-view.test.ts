@@ -18,12 +18,14 @@ const DESIRED = {
   desired: { ...at(1n, 58n), stateDigest: at(1n, 58n).digest, at: 0 },
 };
 
+const NOW = { startedAt: 0, accepted: null };
+
 function known(...names: readonly string[]) {
   const clock = manualClock();
   const book = mirrors({ clock, random: { unit: () => 0 }, names });
   for (const name of names) {
     book.answered(name);
-    book.showed(name, 'stable', at(1n, 58n));
+    book.showed(name, 'stable', at(1n, 58n), NOW);
   }
   return { clock, book, states: () => mirrorStates(book, [DESIRED]) };
 }
@@ -36,7 +38,7 @@ describe('what is told of mirrors', () => {
   });
   test('a lagging mirror by its name, what it shows and how far behind that is', () => {
     const { book, states } = known('a.example/state', 'b.example/state');
-    book.showed('b.example/state', 'stable', at(1n, 55n));
+    book.showed('b.example/state', 'stable', at(1n, 55n), NOW);
     const [told] = mirrorsWrong(states());
     expect(told?.verdict).toBe(
       'lagging mirror b.example/state: it shows 1.55 of stable, 3 behind (1.58 is known)',
@@ -48,7 +50,7 @@ describe('what is told of mirrors', () => {
   });
   test('also where another mirror shows more than was accepted, and across epochs', () => {
     const { book, states } = known('a.example/state', 'b.example/state');
-    book.showed('a.example/state', 'stable', at(2n, 1n));
+    book.showed('a.example/state', 'stable', at(2n, 1n), NOW);
     expect(mirrorsWrong(states()).map(({ verdict }) => verdict)).toEqual([
       'lagging mirror b.example/state: it shows 1.58 of stable, in epoch 1 of 2 (2.1 is known)',
     ]);
@@ -68,7 +70,7 @@ describe('what is told of mirrors', () => {
   });
   test('metrics by registry: nothing of one that was not asked', () => {
     const { book } = known('a.example/state', 'b.example/state');
-    book.showed('b.example/state', 'stable', at(1n, 55n));
+    book.showed('b.example/state', 'stable', at(1n, 55n), NOW);
     book.failed('a.example/state', fault('link.down', { peer: 'a' }));
     const snapshot = {
       ...({
