@@ -23,12 +23,14 @@ import { readDocuments } from '#wire/documents.ts';
 import { readMargoManifest } from '#wire/margo-manifest.ts';
 import type { Finder } from './find.ts';
 import type { Found, Look } from './found.ts';
+import type { MargoOffer } from './margo-refused.ts';
 import {
   keptMargoState,
   type MargoSelf,
   type MargoState,
   margoEnvelope,
   margoState,
+  readableOf,
 } from './margo-state.ts';
 
 export interface MargoFinderInput {
@@ -48,6 +50,8 @@ export interface MargoFinderInput {
   /** The manager answered. */
   reached(): void;
   alsoFound(warnings: readonly string[]): void;
+  /** A manifest was read, as far as it can be; whether it is accepted comes later. */
+  offered?(offer: MargoOffer): void;
 }
 
 export interface MargoFinder extends Finder {
@@ -148,7 +152,11 @@ async function judge(
   if (!documents.ok) return unserved(input, documents.fault, point);
   const self = input.self();
   if (!self.ok) return unserved(input, self.fault, point);
-  const made = margoState(self.value, bytes, manifest.value, documents.value);
+  const of = [self.value, bytes, manifest.value, documents.value] as const;
+  const made = margoState(...of);
+  const deployments = made.ok ? made.value.deployments : readableOf(...of);
+  const why = made.ok ? null : made.fault;
+  input.offered?.({ version: point.sequence, digest, deployments, why });
   if (!made.ok) return refusal(input, made.fault, point, false);
   const headMs = input.clock.monotonicMs() - startedAt;
   return candidate(made.value, bytes, { startedAt, headMs });

@@ -7,6 +7,7 @@ import type { Fault } from '#errors/fault.ts';
 import type { ChannelRow, OpenParts } from '#state/channel-row.ts';
 import type { MargoState } from '#state/margo.ts';
 import type { StoreReader } from '#store/store.ts';
+import { endOf } from './margo-refused.ts';
 
 export interface MargoParts {
   readonly open: OpenParts;
@@ -44,7 +45,7 @@ export function partEnd(
     return removes ? { state: 'removing', why: null } : under;
   }
   const over = part.ended || row.intent === null;
-  return part.failure && over
-    ? { state: 'failed', why: part.failure }
-    : { state: begins, why: null };
+  if (!part.failure) return { state: begins, why: null };
+  if (over) return { state: 'failed', why: part.failure };
+  return part.digest === null ? { state: begins, why: part.failure } : endOf(part.failure);
 }

@@ -20,6 +20,7 @@ import { writeMargoStatus } from '#wire/margo-status.ts';
 import { GATEWAY_CODES } from './margo-child-rules.ts';
 import type { MargoChildren } from './margo-children.ts';
 import { type MargoParts, partEnd } from './margo-parts.ts';
+import { type MargoRefused, refusedRows, stillRefused } from './margo-refused.ts';
 import type { MargoDeployment } from './margo-state.ts';
 
 export interface MargoReports {
@@ -58,6 +59,8 @@ export interface MargoFacts {
   /** of the children of this gateway; absent: it has none */
   readonly children?: Pick<MargoChildren, 'stateOf' | 'isLeaving'>;
   readonly waiting?: { readonly version: bigint; readonly deployments: readonly MargoDeployment[] };
+  /** of a manifest that was not accepted; null: what is served is; absent: it was not read yet */
+  readonly refused?: MargoRefused | null | undefined;
 }
 
 /** reports of one deployment that wait */
@@ -217,6 +220,27 @@ export function margoReportRows(
   facts: MargoFacts,
   taken: readonly MargoReportRow[],
 ): readonly MargoReportRow[] {
+  const known = acceptedRows(facts, taken);
+  const { refused, row } = facts;
+  if (refused === undefined) {
+    const told = new Map(taken.map((report) => [report.deployment, report]));
+    const floor = row.floor?.sequence ?? null;
+    return known.filter(({ deployment }) => !stillRefused(told.get(deployment), floor));
+  }
+  if (refused === null) return known;
+  const now = new Map(known.map((report) => [report.deployment, report]));
+  const first = (one: MargoDeployment, version: bigint) =>
+    rowOf(one, version, { state: 'pending', why: null });
+  for (const { row: of, state, why } of refusedRows(refused, now, first)) {
+    now.set(of.deployment, { ...of, ...stated(state, why) });
+  }
+  return [...now.values()];
+}
+
+function acceptedRows(
+  facts: MargoFacts,
+  taken: readonly MargoReportRow[],
+): readonly MargoReportRow[] {
   const { row, accepted, applied, rejected, waiting, parts } = facts;
   const { floor } = row;
   if (!floor) return waitingRows(waiting, []);
@@ -349,6 +373,7 @@ function same(a: MargoReportRow, b: MargoReportRow): boolean {
     a.digest === b.digest &&
     a.version === b.version &&
     a.code === b.code &&
-    a.message === b.message
+    // Why it waits is told once: free bytes and tries change all the time.
+    (a.message === b.message || a.state === 'pending')
   );
 }

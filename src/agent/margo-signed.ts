@@ -17,7 +17,14 @@ import type { ContentStore } from '#store/content.ts';
 import { readMargoManifest } from '#wire/margo-manifest.ts';
 import type { Finder } from './find.ts';
 import type { Candidate, Found } from './found.ts';
-import { keptMargoState, type MargoSelf, type MargoState, margoState } from './margo-state.ts';
+import type { MargoOffer } from './margo-refused.ts';
+import {
+  keptMargoState,
+  type MargoSelf,
+  type MargoState,
+  margoState,
+  readableOf,
+} from './margo-state.ts';
 
 type Documents = ReadonlyMap<Digest, Uint8Array>;
 
@@ -30,6 +37,8 @@ export interface MargoSignedInput {
   introduce(): Promise<Result<void>>;
   /** documents of the states that the row names */
   knownDocuments(): (digest: Digest) => Uint8Array | null;
+  /** A manifest was read, as far as it can be; whether it is accepted comes later. */
+  offered?(offer: MargoOffer): void;
 }
 
 export function signedMargoFinder(input: MargoSignedInput, inner: Finder): Finder {
@@ -46,7 +55,11 @@ export function signedMargoFinder(input: MargoSignedInput, inner: Finder): Finde
       const self = input.self();
       if (!self.ok) return unread(candidate, self.fault, 'waiting');
       const { manifest, documents } = fetched.value;
-      const made = margoState(self.value, candidate.envelope.payload, manifest, documents);
+      const of = [self.value, candidate.envelope.payload, manifest, documents] as const;
+      const made = margoState(...of);
+      const { sequence: version, digest } = candidate.state.point;
+      const deployments = made.ok ? made.value.deployments : readableOf(...of);
+      input.offered?.({ version, digest, deployments, why: made.ok ? null : made.fault });
       if (made.ok) return asMargo(candidate, made.value);
       inner.refuse(candidate, made.fault);
       return unread(candidate, made.fault, 'refused');

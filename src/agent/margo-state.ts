@@ -132,6 +132,32 @@ export function margoState(
   return ok({ state, layer, deployments });
 }
 
+/** Of a manifest that does not read as a whole: what is wrong with which, as far as that can be told. */
+export function readableOf(
+  self: MargoSelf,
+  bytes: Uint8Array,
+  manifest: MargoManifest,
+  documents: ReadonlyMap<Digest, Uint8Array>,
+): readonly MargoDeployment[] {
+  const base = emptyState(self, bytes, manifest);
+  return manifest.deployments.flatMap(({ id, digest, ...rest }) => {
+    const document = documents.get(digest);
+    const judged = document && judge(self, base, { id, digest, ...rest }, document);
+    if (!document || !judged) return [];
+    const refused = judged.ok ? judged.value.refused : judged.fault;
+    // What is for another device is not this one's to tell.
+    if (self.shared === true && refused?.code === 'margo.not-this-device') return [];
+    if (judged.ok) return [judged.value];
+    const read = readMargoFacts(document, `${id}.yaml`);
+    const facts = read.ok ? read.value : { ...UNREAD, name: id };
+    return [{ id, digest, facts, refused }];
+  });
+}
+
+const UNREAD: MargoDocumentFacts = {
+  ...{ name: '', deviceId: null, type: '', components: [], unpinned: null, rules: [], blobs: [] },
+};
+
 /** Names of blobs are those of the whole state: two documents may not mean two things by one. */
 function isOther(known: BlobRef | undefined, blob: BlobRef): boolean {
   return known !== undefined && known.digest !== blob.digest;

@@ -23,6 +23,7 @@ import { writeOlderCapabilities } from '#wire/margo-capabilities-older.ts';
 import type { Base } from './base.ts';
 import type { AgentConfig } from './config.ts';
 import type { Finder } from './find.ts';
+import type { Follower } from './follow.ts';
 import { relayOnly } from './margo-children-config.ts';
 import type { MargoConfig } from './margo-config.ts';
 import {
@@ -35,6 +36,7 @@ import { type Gateway, openGateway } from './margo-gateway.ts';
 import { downForMs, quietNow } from './margo-hours.ts';
 import { margoCapabilities } from './margo-machine.ts';
 import { margoParts } from './margo-parts.ts';
+import { type MargoOffer, type MargoOffers, margoOffers } from './margo-refused.ts';
 import { type MargoFacts, type MargoReports, openMargoReports } from './margo-reports.ts';
 import { type MargoSide, openMargoSide } from './margo-side.ts';
 import { signedMargoFinder } from './margo-signed.ts';
@@ -72,6 +74,8 @@ export interface MargoInput {
   readonly runDir: string;
   readonly stateDir: string;
   row(): ChannelRow;
+  /** what became of the newest that was offered */
+  judged: Parameters<typeof margoOffers>[0];
   /** where contents lie, by digest */
   sources(): readonly Source[];
 }
@@ -83,7 +87,10 @@ export function withMargo(
     base,
     config,
   }: Pick<MargoInput, 'platform' | 'base'> & { readonly config: AgentConfig },
-  wires: { margo?: Margo; readonly followers: ReadonlyMap<string, { row(): ChannelRow }> },
+  wires: {
+    margo?: Margo;
+    readonly followers: ReadonlyMap<string, Pick<Follower, 'refusal' | 'row' | 'waitingFor'>>;
+  },
   links: Links,
 ): Result<Links> {
   const { margo: settings, runDir, stateDir, channels } = config;
@@ -92,8 +99,12 @@ export function withMargo(
   const row = () =>
     wires.followers.get(MARGO_CHANNEL)?.row() ?? emptyRow(base.root.fleet, MARGO_CHANNEL);
   const { allow } = own;
+  const judged = () => {
+    const follower = wires.followers.get(MARGO_CHANNEL);
+    return { refusal: follower?.refusal() ?? null, waiting: follower?.waitingFor() ?? null };
+  };
   const margo = openMargo({
-    ...{ platform, base, config: settings, allow, runDir, stateDir, row },
+    ...{ platform, base, config: settings, allow, runDir, stateDir, row, judged },
     packaged: allow.runtimes.filter((type) => isPackaged(config, type)),
     sources: () => links.of(MARGO_CHANNEL).sources,
   });
@@ -149,9 +160,10 @@ function openMargo(input: MargoInput): Result<Margo> {
     changed: () => (reports.ok ? reports.value.note() : undefined),
   });
   const { clock, random, log } = platform;
+  const offers = margoOffers(input.judged);
   const reports = openMargoReports({
     ...{ link, store, clock, random, log, fleet, dialect: config.dialect },
-    facts: factsOf(input, self, gateway),
+    facts: factsOf(input, self, { children: gateway.children, offers }),
     downForMs: () => downForMs(config.hours, time.view()),
   });
   if (!reports.ok) return reports;
@@ -159,6 +171,7 @@ function openMargo(input: MargoInput): Result<Margo> {
     ...{ link, inflate: platform.inflate, content, name: new URL(config.url).host, self },
     introduce: introduction(input, link, { reports: reports.value, capabilities, gateway }),
     reached: () => reports.value.reached(),
+    offered: (offer: MargoOffer) => offers.take(offer),
   };
   const finder = margoFinder({
     ...{ ...of, clock, store, row: () => input.row() },
@@ -195,7 +208,7 @@ function signedBy(
   { base, config, row }: MargoInput,
   of: Pick<
     MargoFinderInput,
-    'content' | 'inflate' | 'introduce' | 'link' | 'name' | 'reached' | 'self'
+    'content' | 'inflate' | 'introduce' | 'link' | 'name' | 'offered' | 'reached' | 'self'
   >,
 ): SignedMargo {
   const known = { content: of.content, row };
@@ -277,7 +290,7 @@ function introduction(
 function factsOf(
   { base, row }: MargoInput,
   self: () => Result<MargoSelf>,
-  { children }: Pick<Gateway, 'children'>,
+  { children, offers }: Pick<Gateway, 'children'> & { readonly offers: MargoOffers },
 ): () => MargoFacts | null {
   const known = new Map<Digest, readonly MargoDeployment[]>();
   const deployments = (digest: Digest | undefined): readonly MargoDeployment[] | null => {
@@ -308,6 +321,6 @@ function factsOf(
     const parts = margoParts(base.store, of);
     const said = { row: of, accepted, applied, rejected: found ?? null, children };
     const known = { ...said, ...(parts && { parts }) };
-    return { ...known, ...(waiting && { waiting }) };
+    return { ...known, ...(waiting && { waiting }), refused: offers.refused(of) };
   };
 }

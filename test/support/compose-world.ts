@@ -52,6 +52,8 @@ export interface ComposeWorld {
   }): string;
   /** until the manager has been told this */
   said(state: string, version: number, id?: string): Promise<unknown>;
+  /** `state version code` of what the manager was told, in order */
+  told(id?: string): readonly string[];
   /** the container of a service; without one its id is empty */
   service(name: string): Promise<SeenContainer>;
   /** what a command says in the container of a service */
@@ -105,6 +107,13 @@ export async function composeWorld(options: ComposeWorldOptions): Promise<Compos
     push: pusher(host, users, scratch),
     packaged: (compose, files) => packaged(scratch, compose, files),
     document: (of) => documentOf(host, of),
+    told: (id = APP) =>
+      manager.seen
+        .filter(({ method, path }) => method === 'POST' && path.includes(`/${id}/status`))
+        .map(({ body }) => {
+          const { status, adoptedManifestVersion } = JSON.parse(body);
+          return `${status.state} ${adoptedManifestVersion} ${status.error?.code ?? ''}`.trim();
+        }),
     said: (state, version, id = APP) =>
       eventually(
         `${state} at ${version}`,

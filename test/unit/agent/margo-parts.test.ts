@@ -6,6 +6,7 @@ import { sha256 } from '#state/digest.ts';
 
 const digest = sha256(Buffer.from('document'));
 const failure = { code: 'apply.health-failed', message: 'a: ill' } as const;
+const absent = { code: 'package.missing', message: 'a: not there' } as const;
 const part = (id: string, more: Partial<PartRow> = {}): PartRow => ({
   ...{ id, digest, documentDigest: digest, tries: 1, ended: false, failure: null },
   ...more,
@@ -36,7 +37,14 @@ for (const [what, rows, changing, intent, told] of [
     [part('a', { failure })],
     [],
     waiting,
-    { state: 'pending', why: null },
+    { state: 'pending', why: failure },
+  ],
+  [
+    'its package is in no registry',
+    [part('a', { failure: absent })],
+    [],
+    waiting,
+    { state: 'failed', why: absent },
   ],
   [
     'it waits for one that failed',
