@@ -1,5 +1,5 @@
 /** What a statement of a channel is judged by now: read anew for each one. */
-import { wholeInForce } from '#apply/journal.ts';
+import { toldApplied, wholeInForce } from '#apply/journal.ts';
 import type { Trusted } from '#trust/verify.ts';
 import { type Base, type ProgramVersion, trustedOf } from './base.ts';
 import type { AgentConfig } from './config.ts';
@@ -22,7 +22,8 @@ export function currentTrust(
   const state = applied ? base.store.state(fleet, channel, applied.stateDigest) : null;
   const ids = state?.ok ? (state.value?.generations ?? []) : [];
   return trustedOf(base, config, {
-    ...{ channel, attestation, floor, applied },
+    // A state that comes into force part by part is judged anew at each try, by what was whole before.
+    ...{ channel, attestation, floor, applied: toldApplied(held) },
     version: program.version,
     inForce: wholeInForce(held)?.stateDigest ?? null,
     appliedIds: ids.map(({ id }) => id),

@@ -22,6 +22,7 @@ export function judgeAgentVersion(wanted: string, running: string): Outcome<unde
 /**
  * Removal guard: no deployment left, or more than half of the applied ones gone, passes only where
  * the applied point lies below (this epoch, `allow_removal`). 0 means unset, also in a new epoch.
+ * @param applied  the last state that was in force whole; null: none was, which lies below each
  */
 // Check 15
 export function judgeRemoval(
@@ -36,7 +37,8 @@ export function judgeRemoval(
   if (!guarded) return passed(undefined, compared);
   const { allowRemoval } = state.policy;
   const upTo = { epoch: state.point.epoch, sequence: allowRemoval };
-  if (allowRemoval > 0n && applied !== null && comparePoints(applied, upTo) < 0) {
+  const below = applied === null || comparePoints(applied, upTo) < 0;
+  if (allowRemoval > 0n && below) {
     return passed(undefined, `${compared}, allowed below ${pointText(upTo)}`);
   }
   return stop('trust.removal-guard', {
