@@ -1,13 +1,13 @@
 /**
  * Health: the proof after an activation (check 21), and the watch afterwards. A deployment without
- * checks is healthy when its activation has returned; every `process` deployment has the check
- * alive. Deadlines use the monotonic clock; a failure seen while the loop itself was late by more
+ * checks is healthy when its activation has returned; every deployment of programs or containers has the
+ * check alive. Deadlines use the monotonic clock; a failure seen while the loop itself was late by more
  * than a second is forgiven once (DESIGN section 6: a stalled SD card, SIGSTOP).
  */
 import { type Fault, fault, ok, type Result, refused } from '#errors/fault.ts';
 import type { HealthCheck } from '#state/deployment.ts';
 import type { Generation } from '#state/generation.ts';
-import { aliveForMs, type ProbeTools, probeRunner } from './probes/catalogue.ts';
+import { aliveForMs, hasContainers, type ProbeTools, probeRunner } from './probes/catalogue.ts';
 import type { ProbeRunner } from './probes/probe.ts';
 
 const STALLED_MS = 1_000;
@@ -26,10 +26,13 @@ export interface Health {
   readonly restarts: number;
 }
 
-/** The declared checks, and alive for programs unless the document declares one of that kind. */
+/**
+ * The declared checks, and alive for programs and containers unless the document declares one of that kind.
+ */
 export function checksOf(generation: Generation): readonly HealthCheck[] {
   const { profile, health } = generation.deployment;
-  if (profile.kind !== 'process' || health.some(({ probe }) => probe.kind === 'alive')) {
+  const bare = profile.kind !== 'process' && !hasContainers(generation);
+  if (bare || health.some(({ probe }) => probe.kind === 'alive')) {
     return health;
   }
   const alive: HealthCheck = {

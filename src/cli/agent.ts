@@ -135,7 +135,7 @@ async function serve(
     agentVersion: version.version,
     startedAt,
     async stop() {
-      const stopped = await stopPrograms(assembled);
+      const stopped = await stopPrograms(assembled, true);
       end('stop-programs');
       return stopped;
     },
@@ -179,7 +179,7 @@ async function serve(
     await closeMetrics.value();
     await closeControl.value();
   }
-  if (ended.how === 'stop-programs') await stopPrograms(assembled);
+  if (ended.how === 'stop-programs') await stopPrograms(assembled, false);
   assembled.base.starts.reset();
   platform.log.write('info', 'agent.stopped', { how: ended.how });
   return ok(ended.how);

@@ -6,6 +6,7 @@
 import { expect, test } from 'bun:test';
 import { APP, COMPOSE_ENGINES, composeWorld, twoServices } from '../support/compose-world.ts';
 import { eventually } from '../support/eventually.ts';
+import type { MargoDevice } from '../support/margo-device.ts';
 import { tinyImage } from '../support/podman.ts';
 
 for (const { name, missing, start } of COMPOSE_ENGINES) {
@@ -63,18 +64,24 @@ async function story(world: Awaited<ReturnType<typeof composeWorld>>): Promise<v
   // Killed while it works, and the container killed by hand: both are brought back.
   await push('line/app', '1.2.0', packaged(twoServices(pinned), { 'line.conf': 'belt=2' }));
   manager.deploy(5, { [APP]: document({ revision: '1.2.0', speed: 8 }) });
-  const before = device.log().length;
-  await eventually('it activates', () => device.log().includes('phase=activating', before));
-  await device.stop('SIGKILL');
-  device.start();
+  for (const phase of ['waiting', 'activating']) await killedIn(device, phase);
   await said('installed', 5);
   expect(await inside('web', 'cat', '/etc/line.conf')).toBe('belt=2');
   expect(await inside('db', 'cat', '/data/log')).toBe('kept');
 
   manager.deploy(6, {});
+  await killedIn(device, 'activating');
   await said('removed', 6);
   expect(await engine.containers()).toEqual([]);
   const { networks, volumes } = world.left();
   expect(networks).toBe('');
   expect(volumes).toEndWith('_data');
+}
+
+/** By the power, as it were, and started again. */
+async function killedIn(device: MargoDevice, phase: string): Promise<void> {
+  const from = device.log().length;
+  await eventually(`it is ${phase}`, () => device.log().includes(`phase=${phase}`, from));
+  await device.stop('SIGKILL');
+  device.start();
 }

@@ -5,9 +5,11 @@ import type { Clock } from '#platform/clock.ts';
 import type { Http } from '#platform/http.ts';
 import type { Processes } from '#platform/processes.ts';
 import type { Sockets } from '#platform/tls.ts';
+import { COMPOSE_PROFILE } from '#state/compose.ts';
 import type { Probe } from '#state/deployment.ts';
 import type { Generation } from '#state/generation.ts';
 import { aliveProbe } from './alive.ts';
+import { containersProbe } from './containers.ts';
 import { execProbe } from './exec.ts';
 import { httpProbe } from './http.ts';
 import type { ProbeRunner } from './probe.ts';
@@ -26,7 +28,9 @@ export function probeRunner(tools: ProbeTools, of: Generation, probe: Probe): Pr
   const { clock, http, sockets, processes, users } = tools;
   switch (probe.kind) {
     case 'alive':
-      return aliveProbe(clock, tools.conditionOf, aliveForMs(of));
+      return hasContainers(of)
+        ? containersProbe(clock, tools.conditionOf)
+        : aliveProbe(clock, tools.conditionOf, aliveForMs(of));
     case 'exec':
       return execProbe(processes, probe.command, ({ id }) =>
         accountOf(processes, users, { deployment: id, component: 'check', user: userOf(of) }),
@@ -42,6 +46,10 @@ export function probeRunner(tools: ProbeTools, of: Generation, probe: Probe): Pr
 export function aliveForMs({ deployment: { profile } }: Generation): number {
   if (profile.kind !== 'process') return 0;
   return Math.max(0, ...profile.components.map((component) => component.aliveForMs));
+}
+
+export function hasContainers({ deployment: { profile } }: Generation): boolean {
+  return profile.kind === 'other' && profile.type === COMPOSE_PROFILE;
 }
 
 /** Checks of a deployment run as its first program does. */

@@ -33,6 +33,8 @@ export interface Engine {
   readonly architecture: string;
   /** Any status is an answer; `compose.engine-missing` when there is none. */
   call(request: EngineRequest): Promise<Result<EngineAnswer>>;
+  /** Of an answer without an end: what comes, until the connection breaks, is silent or given up. */
+  stream(request: EngineRequest, signal: AbortSignal): AsyncIterable<Uint8Array>;
 }
 
 export interface EngineRequest {
@@ -116,31 +118,62 @@ async function meet(options: EngineOptions, socket: string): Promise<Engine | nu
     : [];
   const kind = names.some((name) => /podman/i.test(name)) ? 'podman' : 'docker';
   const version = /^[0-9]+\.[0-9]+$/.test(textOf(ApiVersion)) ? textOf(ApiVersion) : '1.40';
+  const placed = (request: EngineRequest): EngineRequest => ({
+    ...request,
+    path: request.libpod ? `/v4.0.0/libpod${request.path}` : `/v${version}${request.path}`,
+  });
   return {
     ...{ kind, socket, version: textOf(Version), architecture: textOf(Arch) },
-    call: (request) =>
-      ask(options, socket, {
-        ...request,
-        path: request.libpod ? `/v4.0.0/libpod${request.path}` : `/v${version}${request.path}`,
-      }),
+    call: (request) => ask(options, socket, placed(request)),
+    stream: (request, signal) => stream(options, socket, placed(request), signal),
   };
 }
 
-async function ask(
+function sent(
   { http }: EngineOptions,
   socket: string,
   request: EngineRequest,
-): Promise<Result<EngineAnswer>> {
+  signal?: AbortSignal,
+): ReturnType<Http['request']> {
   const { method, path, query = {}, json, body, idleMs = IDLE_MS } = request;
   const search = new URLSearchParams(query).toString();
-  const sent = json === undefined ? body : Buffer.from(JSON.stringify(json));
+  const content = json === undefined ? body : Buffer.from(JSON.stringify(json));
   const type = json === undefined ? 'application/x-tar' : 'application/json';
-  const response = await http.request({
+  return http.request({
     ...{ method, idleMs, unixSocket: socket },
     url: `http://localhost${path}${search === '' ? '' : `?${search}`}`,
-    headers: sent === undefined ? {} : { 'content-type': type },
-    ...(sent !== undefined && { body: sent }),
+    headers: content === undefined ? {} : { 'content-type': type },
+    ...(content !== undefined && { body: content }),
+    ...(signal && { signal, fresh: true }),
   });
+}
+
+async function* stream(
+  options: EngineOptions,
+  socket: string,
+  request: EngineRequest,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  const response = await sent(options, socket, request, signal);
+  if (!response.ok) return;
+  const { status, body, cancel } = response.value;
+  try {
+    if (status !== 200) return;
+    for await (const chunk of body) {
+      if (!chunk.ok) return;
+      yield chunk.value;
+    }
+  } finally {
+    cancel();
+  }
+}
+
+async function ask(
+  options: EngineOptions,
+  socket: string,
+  request: EngineRequest,
+): Promise<Result<EngineAnswer>> {
+  const response = await sent(options, socket, request);
   if (!response.ok) return refuse('compose.engine-missing', { tried: socket });
   const bytes = await read(response.value, socket);
   return bytes.ok ? ok({ status: response.value.status, json: jsonOf(bytes.value) }) : bytes;

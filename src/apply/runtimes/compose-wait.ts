@@ -54,8 +54,9 @@ export async function waitUntil(
     return { of, beganMs, ...since, failures: 0, done: false };
   });
   for (;;) {
-    for (const look of looks.filter(({ done }) => !done)) {
-      const why = await lookAt(waiting, look, until);
+    // Those that are up are looked at as well: one that ends while others are waited for is not up.
+    for (const look of looks) {
+      const why = look.done ? await stillUp(waiting, look) : await lookAt(waiting, look, until);
       if (!why.ok) return why;
       const late = clock.monotonicMs() >= waiting.untilMs && !look.done;
       if (late) return notUp(waiting, look.of, `not up in time: ${why.value}`);
@@ -65,18 +66,38 @@ export async function waitUntil(
   }
 }
 
+async function stillUp(waiting: Waiting, { of }: Looking): Promise<Result<string>> {
+  const seen = await stateOf(waiting.engine, of.id);
+  if (!seen.ok) return seen;
+  return hasFailed(of, seen.value) ? hasEnded(waiting, of, seen.value) : ok('');
+}
+
+function hasFailed({ fresh }: Awaited, state: ContainerState | null): boolean {
+  if (!state) return true;
+  const { status, exitCode, restarts } = state;
+  return ((isOver(status) || status === 'restarting') && exitCode !== 0) || (fresh && restarts > 0);
+}
+
+function isOver(status: string): boolean {
+  return status === 'exited' || status === 'dead' || status === 'stopped';
+}
+
+function hasEnded(waiting: Waiting, of: Awaited, state: ContainerState | null) {
+  const reason = state ? `ended with code ${state.exitCode}` : 'its container is gone';
+  return notUp(waiting, of, reason);
+}
+
 /** What it is waited for, for people. */
 async function lookAt(waiting: Waiting, look: Looking, until: Until): Promise<Result<string>> {
   const { engine, env } = waiting;
   const { want, id, fresh } = look.of;
   const seen = await stateOf(engine, id);
   if (!seen.ok) return seen;
-  if (!seen.value) return notUp(waiting, look.of, 'its container is gone');
-  const { status, exitCode, restarts } = seen.value;
-  const ended = status === 'exited' || status === 'dead' || status === 'stopped';
-  const failed = ((ended || status === 'restarting') && exitCode !== 0) || (fresh && restarts > 0);
-  if (failed) return notUp(waiting, look.of, `ended with code ${exitCode}`);
-  if (ended) {
+  if (!seen.value || hasFailed(look.of, seen.value)) {
+    return hasEnded(waiting, look.of, seen.value);
+  }
+  const { status } = seen.value;
+  if (isOver(status)) {
     const once = want.service.restart.name === 'no' || want.service.restart.name === 'on-failure';
     if (until !== 'healthy' && once) look.done = true;
     if (until === 'healthy') return notUp(waiting, look.of, 'ended before it was healthy');

@@ -31,10 +31,12 @@ import { COMPOSE_FOLDER, composeRecords } from './compose-record.ts';
 import { closeAll, readyComponents, resolve } from './compose-resolve.ts';
 import { clearSecrets } from './compose-secrets.ts';
 import { startedContainers } from './compose-started.ts';
+import { stopContainers } from './compose-stop.ts';
 import { composeDiffers } from './compose-tree.ts';
 import { bringDown, bringUp, type Wanted, wantedOf } from './compose-up.ts';
+import { type ComposeWatch, composeWatch } from './compose-watch.ts';
 import type { Packages } from './packages.ts';
-import type { Condition, Deviation, Runtime } from './runtime.ts';
+import type { Deviation, Runtime } from './runtime.ts';
 
 export interface ComposeOptions {
   readonly files: Files;
@@ -58,31 +60,18 @@ export interface ComposeOptions {
   };
 }
 
-/** ms after which what status reads is looked at again */
-const FRESH_MS = 2_000;
-const UNKNOWN: Condition = {
-  running: 'starting',
-  upMs: 0,
-  restarts: 0,
-  message: 'not looked at yet',
-};
-
-/** What the last look saw; never older than the last change made here. */
-interface Seen {
-  readonly digest: Digest;
-  readonly condition: Condition;
-  readonly atMs: number;
-}
-
 interface Held {
   readonly env: ComposeEnv;
-  readonly seen: Map<string, Seen>;
-  readonly looking: Set<string>;
+  readonly watch: ComposeWatch;
 }
 
 export function composeRuntime(options: ComposeOptions): Runtime {
-  const held: Held = { env: environment(options), seen: new Map(), looking: new Set() };
-  const { env } = held;
+  const env = environment(options);
+  const watch = composeWatch({
+    ...{ env, listens: options.onChange !== undefined },
+    look: (of) => inspect(held, of, 'stat'),
+  });
+  const held: Held = { env, watch };
   return {
     type: COMPOSE_PROFILE,
     fetch: (next, packages) => fetch(env, next, packages),
@@ -92,16 +81,18 @@ export function composeRuntime(options: ComposeOptions): Runtime {
     async deactivate(previous) {
       const marked = env.records.markPurge(previous.id, purges(previous));
       if (!marked.ok) return marked;
-      held.seen.delete(previous.id);
+      watch.begin(previous.id);
       const down = await bringDown(env, previous.id);
+      watch.end(previous.id, null);
       return down.ok ? clearSecrets(env, previous.id) : down;
     },
     inspect: (current, depth) => inspect(held, current, depth),
     // What a container wrote stands in its volumes, which no repair touches.
     keepFound: async () => ok([]),
-    condition: (current) => condition(held, current),
+    condition: (current) => watch.condition(current),
     sweep: (id, keep) => sweep(env, id, keep),
     left: () => env.records.owners(),
+    stopAll: () => stopContainers(env),
   };
 }
 
@@ -172,24 +163,22 @@ async function prepare(env: ComposeEnv, next: Generation): Promise<Result<void>>
 
 /** What is started again or repaired is not waited for: status tells how it is. */
 async function activate(
-  held: Held,
+  { env, watch }: Held,
   next: Generation,
   previous: Generation | null,
 ): Promise<Result<void>> {
-  const { env, seen } = held;
   const marked = env.records.markPurge(next.id, false);
   if (!marked.ok) return marked;
   const used = await usedSlots(env, next.id);
   if (!used.ok) return used;
   const wanted = await wantedAgain(env, next, used.value);
   if (!wanted.ok) return wanted;
+  watch.begin(next.id);
   const up = await bringUp(env, next, wanted.value, previous?.digest !== next.digest);
   closeAll(wanted.value.ready);
-  seen.delete(next.id);
-  if (!up.ok) return up;
-  const looked = await lookAtAll(env, next, wanted.value);
-  if (looked.ok) note(held, next, looked.value.condition);
-  return ok(undefined);
+  const looked = up.ok ? await lookAtAll(env, next, wanted.value) : up;
+  watch.end(next.id, looked.ok ? { of: next, condition: looked.value.condition } : null);
+  return up;
 }
 
 /** What was lost of the record or the images is made anew where the statement's own blobs have it. */
@@ -238,7 +227,7 @@ async function inspect(
   current: Generation,
   depth: 'stat' | 'hash',
 ): Promise<Result<readonly Deviation[]>> {
-  const { env } = held;
+  const { env, watch } = held;
   const spoilt = await spoiltTrees(env, current, depth);
   if (!spoilt.ok) return spoilt;
   const used = await usedSlots(env, current.id);
@@ -248,10 +237,9 @@ async function inspect(
     return ok([{ what: current.id, found: wanted.fault.message }]);
   }
   if (!wanted.ok) return wanted;
-  const looked = await lookAtAll(env, current, wanted.value);
+  const looked = await watch.seeing(current, () => lookAtAll(env, current, wanted.value));
   closeAll(wanted.value.ready);
   if (!looked.ok) return looked;
-  note(held, current, looked.value.condition);
   return ok([...spoilt.value, ...looked.value.deviations]);
 }
 
@@ -274,32 +262,6 @@ async function spoiltTrees(
     }
   }
   return ok(found);
-}
-
-/** What the last look saw; one that is old is followed by another, whose news are told. */
-function condition(held: Held, current: Generation): Condition {
-  const { env, seen, looking } = held;
-  const last = seen.get(current.id);
-  const known = last?.digest === current.digest ? last : null;
-  const old = !known || env.clock.monotonicMs() - known.atMs > FRESH_MS;
-  if (old && !looking.has(current.id)) {
-    looking.add(current.id);
-    void inspect(held, current, 'stat')
-      .then((looked) => {
-        if (!looked.ok)
-          note(held, current, { ...UNKNOWN, running: 'no', message: looked.fault.message });
-        const now = seen.get(current.id);
-        if (now && known && now.condition.running !== known.condition.running) {
-          env.onChange(current.id);
-        }
-      })
-      .finally(() => looking.delete(current.id));
-  }
-  return known?.condition ?? UNKNOWN;
-}
-
-function note({ env, seen }: Held, { id, digest }: Generation, now: Condition): void {
-  seen.set(id, { digest, condition: now, atMs: env.clock.monotonicMs() });
 }
 
 function blobsOf(env: ComposeEnv, keep: readonly Generation[]): ReadonlySet<Digest> {

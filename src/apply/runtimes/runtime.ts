@@ -47,6 +47,8 @@ export interface Runtime {
    * those of states that no row names any more.
    */
   left?(): Result<readonly string[]>;
+  /** `holdfast stop`: what runs ends and stays where it is, for the next start. Absent: nothing does. */
+  stopAll?(): Promise<Result<void>>;
 }
 
 export interface Deviation {

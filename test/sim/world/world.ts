@@ -184,7 +184,7 @@ async function startOnce(world: World, life: Life): Promise<Ended> {
     agentVersion: version.version,
     startedAt: 0,
     async stop() {
-      const done = await stopPrograms(assembled.value);
+      const done = await stopPrograms(assembled.value, true);
       end('stop-programs');
       return done;
     },
@@ -210,7 +210,7 @@ async function startOnce(world: World, life: Life): Promise<Ended> {
   const disconnect = assembled.value.connect();
   await assembled.value.agent.run(stopping.signal);
   await disconnect();
-  if (ended.how === 'stop-programs') await stopPrograms(assembled.value);
+  if (ended.how === 'stop-programs') await stopPrograms(assembled.value, false);
   assembled.value.base.starts.reset();
   assembled.value.close();
   return ended.how;
