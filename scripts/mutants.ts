@@ -194,7 +194,15 @@ export const MUTANTS: readonly Mutant[] = [
 ];
 
 /** What a tree needs to build and test itself. */
-const PARTS = ['src', 'test', 'scripts', 'targets', 'package.json', 'tsconfig.json'];
+const PARTS = [
+  'src',
+  'test',
+  'scripts',
+  'targets',
+  'package.json',
+  'package-lock.json',
+  'tsconfig.json',
+];
 const LINKS = ['node_modules', '.cache'];
 /** kills are few here: every mutant named for them breaks most */
 const ENV = {

@@ -42,7 +42,7 @@ const SYNCS: readonly (readonly [file: string, search: string, replace: string])
   ['platform/node/file-handles.ts', '  fsyncSync,\n', '  existsSync as fsyncSync,\n'],
   ['store/lmdb.ts', 'overlappingSync: false,', 'overlappingSync: false, noSync: true,'],
 ];
-const PARTS = ['src', 'scripts', 'targets', 'package.json', 'tsconfig.json'];
+const PARTS = ['src', 'scripts', 'targets', 'package.json', 'package-lock.json', 'tsconfig.json'];
 const LINKS = ['node_modules', '.cache'];
 
 interface Tally {
