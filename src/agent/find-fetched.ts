@@ -15,7 +15,7 @@ import { type Fault, fault } from '#errors/fault.ts';
 import type { Source, Wanted } from '#sources/source.ts';
 import { comparePoints, type Point } from '#state/point.ts';
 import type { Looking } from './find-pushed.ts';
-import type { Found, Look } from './found.ts';
+import { type Found, isAttack, type Look } from './found.ts';
 import {
   again,
   type Judging,
@@ -199,17 +199,18 @@ function isHigher(found: Found, than: Found): boolean {
   return comparePoints(found.candidate.state.point, than.candidate.state.point) > 0;
 }
 
-/** What is wrong with one mirror says less than what another one has. */
+/** What is wrong with one mirror says less than what another one has; an attack, more than a lie. */
 function rankOf(found: Found): number {
   switch (found.kind) {
     case 'candidate':
-      return 7;
+      return 8;
     case 'waiting':
-      return answers(found) ? 6 : 4;
+      return answers(found) ? 7 : 5;
     case 'current':
-      return 5;
+      return 6;
     case 'refused':
-      if (answers(found)) return 6;
+      if (answers(found)) return 7;
+      if (isAttack(found)) return 4;
       return found.fault.code === 'source.stale' ? 1 : 3;
     case 'unreachable':
       return 2;

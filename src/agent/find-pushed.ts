@@ -7,7 +7,7 @@ import type { Pushed, PushSource } from '#sources/mqtt-push.ts';
 import { comparePoints } from '#state/point.ts';
 import type { Wake } from '#triggers/trigger.ts';
 import type { Trusted } from '#trust/verify.ts';
-import type { Found } from './found.ts';
+import { type Found, isAttack } from './found.ts';
 import {
   again,
   type Judging,
@@ -93,12 +93,17 @@ export function isHigher(found: Found, than: Found): boolean {
   if (found.kind === 'candidate' && than.kind === 'candidate') {
     return comparePoints(found.candidate.state.point, than.candidate.state.point) > 0;
   }
-  return RANK[found.kind] > RANK[than.kind];
+  return rankOf(found) > rankOf(than);
 }
 
+function rankOf(found: Found): number {
+  return isAttack(found) ? RANK_OF_ATTACK : RANK[found.kind];
+}
+
+const RANK_OF_ATTACK = 4;
 const RANK: Readonly<Record<Found['kind'], number>> = {
-  candidate: 5,
-  waiting: 4,
+  candidate: 6,
+  waiting: 5,
   refused: 3,
   current: 2,
   nothing: 1,

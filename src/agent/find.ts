@@ -13,7 +13,7 @@ import type { Wake } from '#triggers/trigger.ts';
 import { verifyStatement } from '#trust/verify.ts';
 import { type FetchJudging, failedHead, findFetched } from './find-fetched.ts';
 import { findPushed, isHigher, nothingPushed } from './find-pushed.ts';
-import type { Candidate, Found, Look } from './found.ts';
+import { type Candidate, type Found, isAttack, type Look } from './found.ts';
 import {
   foundOf,
   judgeHead,
@@ -112,10 +112,16 @@ async function find(
     return nothingPushed({ ...input, pushes }, memory, wake);
   const fetched = await findFetched(input, memory, looking);
   if (!pushed) return fetched;
-  const pushedWins = pushed.found.kind === 'candidate' && !isHigher(fetched, pushed.found);
+  const pushedWins = winsOver(pushed.found, fetched);
   const [found, other] = pushedWins ? [pushed.found, fetched] : [fetched, pushed.found];
   if (other.kind !== 'candidate') input.alsoFound(other);
   return found;
+}
+
+/** The one that loses is told first, so what wins is what stays told. */
+function winsOver(pushed: Found, fetched: Found): boolean {
+  const counts = pushed.kind === 'candidate' || (isAttack(pushed) && fetched.kind === 'refused');
+  return counts && !isHigher(fetched, pushed);
 }
 
 /** A bundle may hold several channels; the statement names its channel, so each is judged. */
@@ -137,7 +143,7 @@ async function findInBundle(
       : noted(question, failedHead(source, head.fault));
     if (next.kind === 'candidate' || next.kind === 'current') return next;
     const foreign = 'fault' in next && next.fault.code === 'trust.wrong-channel';
-    if (found.kind === 'nothing' || !foreign) found = next;
+    if (found.kind === 'nothing' || !(foreign || isAttack(found))) found = next;
   }
   return found;
 }

@@ -20,7 +20,7 @@ import { type Point, pointText } from '#state/point.ts';
 import type { Refusal, StatusPoint, Via } from '#state/status.ts';
 import type { StoreWriter } from '#store/store.ts';
 import type { AuditFact, AuditLog } from './audit-log.ts';
-import type { Candidate, Found } from './found.ts';
+import { type Candidate, type Found, isAttack } from './found.ts';
 
 export interface Follower {
   readonly fleet: Fleet;
@@ -110,7 +110,8 @@ export function follower(input: FollowerInput): Result<Follower> {
     waitingFor: () => held.waiting,
     note(found) {
       const news = note(held, found);
-      if (news && found.kind === 'refused') audit.refuse({ channel, ...found });
+      const written = 'again' in found && found.again;
+      if (news && found.kind === 'refused' && !written) audit.refuse({ channel, ...found });
       return news;
     },
     noteFault(why, offered, via) {
@@ -159,10 +160,15 @@ function refusalOf(why: Fault, offered: Point | null, via: Via | null, attack: b
 function note(held: Held, found: Exclude<Found, { kind: 'candidate' }>): boolean {
   if (found.kind === 'current' || found.kind === 'nothing') held.waiting = null;
   if (found.kind !== 'refused' && found.kind !== 'waiting') return false;
-  if (found.again) return false;
+  if (found.again && !isHidden(held, found)) return false;
   if (found.kind === 'waiting') held.waiting = found.fault;
   else held.refusal = refusalOf(found.fault, found.offered, found.via, found.attack);
   return true;
+}
+
+/** An attack that is still shown, though something was told over it that anybody can send. */
+function isHidden({ refusal }: Held, found: Found): boolean {
+  return isAttack(found) && refusal?.attack !== true;
 }
 
 function barred(held: Held, point: Point): Fault | null {

@@ -53,6 +53,11 @@ export function isForeign(found: Found): boolean {
   return found.offered === null || found.fault.code === 'trust.wrong-channel';
 }
 
+/** What the owner has to know before any other refusal: nothing that anybody can send is told over it. */
+export function isAttack(found: Found): boolean {
+  return found.kind === 'refused' && found.attack;
+}
+
 /** What `explain` shows of the last look. */
 export interface Look {
   /** Unix ms by the wall clock */
