@@ -161,7 +161,8 @@ async function askBroker(
   signal.removeEventListener('abort', stopped);
   await kicking;
   if (!signal.aborted) return tell(null);
-  tell(mqtt.state().lastFault);
+  // Nothing has failed yet where the session before is still being ended: that is no answer either.
+  tell(mqtt.state().lastFault ?? fault('link.down', { peer: 'the broker' }));
 }
 
 /** The wait between two tries of the link grows to minutes: this window may be shorter. */

@@ -5,7 +5,7 @@
 
 import type { Change, Outcome } from '#apply/transaction.ts';
 import type { Fault, Result } from '#errors/fault.ts';
-import { type Point, pointText } from '#state/point.ts';
+import { comparePoints, type Point, pointText } from '#state/point.ts';
 import type { Wake } from '#triggers/trigger.ts';
 import type { Deferral } from './deferral.ts';
 import type { Finder } from './find.ts';
@@ -64,6 +64,7 @@ export function resumeFrom(parts: CycleParts, candidate: Found): Promise<CycleEn
 async function follow(parts: CycleParts, found: Found): Promise<CycleEnd> {
   if (found.kind !== 'candidate') return ended(parts, found);
   const { candidate } = found;
+  if (isOvertaken(parts, candidate)) return { kind: 'superseded', offered: textOf(candidate) };
   const barred = parts.follower.barred(candidate) ?? parts.deferral.barred(candidate);
   if (barred) return notMade(parts, candidate, barred);
   const end = await parts.runner.run({
@@ -77,6 +78,15 @@ async function follow(parts: CycleParts, found: Found): Promise<CycleEnd> {
   if (overtaken) return { kind: 'superseded', offered: textOf(candidate) };
   if (end.kind === 'not-made') return notMade(parts, candidate, end.fault);
   return report(parts, candidate, end.outcome);
+}
+
+/**
+ * Something newer was accepted while it was looked for: it waits for nothing, and nobody is told that it
+ * does. Everything else is overtaken.ts, when its turn comes.
+ */
+function isOvertaken({ follower }: CycleParts, { state }: Candidate): boolean {
+  const { floor } = follower.row();
+  return floor !== null && comparePoints(state.point, floor) < 0;
 }
 
 function ended(parts: CycleParts, found: Exclude<Found, { kind: 'candidate' }>): CycleEnd {

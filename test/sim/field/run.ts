@@ -98,16 +98,27 @@ export function healAll(stage: FieldStage, choose: Dice): void {
   healField(stage);
   world.wallOffsetMs = Math.max(world.wallOffsetMs, Date.UTC(2026, 10, 24)) % Date.UTC(2039, 1, 1);
   // A configuration that is still to be taken up brings back a channel with its hold.
-  const { channels } = stage.setup;
   const free = (): boolean =>
     world.running?.ready === true &&
     !world.running.assembled.busy() &&
-    world.running.assembled.lines.map(({ channel }) => channel).join() === channels.join();
+    followed(stage).join() === stage.setup.channels.join();
   pass(world, { ms: 900_000, holds: free });
   performIn(stage, 'resume-all', choose);
-  for (const channel of stage.setup.channels) freshen(stage, channel, choose);
-  const valued = stage.setup.channels.some((channel) => stage.heads.get(channel)?.valued);
+  const channels = concerned(stage);
+  for (const channel of channels) freshen(stage, channel, choose);
+  const valued = channels.some((channel) => stage.heads.get(channel)?.valued);
   if (valued && stage.desk.values.length === 0) performIn(stage, 'values', choose);
+}
+
+/** What the agent that runs was started with. */
+function followed({ world }: FieldStage): readonly Channel[] {
+  return (world.running?.assembled.lines ?? []).map(({ channel }) => channel as Channel);
+}
+
+/** An edit of agent.yaml counts from the next start or reload on: until then the channels before it do. */
+function concerned(stage: FieldStage): readonly Channel[] {
+  const { channels } = stage.setup;
+  return [...channels, ...followed(stage).filter((channel) => !channels.includes(channel))];
 }
 
 /** The newest of a channel is in its registries, and is one that a good device can have. */
@@ -144,10 +155,10 @@ function wasRejected({ world }: FieldStage, { artifact, digest }: FieldIssued): 
 }
 
 export function areThere(stage: FieldStage): boolean {
-  const { world, setup, heads } = stage;
+  const { world, heads } = stage;
   const { running } = world;
   if (!running?.ready || running.assembled.busy()) return false;
-  return setup.channels.every((channel) => {
+  return followed(stage).every((channel) => {
     const row = running.assembled.lines.find((line) => line.channel === channel)?.follower.row();
     return row?.intent === null && row.applied?.stateDigest === heads.get(channel)?.digest;
   });
@@ -159,7 +170,7 @@ export function reachAll(stage: FieldStage, choose: Dice): boolean {
   const there = (): boolean => areThere(stage);
   if (pass(world, { ms: HEALED_MS, holds: there })) return true;
   // The remedy that the device itself names: publish anew.
-  const rejected = stage.setup.channels.filter((channel) => {
+  const rejected = concerned(stage).filter((channel) => {
     const head = stage.heads.get(channel);
     return head !== undefined && wasRejected(stage, head);
   });

@@ -128,11 +128,10 @@ function watchTargets(stage: FieldStage): void {
   nodes.rename = (changes) => {
     rename(changes);
     for (const { name, to } of changes) {
-      if (name !== 'b.conf' || to?.kind !== 'file') continue;
-      const text = new TextDecoder().decode(to.data);
-      if (world.steps.life === null) continue;
+      if (name !== 'b.conf' || world.steps.life === null) continue;
       tellClock(stage);
-      model.switched(text);
+      if (to?.kind === 'file') model.switched(new TextDecoder().decode(to.data));
+      // What is taken away again, because nothing was there before, cuts nobody off any more.
       weather(stage);
     }
   };

@@ -56,6 +56,8 @@ export function pauses(fail: (invariant: string, says: string) => void, known?: 
       if (scope === null) {
         for (const name of facts.own.keys()) if (!paused) facts.own.set(name, false);
       } else facts.own.set(scope, paused);
+      // What a channel accepted that is not followed now was last looked at before that.
+      facts.floors.clear();
       for (const told of now) {
         facts.floors.set(told.channel, told.floor);
         if (calm && holds(facts, told.channel) === true) facts.calm.add(told.channel);
@@ -104,7 +106,8 @@ function seen(
     const says = paused ? 'paused, and nobody asked for it' : 'a pause ended by itself';
     fail('pause', `${channel}: ${says}`);
   }
-  if (expected && compare(floor, facts.floors.get(channel) ?? null) > 0) {
+  const before = facts.floors.get(channel);
+  if (expected && before !== undefined && compare(floor, before) > 0) {
     fail('pause', `${channel}: paused, and ${floor?.epoch}.${floor?.sequence} was accepted`);
   }
   facts.floors.set(channel, floor);

@@ -144,14 +144,8 @@ export function fieldModel(
 
 const NOTHING = (): Facts => ({
   ...{ violations: [], statements: [], channels: new Map(), taken: new Map(), serials: [] },
-  ...{
-    unsaid: new Set(),
-    forgetting: new Set(),
-    followed: [],
-    disturbed: false,
-    rootVersion: 0n,
-    history: 0n,
-  },
+  ...{ unsaid: new Set(), forgetting: new Set(), followed: [], disturbed: false },
+  ...{ rootVersion: 0n, history: 0n },
 });
 
 function copied(known: Facts): Facts {
@@ -222,6 +216,9 @@ function look(
   const left = seen.told.filter(({ orphaned }) => orphaned).map(({ channel }) => channel);
   for (const channel of [...facts.forgetting]) {
     if (left.includes(channel)) continue;
+    facts.forgetting.delete(channel);
+    // Followed again before it was done: it has what it had.
+    if (seen.told.some((told) => told.channel === channel && told.applied !== null)) continue;
     forgotten(facts, channel);
     paused.forgotten(channel);
   }

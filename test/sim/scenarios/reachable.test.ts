@@ -42,8 +42,20 @@ const events = (world: World) => {
   return seen?.ok ? seen.value.events.map(({ code }) => code) : [];
 };
 
+/** What comes into force parts the network, before anybody asks whether it is there. */
+function parting({ disk, network }: World): World['disk']['nodes']['rename'] {
+  const { rename } = disk.nodes;
+  return (changes) => {
+    rename(changes);
+    if (changes.some(({ name, to }) => name === 'web' && to?.kind === 'link')) network.part(true);
+  };
+}
+
 /** 1.1 is applied; 1.2 is in force and waits for its ways to answer. */
-function proving(policy: object = GUARDED): { readonly world: World; readonly old: string } {
+function proving(
+  policy: object = GUARDED,
+  before: (world: World) => void = () => {},
+): { readonly world: World; readonly old: string } {
   const world = makeWorld('reachable', quiet());
   boot(world);
   pass(world, { ms: 3_000 });
@@ -51,6 +63,7 @@ function proving(policy: object = GUARDED): { readonly world: World; readonly ol
   expect(pass(world, { ms: MINUTE, holds: () => applied(world) === '1.1' })).toBe(true);
   const old = content(world);
   pass(world, { ms: MINUTE });
+  before(world);
   publish(world, { ...PLAIN, web: 2 }, policy);
   expect(pass(world, { ms: MINUTE, holds: () => phase(world) === 'proving' })).toBe(true);
   return { world, old };
@@ -94,6 +107,34 @@ describe('commit: reachable', () => {
     expect(seen.during).not.toBe(seen.old);
     expect(seen.back).toEqual({ content: seen.old, applied: '1.1', phase: 'idle' });
     expect(seen).toMatchObject({ later: '1.1', refused: 'apply.cut-off' });
+  });
+
+  test('a session that broke unnoticed is not waited for: with the way open again it is applied', async () => {
+    const seen = await apart(() => {
+      const { world } = proving({ commit: 'reachable', healthWindowMs: 20_000 }, (made) => {
+        made.disk.nodes.rename = parting(made);
+      });
+      const parted = world.network.weather.parted;
+      pass(world, { ms: 5_000 });
+      world.network.part(false);
+      const late = pass(world, { ms: 2 * MINUTE, holds: () => applied(world) === '1.2' });
+      return { parted, late };
+    });
+    expect(seen).toEqual({ parted: true, late: true });
+  });
+
+  test('a session that is still being ended when the window is over has not answered', async () => {
+    const seen = await apart(() => {
+      const { world, old } = proving({ commit: 'reachable', healthWindowMs: 1_500 }, (made) => {
+        made.disk.nodes.rename = parting(made);
+      });
+      world.network.part(false);
+      pass(world, { ms: MINUTE, holds: () => phase(world) === 'idle' });
+      const { code, message = '' } = channel(world)?.refused ?? {};
+      return { old: content(world) === old, applied: applied(world), code, message };
+    });
+    expect(seen).toMatchObject({ old: true, applied: '1.1', code: 'apply.cut-off' });
+    expect(seen.message).toContain('broker did not answer within 1s500ms');
   });
 
   test('without a health window it has five minutes, and is applied as soon as all have answered', async () => {

@@ -50,6 +50,8 @@ const PEER = 'broker';
 const QUEUE_MAX = 100;
 /** ms after which a client notices that nobody answers */
 const KEEPALIVE_MS = 90_000;
+/** ms after which a client that ends a connection lets go of it though nobody answers */
+const LEAVES_MS = 2_000;
 
 export function simBroker(network: Network, from?: BrokerCopy): SimBroker {
   const sessions = new Map<string, Session>();
@@ -133,6 +135,8 @@ function connectionOf(
   const { broker, network, life } = client;
   const { time, dice } = network;
   let open = true;
+  /** the client knows that it is over */
+  let told = false;
   const waiting = new Set<(why: Result<void>) => void>();
   /** what is on its way to the client arrives in order */
   let lastAt = 0;
@@ -147,9 +151,13 @@ function connectionOf(
     open = false;
     if (session.open === self) session.open = null;
     stopListening();
+    tell(reason, tellMs);
+  };
+  const tell = (reason: string, tellMs: number): void => {
     const why = refuse('link.cut', { peer: PEER, reason });
     time.after(tellMs, () => {
-      if (life.dead) return;
+      if (life.dead || told) return;
+      told = true;
       for (const resolve of waiting) resolve(why);
       options.onClosed(why);
     });
@@ -170,7 +178,7 @@ function connectionOf(
   for (const message of session.queued.splice(0)) self.deliver(message, false);
   const acknowledged = (work: () => void): Promise<Result<void>> => {
     const { promise, resolve } = Promise.withResolvers<Result<void>>();
-    if (!open) {
+    if (told) {
       resolve(refuse('link.cut', { peer: PEER, reason: 'it was closed' }));
       return promise;
     }
@@ -206,8 +214,12 @@ function connectionOf(
       return sent;
     },
     async end() {
-      close('ended by this side', 0);
+      if (open) close('ended by this side', 0);
+      else tell('ended by this side', LEAVES_MS);
     },
-    destroy: () => close('destroyed', 0),
+    destroy() {
+      if (open) close('destroyed', 0);
+      else tell('destroyed', 0);
+    },
   };
 }
