@@ -141,6 +141,13 @@ export const equivocated: Trial = (trying) => {
   publisher.nudge(issued, { whole: choose.oneIn(2), retain: false });
   publisher.push(issued);
   pass(world, { ms: SEEN_MS });
+  if (choose.oneIn(2)) {
+    // What anybody can have refused after it does not hide it.
+    const noise = { sequence: sequence + 2n, forged: { signers: [FORGER] } };
+    const other = issue(stage, plain(stage, choose), noise);
+    publisher.nudge(other, { whole: choose.oneIn(2), retain: choose.oneIn(2) });
+    pass(world, { ms: SEEN_MS });
+  }
   const said = view(trying);
   demand(
     trying,
