@@ -284,7 +284,8 @@ async function goOn(loop: Loop): Promise<void> {
 async function valuesChanged(loop: Loop): Promise<void> {
   const { follower, wake } = loop.parts;
   await resume(loop);
-  if (follower.waitingFor()?.code === 'values.unresolved') wake({ kind: 'schedule' });
+  const code = follower.waitingFor()?.code ?? '';
+  if (['package.credential', 'values.unresolved'].includes(code)) wake({ kind: 'schedule' });
 }
 
 async function followValues(loop: Loop): Promise<null> {

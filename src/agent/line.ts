@@ -27,6 +27,7 @@ import { currentTrust } from './current-trust.ts';
 import type { CycleEnd } from './cycle.ts';
 import { type Deferral, deferral, deferralFacts } from './deferral.ts';
 import type { DeviceChannel } from './device-channel.ts';
+import { secretsOf } from './device-values.ts';
 import { type Drift, drift } from './drift.ts';
 import { type Finder, finder } from './find.ts';
 import type { Follower } from './follow.ts';
@@ -154,6 +155,7 @@ function changesOf(common: Common, { name, allow }: ChannelSettings): ChangeInpu
   const { base, platform, config, links, context } = common;
   const { content } = base;
   const { clock, files } = platform;
+  const secrets = secretsOf(content, base.identity.sealing);
   const fetching = downloads({ content, clock, progress: common.progress });
   const pins = packagePins(files, config.stateDir);
   return {
@@ -162,7 +164,10 @@ function changesOf(common: Common, { name, allow }: ChannelSettings): ChangeInpu
     sources: links.of(name).sources,
     mirrors: links.mirrors,
     downloads: fetching,
-    packages: packagesFrom({ config, http: links.http, pins, downloads: fetching }),
+    packages: packagesFrom({
+      ...{ config, http: links.http, pins, downloads: fetching },
+      device: { values: () => common.device.values(), secrets },
+    }),
     runtimes: context.runtimes,
     device: base.device,
     allow,

@@ -4,12 +4,30 @@
  * document's host is only ever compared with what stands here.
  */
 import * as v from 'valibot';
+import { isValueName } from '#state/values.ts';
 import type { RegistrySettings } from './config.ts';
-import { authOf, authSchema, proxied, proxyOf, tlsOf, tlsSchema } from './config-peers.ts';
+import {
+  type AuthSettings,
+  authOf,
+  authSchema,
+  proxied,
+  proxyOf,
+  tlsOf,
+  tlsSchema,
+} from './config-peers.ts';
+
+/** Files, or names of values of this device. */
+export type PackageAuth =
+  | AuthSettings
+  | { readonly usernameValue: string; readonly passwordValue: string };
+
+export interface PackageRegistry extends Omit<RegistrySettings, 'auth'> {
+  readonly auth: PackageAuth;
+}
 
 export interface PackagesConfig {
   /** `url` is an origin, with `*.` for any host below a domain, and a path that repositories begin with */
-  readonly registries: readonly RegistrySettings[];
+  readonly registries: readonly PackageRegistry[];
   readonly requireDigests: boolean;
 }
 
@@ -18,6 +36,12 @@ export interface ComposeConfig {
   readonly socket: string | null;
   readonly engine: 'auto' | 'podman' | 'docker';
 }
+
+const valueName = v.pipe(v.string(), v.check(isValueName, 'the name of a value of this device'));
+const packageAuth = v.union(
+  [...authSchema.options, v.strictObject({ usernameValue: valueName, passwordValue: valueName })],
+  'auth with usernameFile and passwordFile, with usernameValue and passwordValue, or with tokenFile',
+);
 
 export const packagesSchema = v.optional(
   v.strictObject({
@@ -31,7 +55,7 @@ export const packagesSchema = v.optional(
               'https://host or https://*.domain, with the path that repositories begin with',
             ),
           ),
-          auth: v.optional(authSchema),
+          auth: v.optional(packageAuth),
           tls: v.optional(tlsSchema),
           ...proxied,
           insecure: v.optional(v.boolean('true or false'), false),
@@ -60,12 +84,19 @@ export function packagesOf(
     requireDigests: read.requireDigests,
     registries: read.registries.map((registry) => ({
       url: registry.url,
-      auth: authOf(registry.auth, at),
+      auth: packageAuthOf(registry.auth, at),
       tls: tlsOf(registry.tls, at),
       ...proxyOf(registry, at),
       insecure: registry.insecure,
     })),
   };
+}
+
+function packageAuthOf(
+  read: v.InferOutput<typeof packageAuth> | undefined,
+  at: (name: string) => string,
+): PackageAuth {
+  return read && 'passwordValue' in read ? read : authOf(read, at);
 }
 
 export function composeOf(read: v.InferOutput<typeof composeSchema>): ComposeConfig {

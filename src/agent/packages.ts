@@ -15,9 +15,12 @@ import type { Digest } from '#state/digest.ts';
 import type { PackagePins } from '#store/package-pins.ts';
 import { IMAGE_TYPES } from '#wire/image-manifest.ts';
 import type { AgentConfig, RegistrySettings } from './config.ts';
+import { credentialsOf, type DeviceCredentials } from './package-credentials.ts';
+import type { PackageRegistry } from './packages-config.ts';
 
 export interface PackagesInput {
   readonly config: Pick<AgentConfig, 'packages' | 'registries'>;
+  readonly device: DeviceCredentials;
   readonly http: HttpLink;
   readonly pins: PackagePins;
   readonly downloads: Downloads;
@@ -37,7 +40,11 @@ export function packagesFrom(input: PackagesInput): OpenPackages {
       if (!settings.ok) return settings;
       const known = opened.get(settings.value.url);
       if (known) return ok(known);
-      const made = registry(input.http, settings.value);
+      const { auth, ...rest } = settings.value;
+      const as = { registry: new URL(rest.url).host, device: input.device };
+      const credentials = credentialsOf(auth, as);
+      if (!credentials.ok) return credentials;
+      const made = registry(input.http, { ...rest, auth: credentials.value });
       opened.set(settings.value.url, made);
       return ok(made);
     };
@@ -119,7 +126,7 @@ function asSource(from: Registry): Source {
 function settingsFor(
   { packages, registries }: PackagesInput['config'],
   { host, repository }: PackagePlace,
-): Result<RegistrySettings> {
+): Result<PackageRegistry> {
   const named = host === 'docker.io' ? HUB : host;
   for (const settings of [...packages.registries, ...registries.map(hostOf)]) {
     const [, scheme = '', pattern = '', path = ''] =

@@ -13,6 +13,13 @@ export const packageFaults = {
     remedy:
       'Name it in agent.yaml: `packages: { registries: [{ url: https://HOST }] }`, or take the content from one that is named.',
   },
+  'package.credential': {
+    retry: 'later',
+    says: (d: { registry: string; name: string; reason: string }) =>
+      `registry ${d.registry} is asked with the value ${d.name} of this device: ${d.reason}`,
+    remedy:
+      'Write it into channels/device.ID (sealed: `holdfast seal`) and publish device.ID, or correct packages.registries[].auth in agent.yaml.',
+  },
   'package.missing': {
     retry: 'later',
     says: (d: { name: string }) => `${d.name} is not in its registry`,

@@ -9,9 +9,9 @@ import type { ContainerEngine } from '../support/podman.ts';
 
 for (const { name, missing, start } of ENGINES) {
   const run = missing === null ? test.concurrent : test.skip;
-  const why = missing === null ? '' : ` (${missing})`;
+  const title = (what: string) => `${what}, on ${name}${missing === null ? '' : ` (${missing})`}`;
   run(
-    `an application comes to ${name} from a stick with its images, is updated, and keeps its data${why}`,
+    title('an application comes from a stick with its images, is updated, and keeps its data'),
     async () => story(await start()),
     60_000,
   );

@@ -23,6 +23,8 @@ const HELM =
   'margo-helm: rules 51, 54, 55: the profile is offered, a chart installed with its values, and told';
 const COMPOSE =
   'compose-bundle: an application comes from a stick with its images, is updated, and keeps its data';
+const PRIVATE =
+  'compose-private: images come from a private registry with a password that is sealed to this device';
 const HOURS = 'margo-hours: rule 69: a change begins in the window alone; until then it is pending';
 const QUIET = 'margo-hours: rule 69: in a downtime the manager hears nothing';
 const GATEWAY = 'margo-gateway: rules 12, 17: the gateway tells of itself, then of its children';
@@ -84,6 +86,7 @@ const USED: Readonly<Record<string, string>> = {
   ...under('channels.allow.compose', { grants: COMPOSE, paths: COMPOSE }),
   ...under('registries', REPOSITORY),
   ...under('packages.registries', REPOSITORY),
+  ...under('packages.registries.auth', { usernameValue: PRIVATE, passwordValue: PRIVATE }),
   'packages.requireDigests': COMPOSE,
   'mqtt.url': CHANGE,
   'mqtt.topicRoot': 'e2e-config: another topic root is spoken on',
@@ -187,7 +190,9 @@ describe('the table of keys', () => {
     expect(Object.keys(USED).sort()).toEqual(keys.sort());
   });
 
-  const harness = readFileSync(join(import.meta.dir, '../support/device.ts'), 'utf8');
+  const harness = ['device', 'compose-stick']
+    .map((name) => readFileSync(join(import.meta.dir, `../support/${name}.ts`), 'utf8'))
+    .join('\n');
   for (const [key, where] of Object.entries(USED)) {
     test(`${key}: its test is there and sets it`, () => {
       const [file = '', title = ''] = where.split(/: (.*)/s);

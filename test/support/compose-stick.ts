@@ -21,11 +21,19 @@ export interface StickState {
   readonly command?: string;
   /** of the statement's policy */
   readonly healthWindow?: string;
-  /** its lines in the document's `health` */
-  readonly health?: readonly unknown[];
+  /** archives of images in the state; default: one, with `tiny:1` */
+  readonly carries?: readonly string[];
+}
+
+export interface StickOptions {
+  /** `packages` of agent.yaml */
+  readonly packages?: Readonly<Record<string, unknown>>;
 }
 
 export interface StickDevice {
+  /** of its configuration, state and sockets */
+  readonly folder: string;
+  readonly engineFolder: string;
   /** a folder that its containers may see */
   readonly shared: string;
   readonly runDir: string;
@@ -34,6 +42,8 @@ export interface StickDevice {
   stop(signal?: NodeJS.Signals): Promise<void>;
   /** Publishes onto a stick; its path. */
   stick(state: StickState): Promise<string>;
+  /** Publishes a value sealed to this device, beside those of before, onto a stick; its path. */
+  seal(name: string, secret: string): Promise<string>;
   /** a command of holdfast for this device, to its end: exit code and what it printed */
   command(...args: readonly string[]): Promise<string>;
   apply(stick: string): Promise<string>;
@@ -42,13 +52,16 @@ export interface StickDevice {
   remove(): Promise<void>;
 }
 
-export async function stickDevice(engine: ContainerEngine): Promise<StickDevice> {
+export async function stickDevice(
+  engine: ContainerEngine,
+  { packages = { requireDigests: true } }: StickOptions = {},
+): Promise<StickDevice> {
   const desk = openDesk();
   const folder = join(desk.folder, 'device');
   const channel = join(desk.folder, 'plant/channels/stable');
   const shared = join(desk.folder, 'shared');
   const runDir = join(folder, 'run');
-  const made = ['--demo', '--no-passphrase', '--no-examples', '--channel', 'stable'];
+  const made = ['--demo', '--no-passphrase', '--no-examples', '--channel', 'stable', 'device.*'];
   await desk.json(['init', 'plant', ...made, '--registry', 'http://127.0.0.1:9/plant/state']);
   mkdirSync(join(channel, 'line'), { recursive: true });
   for (const each of [folder, shared]) mkdirSync(each);
@@ -56,7 +69,7 @@ export async function stickDevice(engine: ContainerEngine): Promise<StickDevice>
   writeFileSync(join(channel, 'images.tar'), imageArchive({ 'tiny:1': tinyImage('stick') }));
   writeFileSync(
     join(folder, 'agent.yaml'),
-    agentYaml(engine, { desk: desk.folder, folder, shared }),
+    agentYaml(engine, { desk: desk.folder, folder, shared, packages }),
   );
   const holdfast = [process.execPath, `${ROOT}/src/main.ts`];
   const command = async (...args: readonly string[]): Promise<string> => {
@@ -72,11 +85,20 @@ export async function stickDevice(engine: ContainerEngine): Promise<StickDevice>
     join(runDir, 'ready'),
   );
   return {
-    ...{ shared, runDir, command, ...agent },
+    ...{ folder, engineFolder: engine.folder, shared, runDir, command, ...agent },
     async stick(state) {
       writeState(desk.folder, channel, { ...state, shared });
       const stick = join(desk.folder, `stick-${state.version}`);
       await desk.json(['publish', 'stable', '-C', 'plant', '--to', `oci:${stick}`]);
+      return stick;
+    },
+    async seal(name, secret) {
+      const key = join(folder, 'state/identity/sealing.pub.pem');
+      const of = ['--device', 'press-7', '--name', name, '--key', key, '-C', 'plant'];
+      const sealed = await desk.run(['seal', ...of], [secret]);
+      if (sealed.code !== 0) throw new Error(sealed.err);
+      const stick = join(desk.folder, `stick-value-${name}`);
+      await desk.json(['publish', 'device.press-7', '-C', 'plant', '--to', `oci:${stick}`]);
       return stick;
     },
     apply: (stick) => command('apply', stick),
@@ -96,7 +118,12 @@ export async function stickDevice(engine: ContainerEngine): Promise<StickDevice>
 
 function agentYaml(
   { kind, socket }: ContainerEngine,
-  { desk, folder, shared }: { desk: string; folder: string; shared: string },
+  {
+    desk,
+    folder,
+    shared,
+    packages,
+  }: { desk: string; folder: string; shared: string; packages: unknown },
 ): string {
   return JSON.stringify({
     ...{ apiVersion: 'holdfast/v1', kind: 'Agent', device: { id: 'press-7' } },
@@ -112,7 +139,7 @@ function agentYaml(
       },
     ],
     runtimes: { compose: { engine: kind, socket } },
-    packages: { requireDigests: true },
+    packages,
     log: { level: 'debug', format: 'human' },
   });
 }
@@ -149,7 +176,7 @@ function writeState(
     image = 'tiny:1',
     command,
     shared,
-    health,
+    carries = ['images.tar'],
     healthWindow = '0s',
   }: StickState & { readonly shared: string },
 ): void {
@@ -159,8 +186,8 @@ function writeState(
     join(channel, 'line/compose.yaml'),
     `services:\n  web: { ${web}, volumes: ["data:/data", "${shared}:/shared:ro"] }\nvolumes: { data: {} }\n`,
   );
-  const components = [{ name: 'line', properties: { blob: 'line', images: ['images.tar'] } }];
-  const spec = { deploymentProfile: { type: 'compose', components }, ...(health && { health }) };
+  const components = [{ name: 'line', properties: { blob: 'line', images: carries } }];
+  const spec = { deploymentProfile: { type: 'compose', components } };
   const document = { apiVersion: 'holdfast/v1', kind: 'Deployment', id: 'line', spec };
   writeFileSync(join(channel, 'line.yaml'), JSON.stringify(document));
   const file = join(desk, 'plant/fleet.yaml');

@@ -2,11 +2,15 @@
 import { afterEach, describe, expect, test } from 'bun:test';
 import { chmodSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import type { RegistrySettings } from '#agent/config.ts';
+import type { DeviceCredentials } from '#agent/package-credentials.ts';
 import { packagesFrom } from '#agent/packages.ts';
-import type { Result } from '#errors/fault.ts';
+import type { PackageRegistry } from '#agent/packages-config.ts';
+import { NO_SECRETS } from '#apply/secrets.ts';
+import { ok, type Result } from '#errors/fault.ts';
 import { systemFiles } from '#platform/node/files.ts';
 import { downloads } from '#sources/download.ts';
 import { sha256 } from '#state/digest.ts';
+import type { KnownValue } from '#state/values.ts';
 import { contentStore } from '#store/content.ts';
 import { packagePins } from '#store/package-pins.ts';
 import { packageLayer, readImageManifest } from '#wire/image-manifest.ts';
@@ -37,7 +41,31 @@ function settings(url: string): RegistrySettings {
   return { url, auth: null, tls: null, proxy: null, insecure: false };
 }
 
-function world(registries: readonly string[], states: readonly string[] = []) {
+/** Values of the device's own channel: `user` in the open, `password` sealed. */
+function deviceWith(...names: readonly string[]): DeviceCredentials {
+  const sealed = { kind: 'sealed', statement: sha256(Buffer.from('s')), tag: '00' } as const;
+  const all: readonly (readonly [string, KnownValue])[] = [
+    ['user', { kind: 'plain', text: 'press' }],
+    ['password', { ...sealed, name: 'password' }],
+    ['spoilt', { ...sealed, name: 'spoilt' }],
+  ];
+  return {
+    values: () => ({
+      ...{ channel: 'device.press-7', absent: null },
+      byName: new Map(all.filter(([name]) => names.includes(name))),
+    }),
+    secrets: {
+      open: ({ name, ...of }) =>
+        name === 'password' ? ok('swordfish') : NO_SECRETS.open({ name, ...of }),
+    },
+  };
+}
+
+function world(
+  registries: readonly (string | PackageRegistry)[],
+  states: readonly string[] = [],
+  device = deviceWith(),
+) {
   const folder = scratch('packages');
   chmodSync(folder.path, 0o700);
   ends.push(() => folder.remove());
@@ -46,12 +74,15 @@ function world(registries: readonly string[], states: readonly string[] = []) {
   const content = value(contentStore(systemFiles(), folder.path));
   const clock = manualClock();
   const config = {
-    packages: { registries: registries.map(settings), requireDigests: false },
+    packages: {
+      registries: registries.map((one) => (typeof one === 'string' ? settings(one) : one)),
+      requireDigests: false,
+    },
     registries: states.map(settings),
   };
   const open = () =>
     packagesFrom({
-      ...{ config, http: scriptedLink(scripted, { clock }) },
+      ...{ config, http: scriptedLink(scripted, { clock }), device },
       pins: packagePins(systemFiles(), folder.path),
       downloads: downloads({ content, clock }),
     })({ roots: [], runtimes: [], users: null, defaultUser: null }, new AbortController().signal);
@@ -116,6 +147,35 @@ describe('a registry', () => {
     expect(await asked(['https://*.example'])).toBe(url);
     expect(await asked(['https://registry.example/line'])).toBe(url);
     expect(await asked([], ['https://registry.example/plant/state'])).toBe(url);
+  });
+});
+
+describe('credentials that are values of this device', () => {
+  const auth = { usernameValue: 'user', passwordValue: 'password' };
+  const named = { ...settings('https://registry.example'), auth };
+  const refusal = { status: 401, headers: { 'www-authenticate': 'Basic realm="r"' } };
+
+  test('are told to that registry, opened, once it asks', async () => {
+    const at = world([named], [], deviceWith('user', 'password'));
+    at.held.answer = () =>
+      at.scripted.asked.at(-1)?.headers.authorization === undefined ? refusal : serves(one)();
+    value(await at.open().pinned(place, '1'));
+    const said = at.scripted.asked.at(-1)?.headers.authorization;
+    expect(said).toBe(`Basic ${Buffer.from('press:swordfish').toString('base64')}`);
+  });
+
+  test('package.credential: are not there, or do not open: nobody is asked', async () => {
+    for (const [device, why] of [
+      [deviceWith('user'), 'device.press-7 has no such value'],
+      [deviceWith('user', 'spoilt'), 'has no sealing key'],
+    ] as const) {
+      const spoilt = { ...auth, passwordValue: 'spoilt' };
+      const at = world([{ ...named, auth: spoilt }], [], device);
+      const asked = await at.open().pinned(place, '1');
+      expect(codeOf(asked)).toBe('package.credential');
+      expect(asked.ok ? '' : asked.fault.message).toContain(why);
+      expect(at.scripted.asked).toEqual([]);
+    }
   });
 });
 
