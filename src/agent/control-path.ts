@@ -145,7 +145,8 @@ async function askBroker(
   signal: AbortSignal,
   tell: (why: Fault | null) => void,
 ): Promise<void> {
-  if (!mqtt) return tell(fault('link.down', { peer: 'the broker' }));
+  // Aborted already: a newer state came while this one was activated. Nobody would end the wait.
+  if (!mqtt || signal.aborted) return tell(fault('link.down', { peer: 'the broker' }));
   const up = Promise.withResolvers<void>();
   const end = mqtt.listen((event) => {
     if (event.kind === 'up') up.resolve();
