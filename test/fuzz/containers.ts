@@ -1,4 +1,8 @@
-/** Targets: what is read of other people's compose files, and of the manifests of their images. */
+/**
+ * Targets: what is read of other people's compose files, of the manifests of their images, and of what a
+ * container engine says of itself.
+ */
+import { deploymentsIn } from '#apply/runtimes/compose-events.ts';
 import { ok, type Result } from '#errors/fault.ts';
 import { readCompose } from '#wire/compose.ts';
 import { readImageManifest } from '#wire/image-manifest.ts';
@@ -67,6 +71,34 @@ function compose(input: Uint8Array): string {
   return answerOf(read as Result<unknown>);
 }
 
+const EVENT = `${JSON.stringify({
+  ...{ Type: 'container', Action: 'die' },
+  Actor: {
+    ID: 'x',
+    Attributes: { 'io.holdfast.store': 'own', 'io.holdfast.deployment': 'line', exitCode: '1' },
+  },
+})}\n`;
+
+/** However it is cut into pieces, the same is heard; and nothing is longer than a line may be. */
+async function events(input: Uint8Array): Promise<string> {
+  const heard = async (at: number): Promise<readonly (string | null)[]> => {
+    const pieces = async function* () {
+      yield input.slice(0, at);
+      yield input.slice(at);
+    };
+    const words: (string | null)[] = [];
+    const from = { kind: 'docker', storeId: 'own' } as const;
+    for await (const word of deploymentsIn(pieces(), from)) words.push(word);
+    return words;
+  };
+  const words = await heard(0);
+  for (const at of [1, input.length >> 1]) {
+    promise(JSON.stringify(await heard(at)) === JSON.stringify(words), `cut at ${at}`);
+  }
+  promise(words.length <= input.length, 'a word for each line');
+  return words.some((word) => word !== null) ? 'ok' : words.length > 0 ? 'other words' : 'none';
+}
+
 function imageName(input: Uint8Array): string {
   const name = readImageName(Buffer.from(input).toString('latin1'));
   if (name === null) return 'none';
@@ -93,4 +125,5 @@ export const CONTAINERS: readonly Target[] = [
     answerOf(readImageManifest(input, 'x')),
   ),
   target('name of an image', ['r.example:5000/a/b:1', 'nginx'], imageName),
+  target('events of a container engine', [EVENT, EVENT.replace('die', 'exec_die')], events),
 ];

@@ -90,12 +90,24 @@ async function listen(held: Held, engine: Engine, signal: AbortSignal): Promise<
   const filters = JSON.stringify({ type: ['container'], label: [`${LABEL.store}=${storeId}`] });
   const path = '/events';
   const request = { method: 'GET', path, query: { filters }, idleMs: IDLE_MS } as const;
-  for await (const line of linesOf(engine.stream(request, signal))) {
+  const from = { kind: engine.kind, storeId };
+  for await (const deployment of deploymentsIn(engine.stream(request, signal), from)) {
     if (signal.aborted) return;
     held.failures = 0;
-    const deployment = deploymentOf(engine, storeId, line);
     if (deployment !== null && held.watched.has(deployment)) soon(held, deployment);
   }
+}
+
+interface Speaker extends Pick<Engine, 'kind'> {
+  readonly storeId: string;
+}
+
+/** Each word in what an engine says: the deployment that is to be looked at, or null. */
+export async function* deploymentsIn(
+  chunks: AsyncIterable<Uint8Array>,
+  from: Speaker,
+): AsyncGenerator<string | null> {
+  for await (const line of linesOf(chunks)) yield deploymentOf(from, line);
 }
 
 /** Lines that are longer than any word of ours are passed over. */
@@ -115,7 +127,7 @@ async function* linesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<strin
 }
 
 /** Null: nothing that is to be looked at. */
-function deploymentOf({ kind }: Engine, storeId: string, line: string): string | null {
+function deploymentOf({ kind, storeId }: Speaker, line: string): string | null {
   let event: unknown;
   try {
     event = JSON.parse(line);
