@@ -175,6 +175,13 @@ if (noContainers !== null) {
     const refused = await runtime.activate(next, null);
     expect(codeOf(refused)).toBe('compose.engine');
     expect(refused.ok ? '' : refused.fault.message).toContain('(500): no space');
+    engine.refuse = (_, path) => (path.endsWith('/json') ? { status: 404 } : null);
+    const other = composeRuntime({
+      ...{ ...world.options, ...options, content: world.content },
+      container: container('/nowhere', 'docker'),
+    });
+    const odd = await other.prepare(next);
+    expect(odd.ok ? '' : odd.fault.message).toContain('it made another image of it than sha256:');
     engine.refuse = () => ({ status: 404 });
     const none = await runtime.activate(next, null);
     expect(codeOf(none)).toBe('compose.engine-missing');

@@ -83,7 +83,11 @@ export async function loadImage(
   }
   const now = await hasImage(engine, image.id);
   if (!now.ok || now.value) return now.ok ? ok(undefined) : now;
-  const reason = `it made another image of it than ${image.id}`;
+  const store =
+    engine.kind === 'docker'
+      ? ': its containerd image store does so; set "features": {"containerd-snapshotter": false} in daemon.json'
+      : '';
+  const reason = `it made another image of it than ${image.id}${store}`;
   return refuse('compose.engine', { what: 'load an image', status, reason });
 }
 
