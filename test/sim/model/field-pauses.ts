@@ -53,9 +53,10 @@ export function pauses(fail: (invariant: string, says: string) => void, known?: 
     },
     answered(scope, paused, now, calm) {
       if (scope === null) facts.device = paused;
-      if (scope === null) {
-        for (const name of facts.own.keys()) if (!paused) facts.own.set(name, false);
-      } else facts.own.set(scope, paused);
+      const followed = now.filter(({ orphaned }) => !orphaned).map(({ channel }) => channel);
+      // A channel that is not followed now is not asked: one that comes back may be paused still.
+      if (scope !== null) facts.own.set(scope, paused);
+      else if (!paused) for (const name of followed) facts.own.set(name, false);
       // What a channel accepted that is not followed now was last looked at before that.
       facts.floors.clear();
       for (const told of now) {
