@@ -30,9 +30,23 @@ const { values } = parseArgs({
   },
 });
 
-async function job(index: number, jobs: number): Promise<Sum | null> {
+/** A process keeps what it has seen: after so many runs a new one takes over. */
+const RUNS_MAX = 25;
+
+async function job(index: number, jobs: number): Promise<readonly (Sum | null)[]> {
   const runs = Math.floor((Number(values.runs) - index + jobs - 1) / jobs);
-  const range = ['--seed', String(Number(values.seed) + index), '--step', String(jobs)];
+  const seed = Number(values.seed) + index;
+  if (values.replay || values.exhaustive) return [await ended(seed, jobs, runs)];
+  const sums: (Sum | null)[] = [];
+  for (let done = 0; done < runs; done += RUNS_MAX) {
+    sums.push(await ended(seed + done * jobs, jobs, Math.min(RUNS_MAX, runs - done)));
+  }
+  return sums;
+}
+
+/** @returns  null: the process ended without its sum */
+async function ended(seed: number, step: number, runs: number): Promise<Sum | null> {
+  const range = ['--seed', String(seed), '--step', String(step)];
   const { replay, exhaustive, scope } = values;
   const flags = replay ? ['--replay'] : ['--runs', String(runs)];
   if (exhaustive) flags.push('--exhaustive', '--scope', scope);
@@ -52,7 +66,8 @@ async function job(index: number, jobs: number): Promise<Sum | null> {
 
 async function main(): Promise<number> {
   const jobs = values.replay ? 1 : Math.max(1, Number(values.jobs));
-  const sums = await Promise.all(Array.from({ length: jobs }, (_, index) => job(index, jobs)));
+  const each = await Promise.all(Array.from({ length: jobs }, (_, index) => job(index, jobs)));
+  const sums = each.flat();
   if (values.replay) return 0;
   const add = (of: (sum: Sum) => number): number =>
     sums.reduce((all, sum) => all + (sum ? of(sum) : 0), 0);
