@@ -56,12 +56,12 @@ async function run(
   if (!fleet.ok) return fleet;
   const { platform } = context;
   warnOfEnds(context, fleet.value, names.to);
-  return withRegistry(context, fleet.value, async ({ registry }) => {
+  return withRegistry(context, fleet.value, async ({ registry, beside }) => {
     const asked = { ...signOptions(context, options), registry };
     const promoted = await promote(platform, fleet.value, names, asked);
     if (!promoted.ok) return promoted;
     const { report, end } = pushReporter(context);
-    const target = { channel: names.to, registry, report };
+    const target = { channel: names.to, registry, beside, report };
     const pushed = await pushPrepared(platform, fleet.value, target, promoted.value.prepared);
     end();
     if (!pushed.ok) return pushed;

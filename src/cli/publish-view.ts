@@ -1,6 +1,7 @@
 /** How a signed or published state is shown, and what is asked before one is signed. */
 import { type Fleet, fleetChannel } from '#publisher/fleet.ts';
 import type { Head } from '#publisher/head.ts';
+import type { MargoForms } from '#publisher/margo-oci.ts';
 import type { SignOptions } from '#publisher/publish.ts';
 import type { PushEvent } from '#publisher/push.ts';
 import { endsSoon } from '#publisher/root-ends.ts';
@@ -33,6 +34,8 @@ export interface PublishedView {
   readonly nudged: boolean;
   /** the nudge held the whole state */
   readonly carried: boolean;
+  /** the OCI form of Margo: devices with an image, and how many of them changed now */
+  readonly margoOci?: MargoForms;
 }
 
 export function viewOf(
@@ -63,7 +66,11 @@ export function publishedText(context: CliContext, view: PublishedView): string 
   const signed = { now: 'signed', before: 'signed before', elsewhere: 'unchanged' }[view.signed];
   const nudged = view.carried ? ', pushed over MQTT' : view.nudged ? ', nudged' : '';
   const where = view.to === '' ? '' : view.moved ? ` → ${view.to}` : `, there already: ${view.to}`;
-  return `${what}  ${signed}${where}${nudged}\n`;
+  const { margoOci } = view;
+  const forms = margoOci
+    ? `  OCI form of Margo: ${margoOci.devices} devices, ${margoOci.moved} changed\n`
+    : '';
+  return `${what}  ${signed}${where}${nudged}\n${forms}`;
 }
 
 export function publishedName({ channel, point }: PublishedView): string {

@@ -78,9 +78,9 @@ async function publish(
       to: bundleName(context, options.to),
     });
   }
-  return withRegistry(context, fleet.value, async ({ registry }) => {
+  return withRegistry(context, fleet.value, async ({ registry, beside }) => {
     const { report, end } = pushReporter(context);
-    const target = { channel: channel.value, registry, report };
+    const target = { channel: channel.value, registry, beside, report };
     const published =
       options.from === undefined
         ? await publishChannel(context.platform, fleet.value, target, {
@@ -137,7 +137,12 @@ async function toBundle(
 export async function afterPush(
   context: CliContext,
   fleet: Fleet,
-  { head, signed, pushed }: Published,
+  {
+    head,
+    signed,
+    pushed,
+    forms,
+  }: Pick<Published, 'head' | 'signed' | 'pushed'> & Partial<Published>,
   how: {
     readonly nudge: boolean;
     readonly push: boolean;
@@ -146,7 +151,8 @@ export async function afterPush(
     readonly roots?: boolean;
   },
 ): Promise<PublishedView> {
-  const view = viewOf(head, { signed, to: how.to, moved: pushed === 'moved' });
+  const margoOci = forms ? { margoOci: forms } : {};
+  const view = viewOf(head, { signed, to: how.to, moved: pushed === 'moved', ...margoOci });
   // also when it was there already: the run before may have been cut right here
   if (!how.nudge || !fleet.config.mqtt) return view;
   const sent = await nudge(context.platform, fleet, head, how);

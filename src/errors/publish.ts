@@ -17,6 +17,12 @@ export const publishFaults = {
     remedy:
       'Its statement is a Margo manifest: put ApplicationDeployments there, and leave the rest to another channel.',
   },
+  'publish.margo-oci': {
+    retry: 'operator',
+    says: (d: { what: string; reason: string }) => `the OCI form of Margo, ${d.what}: ${d.reason}`,
+    remedy:
+      'The state itself is published. Set margo.oci of the channel in fleet.yaml to a place of its own, or publish above: `holdfast publish --renew`.',
+  },
   'publish.channel-unknown': {
     retry: 'operator',
     says: (d: { channel: string; known: string }) =>

@@ -4,7 +4,7 @@
  */
 import * as v from 'valibot';
 import { ok, type Result } from '#errors/fault.ts';
-import type { RegistryConfig, TlsFiles } from '#link/endpoint.ts';
+import { isRepository, type RegistryConfig, type TlsFiles } from '#link/endpoint.ts';
 import type { BrokerConfig } from '#link/mqtt-broker.ts';
 import type { Audience } from '#state/desired-state.ts';
 import { LIMITS } from '#state/limits.ts';
@@ -37,8 +37,12 @@ export interface ChannelConfig {
   readonly windows: readonly Window[];
   readonly commit: 'healthy' | 'reachable';
   readonly atomicity: 'state' | 'deployment';
+  /** repository below which each device has its state in the OCI form of Margo; null: none has */
+  readonly margoOci?: string | null;
 }
 
+/** characters; a device's name follows */
+const MARGO_OCI_MAX = 120;
 const path = v.pipe(v.string(), v.nonEmpty('a path'));
 const auth = v.union(
   [
@@ -105,6 +109,14 @@ const channel = v.strictObject({
   ),
   audience: v.optional(audience, 'everyone'),
   policy: v.optional(policy, {}),
+  margo: v.optional(
+    v.strictObject({
+      oci: v.pipe(
+        v.string(),
+        v.check((name) => isRepository(name) && name.length <= MARGO_OCI_MAX, 'as plant/margo'),
+      ),
+    }),
+  ),
 });
 const LOGIN = 'proxyAuth only beside the proxy that it is for';
 const loginHasProxy = (from: { readonly proxy?: unknown; readonly proxyAuth?: unknown }) =>
@@ -208,6 +220,7 @@ function channelConfig(config: v.InferOutput<typeof channel>): ChannelConfig {
     windows: config.policy.windows,
     commit: config.policy.commit,
     atomicity: config.policy.atomicity,
+    margoOci: config.margo?.oci ?? null,
   };
 }
 

@@ -23,6 +23,8 @@ import { latestWaiting, type Waiting } from './waiting.ts';
 /** The repository of fleet.yaml, with what must be closed at the end. */
 export interface OpenRegistry {
   readonly registry: Registry;
+  /** another repository of the same registry */
+  beside(repository: string): Registry;
   close(): void;
 }
 
@@ -31,7 +33,11 @@ export function openFleetRegistry(platform: Platform, fleet: Fleet): OpenRegistr
   const { registry: config } = fleet.config;
   if (!config) return null;
   const http: HttpLink = httpLink(platform, { rootAnchors: () => fleet.root.tls });
-  return { registry: registry(http, config), close: () => http.close() };
+  return {
+    registry: registry(http, config),
+    beside: (name) => registry(http, { ...config, url: new URL(`/${name}`, config.url).href }),
+    close: () => http.close(),
+  };
 }
 
 export interface ChannelLine extends Line {

@@ -14,6 +14,7 @@ import { authorityOf, type Fleet, fleetChannel, judgeInForce } from './fleet.ts'
 import { isOutdated } from './head.ts';
 import type { Passphrases } from './keys.ts';
 import { type ChannelLine, readLine } from './line.ts';
+import { type MargoForms, publishMargoForms } from './margo-oci.ts';
 import { documentsFor } from './margo-parts.ts';
 import { type PushEvent, type Pushed, pushState } from './push.ts';
 import { renewed } from './renew.ts';
@@ -133,13 +134,22 @@ export interface Published {
   readonly head: SignedState;
   readonly signed: 'now' | 'before' | 'elsewhere';
   readonly pushed: Pushed;
+  /** the OCI form of Margo beside it; null: not asked for */
+  readonly forms: MargoForms | null;
 }
 
-/** @param registry  where fleet.yaml says; its tags move only here */
+/** Where fleet.yaml says; its tags move only here. */
+export interface PushTarget {
+  readonly channel: string;
+  readonly registry: Registry;
+  /** another repository of the same registry, for what goes beside the state; absent: nothing does */
+  beside?(repository: string): Registry;
+}
+
 export async function publishChannel(
   platform: Platform,
   fleet: Fleet,
-  target: { readonly channel: string; readonly registry: Registry },
+  target: PushTarget,
   options: SignOptions & { readonly report: (event: PushEvent) => void },
 ): Promise<Result<Published>> {
   const { channel, registry } = target;
@@ -152,17 +162,28 @@ export async function publishChannel(
 }
 
 export async function pushPrepared(
-  platform: Pick<Platform, 'files'>,
+  platform: Pick<Platform, 'files' | 'inflate'>,
   fleet: Fleet,
-  target: {
-    readonly channel: string;
-    readonly registry: Registry;
-    readonly report: (event: PushEvent) => void;
-  },
+  target: PushTarget & { readonly report: (event: PushEvent) => void },
   prepared: Prepared,
 ): Promise<Result<Published>> {
+  const pushed = await pushOwn(platform, fleet, target, prepared);
+  const { beside } = target;
+  if (!pushed.ok || !beside) return pushed;
+  // After the state, also where that was there already: the run before may have been cut in between.
+  const forms = await publishMargoForms({ platform, fleet, head: pushed.value.head, beside });
+  return forms.ok ? ok({ ...pushed.value, forms: forms.value }) : forms;
+}
+
+async function pushOwn(
+  platform: Pick<Platform, 'files'>,
+  fleet: Fleet,
+  target: PushTarget & { readonly report: (event: PushEvent) => void },
+  prepared: Prepared,
+): Promise<Result<Published>> {
+  const forms = null;
   if (prepared.kind === 'unchanged') {
-    return ok({ head: prepared.head, signed: 'elsewhere', pushed: 'there-already' });
+    return ok({ head: prepared.head, signed: 'elsewhere', pushed: 'there-already', forms });
   }
   if (prepared.kind === 'waiting') return stillWaiting(fleet, prepared.waiting);
   const { signed, fresh } = prepared;
@@ -176,7 +197,7 @@ export async function pushPrepared(
     const marked = markTaken(platform.files, fleet, target.channel, signed.state.point);
     return marked.ok ? pushed : marked;
   }
-  return ok({ head: signed, signed: fresh ? 'now' : 'before', pushed: pushed.value });
+  return ok({ head: signed, signed: fresh ? 'now' : 'before', pushed: pushed.value, forms });
 }
 
 /** A bundle from before the keys changed: no device that knows the newest root would take it. */

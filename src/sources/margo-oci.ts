@@ -78,7 +78,7 @@ async function look(
 
 async function said(
   { repository, inflate }: MargoOciInput,
-  { version, layer }: MargoOci,
+  { version, layer, blobs }: MargoOci,
   { etag, signal }: { readonly etag: string; readonly signal: AbortSignal },
 ): Promise<Result<Looked>> {
   const packed = layer.data
@@ -94,7 +94,7 @@ async function said(
     version,
     bundle: documents.value.length > 0 ? { digest, size } : null,
     deployments: documents.value.map((one) => ({ ...one, size: one.bytes.length })),
-    ...{ blobs: [], prefix: '/api/v1/' },
+    ...{ blobs, prefix: '/api/v1/' },
   });
   return ok({ kind: 'manifest', bytes, etag, held: { layer: digest, bytes: packed.value } });
 }

@@ -45,7 +45,7 @@ export function readMargoManifest(bytes: Uint8Array): Result<MargoManifest> {
   if (list.length === 0 && bundle.value) return no('/bundle', 'a bundle of no deployments');
   const deployments = readDeployments(list);
   if (!deployments.ok) return deployments;
-  const blobs = readBlobs(value[OURS]);
+  const blobs = readMargoBlobs(value[OURS]);
   if (!blobs.ok) return blobs;
   const single = bundle.value === null && list.length > 0;
   return ok({
@@ -151,7 +151,8 @@ function isSizeHint(value: Json | undefined): boolean {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 }
 
-function readBlobs(extension: Json | undefined): Result<readonly BlobRef[]> {
+/** Our own member of a manifest: content by digest, for the documents of our profiles. */
+export function readMargoBlobs(extension: Json | undefined): Result<readonly BlobRef[]> {
   const list = isJsonObject(extension) ? extension.blobs : undefined;
   if (list === undefined) return ok([]);
   const at = `/${OURS}/blobs`;

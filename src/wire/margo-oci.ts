@@ -5,12 +5,14 @@
  * is checked by wire/oci.ts. Every doubt refuses the whole, with the JSON pointer of the member.
  */
 import { ok, type Refused, type Result, refuse } from '#errors/fault.ts';
+import type { BlobRef } from '#state/desired-state.ts';
 import { type Digest, sha256 } from '#state/digest.ts';
 import { LIMITS } from '#state/limits.ts';
 import { MEDIA } from '#state/media-types.ts';
-import { isMargoId, VERSION_MAX } from './margo-manifest.ts';
+import { isMargoId, readMargoBlobs, VERSION_MAX } from './margo-manifest.ts';
 import { describe, type OciDescriptor, readManifest, writeManifest } from './oci.ts';
 import { quote } from './quote.ts';
+import { readStrictJson } from './strict-json.ts';
 import { readTar } from './tar.ts';
 import { encodeText } from './text.ts';
 import { openYaml } from './yaml-document.ts';
@@ -18,6 +20,8 @@ import { openYaml } from './yaml-document.ts';
 export interface MargoOci {
   /** 1 … 2^64 - 1; only grows */
   readonly version: bigint;
+  /** content by digest, which documents of our own profiles name; others ignore it */
+  readonly blobs: readonly BlobRef[];
   /** a packed tar of documents */
   readonly layer: OciDescriptor;
 }
@@ -37,6 +41,8 @@ export const MARGO_OCI_LAYERS = [
   'application/vnd.org.margo.manifests.layer.v1+gzip',
   'application/vnd.org.margo.manifests.layer.v1+tar+gzip',
 ] as const;
+/** a member of ours, as JSON: what a state manifest has under x-holdfast-extensions */
+const BLOBS = 'org.holdfast.blobs';
 const EMPTY_CONFIG = encodeText('{}');
 /** bytes of a layer that stands in the manifest as well */
 const EMBEDDED_MAX = 128 * 1024;
@@ -62,7 +68,15 @@ export function readMargoOci(bytes: Uint8Array): Result<MargoOci> {
   if (version < 1n || version > VERSION_MAX) {
     return no(`/annotations/${MARGO_OCI_VERSION}`, 'expected digits, from 1 to 2^64 - 1');
   }
-  return ok({ version, layer });
+  const blobs = readBlobs(annotations[BLOBS]);
+  return blobs.ok ? ok({ version, layer, blobs: blobs.value }) : blobs;
+}
+
+function readBlobs(text: string | undefined): Result<readonly BlobRef[]> {
+  if (text === undefined) return ok([]);
+  const json = readStrictJson(encodeText(text), BLOBS);
+  const read = json.ok ? readMargoBlobs({ blobs: json.value }) : json;
+  return read.ok ? read : no(`/annotations/${BLOBS}`, read.fault.message);
 }
 
 /**
@@ -121,12 +135,19 @@ function readFiles(tar: Iterable<Result<Uint8Array>>): Result<readonly OpenFile[
 }
 
 /** @param packed  a gzip of a tar (wire/margo-bundle.ts writes one) */
-export function writeMargoOci(version: bigint, packed: Uint8Array): Uint8Array {
+export function writeMargoOci(
+  version: bigint,
+  packed: Uint8Array,
+  blobs: readonly BlobRef[] = [],
+): Uint8Array {
   return writeManifest({
     artifactType: MARGO_OCI_ARTIFACT,
     config: describe(MEDIA.ociEmpty, EMPTY_CONFIG, { inline: true }),
     layers: [describe(MARGO_OCI_LAYERS[0], packed, { inline: packed.length <= EMBEDDED_MAX })],
-    annotations: { [MARGO_OCI_VERSION]: `${version}` },
+    annotations: {
+      [MARGO_OCI_VERSION]: `${version}`,
+      ...(blobs.length > 0 && { [BLOBS]: JSON.stringify(blobs) }),
+    },
   });
 }
 
