@@ -84,7 +84,9 @@ export function partsModel(
         const why = disagreement(restricted(what.seen, place), wanted);
         // What is to go waits for what still needs it, and that may have failed.
         const isGone = isEmpty(wanted) && late.size > 0;
-        if (!late.has(place.id) && !isGone && why !== null) {
+        // Who went back from a state that was told as rejected is at the one before until a newer comes.
+        const isBack = what.wentBack && late.size > 0;
+        if (!late.has(place.id) && !isGone && !isBack && why !== null) {
           fail(`${nameOf(head)}: ${place.id} could be in force, and is not: ${why}`);
         }
         if (late.has(place.id) && why === null && !isKept(what, place, head)) {
