@@ -51,6 +51,9 @@ interface Facts {
   left: boolean | null;
   /** ms until which nothing is known of repairs */
   unsureUntil: number;
+  /** the states that the last edit met: another change puts the file back, and repairs count anew */
+  met: string | null;
+  isNews: boolean;
 }
 
 const REPAIRS_MAX = 3;
@@ -67,7 +70,7 @@ export const contentOf = (kind: Kind, number: number): string => `${kind}=${numb
 export function drifting(violations: Violation[], known?: Facts): Drifting {
   const facts: Facts = {
     ...{ own: null, told: null, repairs: [], stopped: false },
-    ...{ left: false, unsureUntil: 0 },
+    ...{ left: false, unsureUntil: 0, met: null, isNews: false },
     ...known,
   };
   const fail = (says: string): void => void violations.push({ invariant: 'drift', says });
@@ -75,9 +78,13 @@ export function drifting(violations: Violation[], known?: Facts): Drifting {
     edited(kind, text, told) {
       if (kind === 'own') facts.own = text;
       if (kind === 'told') facts.told = { text, at: placeOf(told) };
+      if (kind !== 'kept') return;
+      facts.isNews = facts.met !== null && facts.met !== placeOf(told);
+      facts.met = placeOf(told);
     },
     hadTime(looked) {
-      if (looked.kind === 'kept') checkRepair(facts, looked, fail);
+      if (looked.kind === 'kept' && facts.isNews) this.unsure(looked.at);
+      else if (looked.kind === 'kept') checkRepair(facts, looked, fail);
       else if (!looked.degraded && looked.kind === 'told') fail('a file that differs is not told');
     },
     forgiven(at) {
